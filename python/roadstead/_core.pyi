@@ -1,0 +1,291 @@
+"""The contract of the engine. Two implementations: `_core` (native/py over native/core) and `_fallback` (pure Python, the
+readable specification). Written by hand, first; stubtest and tests/core hold both engines against it.
+
+Rules both engines keep
+-----------------------
+* Input is `roadstead._lowered`; nothing here knows YAML or Istio. Errors raised are the classes of `roadstead.errors`.
+* Time and randomness are arguments or come from `seed`/`clock`. A `draw` is a u64. Where one is not given it is the next
+  number of the calling thread's generator: SplitMix64, state seeded with `seed + i * 0x9E3779B97F4A7C15` for the i-th
+  thread (i from 0, in order of first use) of the engine, or from the system's entropy without `seed` and again after a fork.
+* SplitMix64: `state += 0x9E3779B97F4A7C15; z = state; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) *
+  0x94D049BB133111EB; return z ^ z >> 31`, all modulo 2**64.
+* One draw serves a decision: weighted destinations take `draw % total_weight` in list order, runtime fractions, mirrors and
+  faults `draw % 1_000_000 < numerator`. Picks use a SplitMix64 whose state starts at `draw + 0x9E3779B97F4A7C15 * 16 * n`
+  for the n-th pick (from 0) of one decision; in order: r1 = next() chooses the priority (`r1 % 100 + 1` against the loads)
+  and, for RANDOM, the host (`r1 % n`); the locality comes from the locality schedule's cursor, not from a draw; LEAST_REQUEST
+  over equal weights then draws `choice_count` indices (`next() % n`, with replacement, a later one wins only with strictly
+  fewer active requests). Hash policies replace r1 by the hash (for priority too); where no policy gives one, r1 is the hash.
+* Cursors (round robin, EDF schedules) start at `mix(seed of the engine ^ hash of the cluster name)` = 0 when `seed` is given
+  (so that runs can be repeated), at a random position otherwise; they survive an update that leaves the schedule equal.
+* Weighted schedules are Envoy's EDF order (spec: deadline (k+1)/w, ties FIFO in list order) as a cycle of
+  `sum(w / gcd)` entries up to 65,536, computed by rank beyond. LEAST_REQUEST over unequal weights walks the same cycle, but
+  a slot of a host with `a` active requests only counts `1 / (a + 1) ** bias`: each endpoint adds that credit (in units of
+  2**-16, truncated) when its slot comes up and is taken once its credit reaches 1 (65,536), which is then subtracted;
+  so with no active requests it is weighted round robin. At most `8 * cycle length` slots are walked, then the slot's host is taken.
+* Health: an endpoint is unhealthy when UNHEALTHY by EDS health or by `set_health`, or ejected; DRAINING is unhealthy and
+  excluded from denominators; DEGRADED is its own class. Loads, panic, locality weighting: spec/dataplane section 1 to 3, integer arithmetic.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Literal, Self, TypeAlias, final
+
+from collections.abc import Buffer  # type: ignore[attr-defined]  # 3.12; the engines accept any buffer on 3.11
+
+from roadstead._lowered import LocalityGroup, Unit
+
+Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+Kind: TypeAlias = Literal["forward", "redirect", "direct_response", "passthrough", "refused", "not_found", "no_cluster"]
+
+NAME: Literal["native", "fallback"]
+
+@final
+class Engine:
+    """One node's view: the published snapshot, its balancers and what lives in them (health, counters, cursors)."""
+
+    def __new__(cls, *, seed: int | None = None, clock: Callable[[], int] | None = None) -> Self:
+        """clock: nanoseconds, monotonic; default the system's."""
+    @property
+    def version(self) -> int:
+        """Counts published changes, from 0."""
+    def builder(self) -> Builder:
+        """A change that starts from what is published now. One at a time is the caller's business (the registry's)."""
+    def publish(self, builder: Builder) -> None:
+        """Make the builder's state visible: one pointer swap. A builder that is not the newest raises EngineError."""
+    def find(self, host: str, port: int) -> Service | None:
+        """The service that owns (host, port): exact name, else longest wildcard that declares the port; an IP: VIP, else longest
+        CIDR. `host:port` text (its port is ignored), case and one trailing dot are normalised."""
+    def route(
+        self,
+        host: str,
+        port: int | None = None,
+        path: str = "/",
+        method: str = "GET",
+        headers: Headers | None = None,
+        *,
+        scheme: str | None = None,
+        source_ip: str | None = None,
+        original_destination: tuple[str, int] | None = None,
+        draw: int | None = None,
+    ) -> Decision:
+        """Where an HTTP request goes. Never raises for 404, 502, 503: see Decision.kind. contracts.md, route."""
+    def connect(
+        self, host: str, port: int, *, sni: str | None = None, source_ip: str | None = None, draw: int | None = None
+    ) -> Decision:
+        """Where a connection goes (TCP, TLS by SNI; a host name selects its service, an IP the listener)."""
+    def find_many(self, hosts: HostColumn, ports: Buffer, out: Buffer) -> None:
+        """ports: uint16[n]; out: int32[n], index into `services()` or -1. Runs without the GIL."""
+    def route_many(
+        self, hosts: HostColumn, ports: Buffer, out: Buffer, *, paths: HostColumn | None = None, draws: Buffer | None = None
+    ) -> None:
+        """GET without headers for each row. out: int32[n], index into `clusters()` or -1 where nothing is forwarded. Without the GIL."""
+    def services(self) -> Sequence[Service]:
+        """All services in order of their index (holes of removed ones left out is not allowed: None in their place)."""
+    def clusters(self) -> Sequence[Cluster | None]: ...
+    def cluster(self, name: str) -> Cluster | None: ...
+    def update_endpoints(self, cluster: str, groups: Sequence[LocalityGroup]) -> None:
+        """Replace a cluster's endpoints; visible when this returns. KeyError for an unknown cluster. Counters, health and
+        ejections of endpoints that stay (same address, port, ordinal) survive. An update by `publish` replaces it again."""
+    def set_health(self, cluster: str, address: str, port: int, health: int) -> None:
+        """Active health (HEALTHY, UNHEALTHY, DEGRADED; UNKNOWN takes the mark away); takes effect at once."""
+    def explain(self, decision: Decision) -> Sequence[tuple[int, int, str]]:
+        """The slow walk: for each route of the decision's virtual host up to the one taken: (index, 1 taken / 0 not,
+        first condition that failed, as text such as `path prefix "/api"`)."""
+
+@final
+class Builder:
+    """Copy on write over a snapshot; readers see nothing until `publish`."""
+
+    def put(self, unit: Unit) -> None:
+        """Add or replace the unit of that key. Bad input (regex RE2 refuses, table size not prime…) raises EngineError and changes nothing."""
+    def delete(self, key: str) -> None: ...
+    def set_outbound(self, policy: int, *, egress_cluster: str = "") -> None:
+        """ALLOW_ANY | REGISTRY_ONLY | GATEWAY for unknown hosts; egress_cluster: unknown traffic goes there (ALLOW_ANY)."""
+
+@final
+class HostColumn:
+    """Strings prepared once for `find_many` and `route_many` (hosts normalised and hashed, or paths)."""
+
+    def __new__(cls, values: Iterable[str]) -> Self: ...
+    def __len__(self) -> int: ...
+
+@final
+class Service:
+    """What `find` hands out; made once per unit and handed out again."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def addresses(self) -> tuple[str, ...]: ...
+    @property
+    def ports(self) -> tuple[tuple[int, str, int], ...]:
+        """(number, name, protocol class) in declared order."""
+    @property
+    def spec(self) -> object:
+        """The mesh.Service: resolution, location, origin, …"""
+
+@final
+class Cluster:
+    """One upstream cluster: the policy that compile made and its live state."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def spec(self) -> object:
+        """The mesh.Cluster."""
+    @property
+    def connection_pool(self) -> object: ...
+    @property
+    def outlier_detection(self) -> object | None: ...
+    @property
+    def health_checks(self) -> Sequence[object]: ...
+    @property
+    def load_balancer(self) -> object: ...
+    @property
+    def tls(self) -> object | None: ...
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """All, in order of group and position."""
+    @property
+    def stats(self) -> dict[str, int]:
+        """Envoy's names: upstream_cx_active, upstream_cx_total, upstream_rq_active, upstream_rq_total, upstream_rq_pending_active,
+        upstream_rq_retry_active, upstream_rq_pending_overflow, upstream_cx_overflow, upstream_rq_active_overflow, upstream_rq_retry_overflow,
+        upstream_cx_none_healthy, lb_healthy_panic, membership_total, membership_healthy, membership_degraded, membership_excluded."""
+    def priority_load(self) -> tuple[tuple[int, int], ...]:
+        """(healthy load, degraded load) in percent of each priority."""
+    def endpoint_stats(self) -> tuple[dict[str, int], ...]:
+        """Per endpoint: rq_active, rq_total, rq_success, rq_error, cx_active, cx_total, cx_connect_fail; order of `endpoints`."""
+
+@final
+class Endpoint:
+    @property
+    def address(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def kind(self) -> Literal["ip", "hostname", "unix"]: ...
+    @property
+    def locality(self) -> str: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def weight(self) -> int: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def hostname(self) -> str: ...
+    @property
+    def health(self) -> Literal["unknown", "healthy", "unhealthy", "draining", "degraded"]: ...
+
+@final
+class Decision:
+    """The one new object of a request. Everything but kind and cluster is computed when it is read."""
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def status(self) -> int:
+        """Status this process answers with itself: 404, 502, 503, redirect code, direct response; 0 for forward and passthrough."""
+    @property
+    def flags(self) -> str:
+        """Envoy's response flags: "" NR NC UH UO …"""
+    @property
+    def service(self) -> Service | None: ...
+    @property
+    def cluster(self) -> Cluster | None:
+        """None where no cluster was chosen; PassthroughCluster and BlackHoleCluster are Cluster objects without endpoints."""
+    @property
+    def cluster_name(self) -> str: ...
+    @property
+    def route(self) -> object | None:
+        """The mesh.Route or mesh.TcpRoute."""
+    @property
+    def virtual_host(self) -> object | None: ...
+    @property
+    def route_index(self) -> int:
+        """Position in the virtual host; -1 without one."""
+    @property
+    def destination_index(self) -> int: ...
+    @property
+    def timeout(self) -> float | None: ...
+    @property
+    def retry(self) -> object | None: ...
+    @property
+    def path(self) -> str:
+        """As sent upstream, query included."""
+    @property
+    def authority(self) -> str:
+        """Host header as sent upstream."""
+    @property
+    def request_headers(self) -> tuple[tuple[str, str, str], ...]:
+        """(op, name, value) in order; op "set" | "add" | "remove"."""
+    @property
+    def response_headers(self) -> tuple[tuple[str, str, str], ...]: ...
+    def apply(self, headers: Headers) -> list[tuple[str, str]]:
+        """Request headers after the operations. SET with an empty value is no operation."""
+    def apply_response(self, headers: Headers) -> list[tuple[str, str]]: ...
+    @property
+    def redirect(self) -> tuple[int, str] | None:
+        """(status, Location)."""
+    @property
+    def direct_response(self) -> tuple[int, bytes] | None: ...
+    @property
+    def fault(self) -> tuple[float, int, int] | None:
+        """(delay seconds, abort status or 0, abort grpc status or -1) that this draw hits, else None."""
+    @property
+    def mirrors(self) -> tuple[str, ...]:
+        """Names of the clusters that get a copy."""
+    @property
+    def cors(self) -> object | None: ...
+    @property
+    def set_cookies(self) -> tuple[str, ...]:
+        """Set-Cookie values for generated hash cookies (Envoy's text)."""
+    @property
+    def connection_pool(self) -> object | None: ...
+    @property
+    def application_tls(self) -> bool:
+        """The caller itself speaks TLS to the service."""
+    @property
+    def tls(self) -> object | None:
+        """What the mesh originates (the cluster's), or None."""
+    @property
+    def hash(self) -> int | None:
+        """What the hash policies give for this request; None when they give nothing."""
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Steps, machine readable: "host:exact", "host:wildcard:*.x", "host:vip", "host:cidr:10.0.0.0/8", "host:unknown",
+        "port:undeclared:80,443", "port:default:443", "sniff:tls-on-http", "sniff:http-on-tls", "route:N", "route:none", "weight:N", "policy:allow_any",
+        "policy:registry_only", "cluster:missing"."""
+    @property
+    def draw(self) -> int: ...
+    def pick(self, *, hash_key: bytes | int | None = None, exclude: Iterable[Endpoint] = ()) -> Endpoint:
+        """Choose an endpoint; each call is a new pick. NoHealthyEndpoint (503 UH) when there is none.
+
+        exclude: as Envoy's previous_hosts predicate: up to retry_host_attempts + 1 picks, then the last one is used."""
+    def lease(self, *, retry: bool = False, hash_key: bytes | int | None = None, exclude: Iterable[Endpoint] = ()) -> RequestLease | ConnectionLease:
+        """Pick and count: RequestLease from route, ConnectionLease from connect. Overflow (503 UO, `.limit`) at a limit."""
+
+class _Lease:
+    @property
+    def endpoint(self) -> Endpoint: ...
+    @property
+    def cluster(self) -> Cluster: ...
+    def finish(self, *, status: int | None = None, error: str | None = None, now: int | None = None) -> None:
+        """End it; the first call counts. status: HTTP status; error: "connect_failure" | "reset" | "timeout" | other text (local origin)."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+
+@final
+class RequestLease(_Lease):
+    """One try of a request: counts against max_requests (and max_retries with `retry=True`)."""
+
+@final
+class ConnectionLease(_Lease):
+    """One upstream connection: counts against max_connections."""
+
+def yaml_load(data: bytes, *, max_depth: int, max_aliases: int, max_bytes: int) -> list[tuple[bytes | None, int, int, str | None, int, int]]:
+    """Native reader only; see roadstead.config.yaml."""
+
+def yaml_positions(data: bytes, doc_index: int) -> list[tuple[str, int, int]]: ...

@@ -1,0 +1,96 @@
+"""What a configuration means for one node, in Envoy's nouns: immutable data and names, no algorithms.
+
+`compile` makes these from config; `registry/lower.py` turns them into the engine's columns and `xds` into Envoy's resources.
+"""
+
+from roadstead.mesh.cluster import (
+    Cluster,
+    ClusterPolicy,
+    ConnectionPool,
+    Endpoint,
+    HashKey,
+    HealthCheck,
+    HttpPool,
+    Keepalive,
+    LoadBalancer,
+    Locality,
+    LocalityGroup,
+    OutlierDetection,
+    TcpPool,
+    TlsOrigination,
+    Tunnel,
+    Warmup,
+)
+from roadstead.mesh.delta import Delta
+from roadstead.mesh.host import HostMesh, Mesh
+from roadstead.mesh.names import cluster_name, parse_cluster_name, sni_name
+from roadstead.mesh.node import Node
+from roadstead.mesh.origin import Origin
+from roadstead.mesh.route import (
+    Abort,
+    Cors,
+    Delay,
+    Destination,
+    DirectResponse,
+    FilterChain,
+    HashPolicy,
+    HeaderMatch,
+    HeaderOps,
+    Mirror,
+    QueryMatch,
+    Redirect,
+    Retry,
+    Route,
+    RouteMatch,
+    StringMatch,
+    TcpRoute,
+    VirtualHost,
+)
+from roadstead.mesh.service import Port, Service
+
+__all__ = [
+    "Abort",
+    "Cluster",
+    "ClusterPolicy",
+    "ConnectionPool",
+    "Cors",
+    "Delay",
+    "Delta",
+    "Destination",
+    "DirectResponse",
+    "Endpoint",
+    "FilterChain",
+    "HashKey",
+    "HashPolicy",
+    "HeaderMatch",
+    "HeaderOps",
+    "HealthCheck",
+    "HostMesh",
+    "HttpPool",
+    "Keepalive",
+    "LoadBalancer",
+    "Locality",
+    "LocalityGroup",
+    "Mesh",
+    "Mirror",
+    "Node",
+    "Origin",
+    "OutlierDetection",
+    "Port",
+    "QueryMatch",
+    "Redirect",
+    "Retry",
+    "Route",
+    "RouteMatch",
+    "Service",
+    "StringMatch",
+    "TcpPool",
+    "TcpRoute",
+    "TlsOrigination",
+    "Tunnel",
+    "VirtualHost",
+    "Warmup",
+    "cluster_name",
+    "parse_cluster_name",
+    "sni_name",
+]

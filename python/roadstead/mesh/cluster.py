@@ -1,0 +1,229 @@
+"""Clusters: endpoints under a policy (Envoy: config.cluster.v3.Cluster and ClusterLoadAssignment)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from roadstead.mesh.origin import Origin
+
+UNLIMITED = 0xFFFFFFFF
+
+
+class Locality(msgspec.Struct, frozen=True, gc=False):
+    region: str = ""
+    zone: str = ""
+    subzone: str = ""
+
+
+class Endpoint(msgspec.Struct, frozen=True, gc=False):
+    """address: IP, host name (DNS clusters; `extended` also STATIC) or path of a unix socket (port 0 then).
+    tls_mode: "istio", "disabled" or the label's own word. health: "" or "UNHEALTHY", "DRAINING". labels: augmented.
+    priority_tier: outer priority from the label `priority` (dialect extended)."""
+
+    address: str
+    port: int
+    kind: Literal["ip", "hostname", "unix"] = "ip"
+    weight: int = 1
+    labels: dict[str, str] = {}
+    locality: str = ""
+    network: str = ""
+    cluster_id: str = ""
+    namespace: str = ""
+    workload_name: str = ""
+    service_account: str = ""
+    tls_mode: str = "disabled"
+    health: str = ""
+    hostname: str = ""
+    service_port_name: str = ""
+    service_port: int = 0
+    priority_tier: int = 0
+
+
+class LocalityGroup(msgspec.Struct, frozen=True, gc=False):
+    """Endpoints of one locality text and one priority. weight: the group's load_balancing_weight."""
+
+    locality: str
+    priority: int
+    weight: int
+    endpoints: tuple[Endpoint, ...]
+
+
+class Keepalive(msgspec.Struct, frozen=True, gc=False):
+    """TCP keepalive; seconds; None: the system's value. (Istio: connectionPool.tcp.tcpKeepalive)"""
+
+    probes: int | None = None
+    time: float | None = None
+    interval: float | None = None
+
+
+class TcpPool(msgspec.Struct, frozen=True, gc=False):
+    """Limits of connections. connect_timeout, idle_timeout, max_connection_duration: seconds; None: not set."""
+
+    max_connections: int = UNLIMITED
+    connect_timeout: float = 10.0
+    keepalive: Keepalive | None = None
+    idle_timeout: float | None = None
+    max_connection_duration: float | None = None
+
+
+class HttpPool(msgspec.Struct, frozen=True, gc=False):
+    """Limits of requests. h2_upgrade: "DEFAULT" | "UPGRADE" | "DO_NOT_UPGRADE"; retry_budget: (percent, min concurrency).
+    protocol: what is spoken upstream: "http1", "http2" or "downstream" (same as the client's)."""
+
+    max_pending_requests: int = UNLIMITED
+    max_requests: int = UNLIMITED
+    max_retries: int = UNLIMITED
+    max_requests_per_connection: int | None = None
+    max_concurrent_streams: int | None = None
+    idle_timeout: float | None = None
+    h2_upgrade: str = "DEFAULT"
+    use_client_protocol: bool = False
+    protocol: Literal["http1", "http2", "downstream"] = "http1"
+    retry_budget: tuple[float, int] | None = None
+
+
+class ConnectionPool(msgspec.Struct, frozen=True, gc=False):
+    tcp: TcpPool = TcpPool()
+    http: HttpPool = HttpPool()
+
+
+class OutlierDetection(msgspec.Struct, frozen=True, gc=False):
+    """Envoy's fields after Istio's translation (registry.md 5.6). None: Envoy's default; times in seconds, shares in percent."""
+
+    consecutive_5xx: int | None = None
+    enforcing_consecutive_5xx: int | None = None
+    consecutive_gateway_failure: int | None = None
+    enforcing_consecutive_gateway_failure: int | None = None
+    consecutive_local_origin_failure: int | None = None
+    enforcing_consecutive_local_origin_failure: int | None = None
+    split_external_local_origin_errors: bool = False
+    interval: float | None = None
+    base_ejection_time: float | None = None
+    max_ejection_percent: int | None = None
+    min_health_percent: int = 0
+    error_codes: tuple[str, ...] = ()
+    always_eject_one_host: bool = False
+
+
+class HealthCheck(msgspec.Struct, frozen=True, gc=False):
+    """Active HTTP check (dialect extended: trafficPolicy.healthCheck; Envoy: health_checks). Seconds."""
+
+    interval: float
+    timeout: float
+    unhealthy_threshold: int
+    healthy_threshold: int
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class HashKey(msgspec.Struct, frozen=True, gc=False):
+    """Source of the hash (Istio: consistentHash). kind: "header" | "cookie" | "source_ip" | "query"; ttl seconds or None."""
+
+    kind: Literal["header", "cookie", "source_ip", "query"]
+    name: str = ""
+    ttl: float | None = None
+    path: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+class Warmup(msgspec.Struct, frozen=True, gc=False):
+    """Slow start (Istio: warmup). duration seconds. None: not set by Istio (Envoy's default holds)."""
+
+    duration: float
+    minimum_percent: float | None = 10.0
+    aggression: float | None = 1.0
+
+
+class LoadBalancer(msgspec.Struct, frozen=True, gc=False):
+    """policy in Envoy's words. ring_min None: not set (Envoy: 1024). locality_weighted: locality_weighted_lb_config present."""
+
+    policy: Literal["LEAST_REQUEST", "ROUND_ROBIN", "RANDOM", "RING_HASH", "MAGLEV", "CLUSTER_PROVIDED"] = "LEAST_REQUEST"
+    panic_threshold: int | None = 0
+    locality_weighted: bool = False
+    ring_min: int | None = None
+    table_size: int | None = None
+    hash_key: HashKey | None = None
+    warmup: Warmup | None = None
+    zone_aware: bool = False
+
+
+class TlsOrigination(msgspec.Struct, frozen=True, gc=False):
+    """TLS that the mesh speaks upstream. mode in Istio's words: SIMPLE MUTUAL ISTIO_MUTUAL, and AUTO for automatic mTLS (per
+    endpoint, by Endpoint.tls_mode). sni "": from the request's host when auto_sni. verify "": the certificate is not
+    checked; "san": one of subject_alt_names; "auto": must carry the request's host; "ca": signed by ca, name not checked.
+    ca "": system roots. credential_name: SDS secret (routers)."""
+
+    mode: Literal["SIMPLE", "MUTUAL", "ISTIO_MUTUAL", "AUTO"]
+    sni: str = ""
+    subject_alt_names: tuple[str, ...] = ()
+    ca: str = ""
+    ca_crl: str = ""
+    certificate: str = ""
+    private_key: str = ""
+    credential_name: str = ""
+    auto_sni: bool = False
+    verify: Literal["", "san", "auto", "ca"] = ""
+    alpn: tuple[str, ...] = ()
+
+
+class Tunnel(msgspec.Struct, frozen=True, gc=False):
+    """HTTP CONNECT or POST tunnel (Istio: trafficPolicy.tunnel)."""
+
+    protocol: str
+    target_host: str
+    target_port: int
+
+
+class ClusterPolicy(msgspec.Struct, frozen=True, gc=False):
+    """The traffic policy in force for a cluster, after inheritance (registry.md 5.4). Interned: equal policies are one object.
+    origins: DestinationRules that contributed, the deciding one first; empty without a rule."""
+
+    connection_pool: ConnectionPool
+    load_balancer: LoadBalancer
+    outlier_detection: OutlierDetection | None = None
+    health_checks: tuple[HealthCheck, ...] = ()
+    proxy_protocol: str = ""
+    tunnel: Tunnel | None = None
+    origins: tuple[Origin, ...] = ()
+
+
+class Cluster(msgspec.Struct, frozen=True, gc=False):
+    """One Envoy cluster. type in Envoy's words; DYNAMIC_DNS is the dynamic forward proxy. tls differs from cluster to cluster
+    (its SNI carries the name), so it stands beside the shared policy.
+
+    dns_lookup_family: "V4_ONLY" "V6_ONLY" "ALL" for DNS types, "" else. port_override: upstream_port_override (NONE)."""
+
+    name: str
+    host: str
+    port: int
+    subset: str
+    type: Literal["EDS", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "DYNAMIC_DNS"]
+    policy: ClusterPolicy
+    groups: tuple[LocalityGroup, ...]
+    namespace: str
+    origin: Origin
+    tls: TlsOrigination | None = None
+    subset_labels: dict[str, str] | None = None
+    subset_origin: Origin | None = None
+    port_override: int = 0
+    dns_lookup_family: str = ""
+    port_name: str = ""
+    protocol: str = ""
+
+    @property
+    def connection_pool(self) -> ConnectionPool:
+        return self.policy.connection_pool
+
+    @property
+    def outlier_detection(self) -> OutlierDetection | None:
+        return self.policy.outlier_detection
+
+    @property
+    def health_checks(self) -> tuple[HealthCheck, ...]:
+        return self.policy.health_checks
+
+    @property
+    def load_balancer(self) -> LoadBalancer:
+        return self.policy.load_balancer

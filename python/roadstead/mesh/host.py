@@ -1,0 +1,36 @@
+"""The unit of compile and change: everything that one host means for one node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from roadstead.mesh.cluster import Cluster
+from roadstead.mesh.route import FilterChain, VirtualHost
+from roadstead.mesh.service import Service
+
+
+class HostMesh(msgspec.Struct, frozen=True):
+    """One host: its services (one per address; the first is the merged view that `find` hands out), clusters by port and
+    subset, virtual hosts by port, and filter chains. A VirtualService host without a service has virtual hosts only.
+
+    order: sorts by (creation time, name, namespace); decides who wins where two hosts claim one thing."""
+
+    key: str
+    order: str
+    services: tuple[Service, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+    virtual_hosts: tuple[VirtualHost, ...] = ()
+    chains: tuple[FilterChain, ...] = ()
+
+
+class Mesh(msgspec.Struct, frozen=True):
+    """All hosts of one node, by key, in Istio's order of services.
+
+    outbound: what unknown destinations get. egress_cluster: Sidecar outboundTrafficPolicy.egressProxy's cluster, "" = none."""
+
+    hosts: Mapping[str, HostMesh]
+    outbound: Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"] = "ALLOW_ANY"
+    egress_cluster: str = ""

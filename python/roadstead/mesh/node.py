@@ -1,0 +1,66 @@
+"""The client for which a mesh is compiled (Istio: model.Proxy)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One workload. type "sidecar" or "router"; locality "region/zone/subzone" or ""; `metadata` is Istio's node metadata
+    with its values as text ({"DNS_CAPTURE": "true"})."""
+
+    type: Literal["sidecar", "router"] = "sidecar"
+    name: str = ""
+    namespace: str = "default"
+    labels: dict[str, str] = {}
+    locality: str = ""
+    network: str = ""
+    cluster: str = "Kubernetes"
+    ips: tuple[str, ...] = ()
+    dns_domain: str = ""
+    metadata: dict[str, str] = {}
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Node:
+        """Read a proxy.json: type name namespace labels locality network cluster ip ips metadata dns_domain."""
+        raw = msgspec.json.decode(Path(path).read_bytes(), type=_NodeFile)
+        ips = ((raw.ip,) if raw.ip else ()) + tuple(ip for ip in raw.ips if ip != raw.ip)
+        return cls(
+            type=raw.type,
+            name=raw.name,
+            namespace=raw.namespace,
+            labels=raw.labels,
+            locality=raw.locality,
+            network=raw.network,
+            cluster=raw.cluster,
+            ips=ips,
+            dns_domain=raw.dns_domain,
+            metadata=raw.metadata,
+        )
+
+    @property
+    def domain(self) -> str:
+        """DNS domain of the workload; default `<namespace>.svc.cluster.local`."""
+        return self.dns_domain or f"{self.namespace}.svc.cluster.local"
+
+    @property
+    def dns_capture(self) -> bool:
+        """Whether names are resolved to virtual addresses for this client (ISTIO_META_DNS_CAPTURE)."""
+        return self.metadata.get("DNS_CAPTURE", "").lower() == "true"
+
+
+class _NodeFile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    type: Literal["sidecar", "router"] = "sidecar"
+    name: str = ""
+    namespace: str = "default"
+    labels: dict[str, str] = {}
+    locality: str = ""
+    network: str = ""
+    cluster: str = "Kubernetes"
+    ip: str = ""
+    ips: list[str] = []
+    dns_domain: str = ""
+    metadata: dict[str, str] = {}
