@@ -146,6 +146,7 @@ class Route(NamedTuple):
     mirrors: tuple[Mirror, ...] = ()
     hash_policies: tuple[HashPolicy, ...] = ()
     fault: Fault | None = None
+    retry_host_attempts: int = 5  # host_selection_retry_max_attempts, for `pick(exclude=…)`
 
 
 class VirtualHost(NamedTuple):
@@ -206,7 +207,7 @@ class LbConfig(NamedTuple):
 
     panic_threshold percent (0 = off). locality_weighted: locality_weighted_lb_config is set. ring_min/ring_max points,
     table_size Maglev. choice_count and active_request_bias for LEAST_REQUEST. Slow start: window seconds (0 = off),
-    aggression, min_weight_percent. retry_host_attempts: host_selection_retry_max_attempts."""
+    aggression, min_weight_percent."""
 
     policy: int = LEAST_REQUEST
     panic_threshold: int = 0

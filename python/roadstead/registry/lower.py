@@ -1,0 +1,321 @@
+"""Mesh → the engine's columns: the only place where the two meet.
+
+Nothing is decided here; values are renamed and flattened. Policies are interned by identity: the compiler hands out one
+ClusterPolicy for equal policies, so one LbConfig and one Limits stand for thousands of clusters.
+"""
+
+from __future__ import annotations
+
+from roadstead import _lowered as low
+from roadstead.mesh import (
+    Cluster,
+    ClusterPolicy,
+    Destination,
+    Endpoint,
+    FilterChain,
+    HashKey,
+    HeaderOps,
+    HostMesh,
+    LocalityGroup,
+    Route,
+    RouteMatch,
+    Service,
+    StringMatch,
+    VirtualHost,
+)
+from roadstead.mesh.route import NO_OPS
+from roadstead.protocol import Protocol
+
+_CLUSTER_TYPES = {
+    "EDS": low.EDS,
+    "STRICT_DNS": low.STRICT_DNS,
+    "LOGICAL_DNS": low.LOGICAL_DNS,
+    "ORIGINAL_DST": low.ORIGINAL_DST,
+    "DYNAMIC_DNS": low.DYNAMIC_DNS,
+}
+_LB_POLICIES = {
+    "ROUND_ROBIN": low.ROUND_ROBIN,
+    "LEAST_REQUEST": low.LEAST_REQUEST,
+    "RANDOM": low.RANDOM,
+    "RING_HASH": low.RING_HASH,
+    "MAGLEV": low.MAGLEV,
+    "CLUSTER_PROVIDED": low.CLUSTER_PROVIDED,
+}
+_ENDPOINT_KINDS = {"ip": low.IP, "hostname": low.HOSTNAME, "unix": low.UNIX}
+_HEALTH = {
+    "": low.UNKNOWN,
+    "HEALTHY": low.HEALTHY,
+    "UNHEALTHY": low.UNHEALTHY,
+    "DRAINING": low.DRAINING,
+    "DEGRADED": low.DEGRADED,
+}
+_MATCH_KINDS = {"exact": low.EXACT, "prefix": low.PREFIX, "regex": low.REGEX, "present": low.PRESENT}
+_HASH_KINDS = {
+    "header": low.HASH_HEADER,
+    "cookie": low.HASH_COOKIE,
+    "source_ip": low.HASH_SOURCE_IP,
+    "query": low.HASH_QUERY,
+}
+_TRANSPORTS = {"": 0, "tls": 1, "raw": 2}
+OUTBOUND = {"ALLOW_ANY": low.ALLOW_ANY, "REGISTRY_ONLY": low.REGISTRY_ONLY, "GATEWAY": low.GATEWAY}
+_GRPC_CODES = {
+    name: number
+    for number, name in enumerate(
+        (
+            "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED "
+            "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS "
+            "UNAUTHENTICATED"
+        ).split()
+    )
+}
+
+
+class Lowering:
+    """Lowers the hosts of one node. It keeps what equal policies and shared routes became, so that they are made once."""
+
+    __slots__ = ("_groups", "_policies", "_routes")
+
+    def __init__(self) -> None:
+        self._policies: dict[int, tuple[ClusterPolicy, low.LbConfig, low.Limits]] = {}
+        self._groups: dict[int, tuple[tuple[LocalityGroup, ...], tuple[low.LocalityGroup, ...]]] = {}
+        self._routes: dict[int, tuple[Route, low.Route]] = {}
+
+    def unit(self, host: HostMesh) -> low.Unit:
+        """The unit of one host. Groups and routes are shared inside one host only: their memory goes with it."""
+        self._groups.clear()
+        self._routes.clear()
+        return low.Unit(
+            host.key,
+            host.order,
+            _services(host.services),
+            tuple([self._cluster(cluster) for cluster in host.clusters]),
+            tuple([self._virtual_host(virtual_host) for virtual_host in host.virtual_hosts]),
+            tuple([_chain(chain) for chain in host.chains]),
+        )
+
+    def groups(self, groups: tuple[LocalityGroup, ...]) -> tuple[low.LocalityGroup, ...]:
+        """Endpoint groups alone, for the endpoints' own door."""
+        return tuple([_group(group) for group in groups])
+
+    def _cluster(self, cluster: Cluster) -> low.Cluster:
+        _, balancer, limits = self._policies.get(id(cluster.policy)) or self._policy(cluster.policy)
+        shared = self._groups.get(id(cluster.groups))
+        if shared is None:
+            shared = (cluster.groups, self.groups(cluster.groups))
+            self._groups[id(cluster.groups)] = shared
+        return low.Cluster(
+            cluster, cluster.name, _CLUSTER_TYPES[cluster.type], balancer, limits, shared[1], cluster.port_override
+        )
+
+    def _policy(self, policy: ClusterPolicy) -> tuple[ClusterPolicy, low.LbConfig, low.Limits]:
+        made = (policy, _lb_config(policy), _limits(policy))
+        self._policies[id(policy)] = made
+        return made
+
+    def _virtual_host(self, host: VirtualHost) -> low.VirtualHost:
+        return low.VirtualHost(
+            host, host.port, host.domains, tuple([self._route(route) for route in host.routes]), host.tls
+        )
+
+    def _route(self, route: Route) -> low.Route:
+        shared = self._routes.get(id(route))
+        if shared is None:
+            shared = (route, _route(route))
+            self._routes[id(route)] = shared
+        return shared[1]
+
+
+def _services(services: tuple[Service, ...]) -> tuple[low.Service, ...]:
+    """One service for all addresses that share a list of ports, in order."""
+    if len(services) == 1:
+        service = services[0]
+        return (_service(service, addresses_of(service)),)
+    by_ports: dict[object, tuple[Service, list[str]]] = {}
+    for service in services:
+        entry = by_ports.setdefault((service.namespace, service.ports), (service, []))
+        entry[1].extend(address for address in addresses_of(service) if address not in entry[1])
+    return tuple([_service(service, tuple(addresses)) for service, addresses in by_ports.values()])
+
+
+def addresses_of(service: Service) -> tuple[str, ...]:
+    """The virtual addresses of a service as compiled for its node; none for 0.0.0.0."""
+    own = () if service.address == "0.0.0.0" else (service.address,)
+    return own + tuple(auto for auto in service.auto_addresses if auto)
+
+
+def _service(service: Service, addresses: tuple[str, ...]) -> low.Service:
+    ports = tuple([low.Port(port.number, port.name, _protocol_class(port.protocol)) for port in service.ports])
+    return low.Service(service, service.host, service.namespace, addresses, ports)
+
+
+def _protocol_class(text: str) -> int:
+    protocol = Protocol(text)
+    if protocol.is_http:
+        return low.PROTO_HTTP
+    if protocol.is_tls:
+        return low.PROTO_TLS
+    if protocol.is_udp:
+        return low.PROTO_UDP
+    return low.PROTO_TCP if protocol.is_tcp else low.PROTO_AUTO
+
+
+def _group(group: LocalityGroup) -> low.LocalityGroup:
+    return low.LocalityGroup(
+        group.locality, group.priority, group.weight, tuple([_endpoint(endpoint) for endpoint in group.endpoints])
+    )
+
+
+def _endpoint(endpoint: Endpoint) -> low.Endpoint:
+    return low.Endpoint(
+        endpoint.address,
+        endpoint.port,
+        _ENDPOINT_KINDS[endpoint.kind],
+        endpoint.weight or 1,
+        _HEALTH[endpoint.health],
+        endpoint.labels,
+        endpoint.hostname or (endpoint.address if endpoint.kind == "hostname" else ""),
+    )
+
+
+def _lb_config(policy: ClusterPolicy) -> low.LbConfig:
+    balancer = policy.load_balancer
+    warmup = balancer.warmup
+    default = low.LbConfig()
+    return low.LbConfig(
+        policy=_LB_POLICIES[balancer.policy],
+        panic_threshold=50 if balancer.panic_threshold is None else balancer.panic_threshold,
+        locality_weighted=balancer.locality_weighted,
+        ring_min=default.ring_min if balancer.ring_min is None else balancer.ring_min,
+        table_size=default.table_size if balancer.table_size is None else balancer.table_size,
+        slow_start_window=0.0 if warmup is None else warmup.duration,
+        slow_start_aggression=1.0 if warmup is None or warmup.aggression is None else warmup.aggression,
+        slow_start_min_percent=10.0 if warmup is None or warmup.minimum_percent is None else warmup.minimum_percent,
+    )
+
+
+def _limits(policy: ClusterPolicy) -> low.Limits:
+    pool = policy.connection_pool
+    return low.Limits(
+        pool.tcp.max_connections,
+        pool.http.max_pending_requests,
+        pool.http.max_requests,
+        pool.http.max_retries,
+        pool.http.retry_budget,
+    )
+
+
+def _chain(chain: FilterChain) -> low.Chain:
+    return low.Chain(
+        chain.route,
+        chain.host,
+        chain.port,
+        chain.addresses,
+        chain.cidrs,
+        chain.snis,
+        _TRANSPORTS[chain.transport],
+        _destinations(chain.route.destinations),
+        _hash_policies(chain.route.hash_policies),
+    )
+
+
+def _route(route: Route) -> low.Route:
+    if route.redirect is not None:
+        action = low.REDIRECT
+    else:
+        action = low.FORWARD if route.direct_response is None else low.DIRECT_RESPONSE
+    redirect = route.redirect
+    direct = route.direct_response
+    request_ops, response_ops = _ops(route.headers)
+    return low.Route(
+        handle=route,
+        match=_match(route.match),
+        action=action,
+        destinations=_destinations(route.destinations),
+        request_ops=request_ops,
+        response_ops=response_ops,
+        prefix_rewrite=route.prefix_rewrite,
+        regex_rewrite=route.regex_rewrite,
+        host_rewrite=route.host_rewrite or None,
+        redirect=redirect
+        and low.Redirect(
+            redirect.scheme, redirect.host, redirect.port, redirect.path, redirect.prefix_rewrite, redirect.code
+        ),
+        direct_status=direct.status if direct else 0,
+        direct_body=direct.body if direct else b"",
+        mirrors=tuple([low.Mirror(mirror.cluster, mirror.numerator) for mirror in route.mirrors]),
+        hash_policies=_hash_policies(route.hash_policies),
+        fault=_fault(route),
+        retry_host_attempts=route.retry.host_attempts if route.retry else 0,
+    )
+
+
+def _destinations(destinations: tuple[Destination, ...]) -> tuple[low.Destination, ...]:
+    made = []
+    for destination in destinations:
+        request_ops, response_ops = _ops(destination.headers)
+        made.append(
+            low.Destination(
+                destination.cluster, destination.weight, request_ops, response_ops, destination.host_rewrite or None
+            )
+        )
+    return tuple(made)
+
+
+def _ops(headers: HeaderOps) -> tuple[tuple[low.HeaderOp, ...], tuple[low.HeaderOp, ...]]:
+    """Envoy's order inside one level: removals, then the others as listed (Istio lists set before add)."""
+    if headers is NO_OPS:
+        return (), ()
+    request = (
+        *[low.HeaderOp(low.REMOVE, name) for name in headers.request_remove],
+        *[low.HeaderOp(low.SET, name, value) for name, value in headers.request_set],
+        *[low.HeaderOp(low.ADD, name, value) for name, value in headers.request_add],
+    )
+    response = (
+        *[low.HeaderOp(low.REMOVE, name) for name in headers.response_remove],
+        *[low.HeaderOp(low.SET, name, value) for name, value in headers.response_set],
+        *[low.HeaderOp(low.ADD, name, value) for name, value in headers.response_add],
+    )
+    return request, response
+
+
+def _value(match: StringMatch, ignore_case: bool = False) -> low.ValueMatch:
+    return low.ValueMatch(_MATCH_KINDS[match.kind], match.value, ignore_case)
+
+
+def _match(match: RouteMatch) -> low.Match:
+    return low.Match(
+        None if match.path is None else _value(match.path, match.ignore_case),
+        tuple(
+            [
+                low.HeaderMatch(header.name.lower(), _value(header.match), header.invert, header.missing_as_empty)
+                for header in match.headers
+            ]
+        ),
+        tuple([low.QueryMatch(query.name, _value(query.match)) for query in match.queries]),
+    )
+
+
+def _hash_policies(keys: tuple[HashKey, ...]) -> tuple[low.HashPolicy, ...]:
+    return tuple(
+        [low.HashPolicy(_HASH_KINDS[key.kind], key.name, key.ttl, key.path, key.attributes) for key in keys]
+    )
+
+
+def _fault(route: Route) -> low.Fault | None:
+    delay, abort = route.delay, route.abort
+    if delay is None and abort is None:
+        return None
+    return low.Fault(
+        delay=delay.seconds if delay else 0.0,
+        delay_numerator=delay.numerator if delay else 0,
+        abort_numerator=abort.numerator if abort else 0,
+        abort_status=abort.http_status if abort else 0,
+        abort_grpc_status=_grpc_code(abort.grpc_status) if abort and abort.grpc_status else -1,
+    )
+
+
+def _grpc_code(text: str) -> int:
+    return int(text) if text.isdigit() else _GRPC_CODES[text.upper()]
+
+
+__all__ = ["OUTBOUND", "Lowering", "addresses_of"]
