@@ -1,0 +1,340 @@
+//! A cluster's endpoints, what lives in them, and the balancer that follows from both.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::loads::Census;
+use super::pick::{Balancer, PickInput, Picked};
+use crate::model::{Attach, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup};
+use crate::overlay::{Counters, Slot};
+
+/// One endpoint of a cluster with its place.
+#[derive(Debug)]
+pub struct EndpointState<A: Attach> {
+    pub def: Endpoint<A>,
+    pub group: u32,
+    /// Which of the endpoints with this address and port.
+    pub ordinal: u32,
+    /// Nanoseconds of the engine's clock when it came into the cluster: slow start.
+    pub since: u64,
+    pub cell: A::Cell,
+}
+
+#[derive(Debug)]
+pub struct GroupState {
+    pub locality: Arc<str>,
+    pub priority: u32,
+    pub weight: Option<u32>,
+    pub first: u32,
+    pub count: u32,
+}
+
+/// All endpoints in order of group and position.
+#[derive(Debug)]
+pub struct Membership<A: Attach> {
+    pub groups: Box<[GroupState]>,
+    pub endpoints: Box<[EndpointState<A>]>,
+    pub priorities: u32,
+}
+
+impl<A: Attach> Membership<A> {
+    pub fn new(groups: Vec<LocalityGroup<A>>, now: u64) -> Self {
+        let count = groups.iter().map(|group| group.endpoints.len()).sum();
+        let mut endpoints: Vec<EndpointState<A>> = Vec::with_capacity(count);
+        let mut states = Vec::with_capacity(groups.len());
+        for (index, group) in groups.into_iter().enumerate() {
+            states.push(GroupState {
+                locality: group.locality,
+                priority: group.priority,
+                weight: group.weight,
+                first: endpoints.len() as u32,
+                count: group.endpoints.len() as u32,
+            });
+            endpoints.extend(group.endpoints.into_iter().map(|def| EndpointState {
+                def,
+                group: index as u32,
+                ordinal: 0,
+                since: now,
+                cell: A::Cell::default(),
+            }));
+        }
+        if endpoints.len() > 1 {
+            let mut seen: HashMap<(Box<str>, u16), u32> = HashMap::with_capacity(endpoints.len());
+            for endpoint in &mut endpoints {
+                let count = seen.entry((endpoint.def.address.clone(), endpoint.def.port)).or_default();
+                endpoint.ordinal = *count;
+                *count += 1;
+            }
+        }
+        let priorities = states.iter().map(|group| group.priority + 1).max().unwrap_or(0);
+        Membership { groups: states.into(), endpoints: endpoints.into(), priorities }
+    }
+
+    fn identities(&self) -> HashMap<(&str, u16, u32), usize> {
+        let identity = |e: &'_ EndpointState<A>| (e.def.port, e.ordinal);
+        self.endpoints
+            .iter()
+            .enumerate()
+            .map(|(i, e)| {
+                let (port, ordinal) = identity(e);
+                ((&*e.def.address, port, ordinal), i)
+            })
+            .collect()
+    }
+
+    /// Text that hash balancers hash.
+    pub fn hash_key(&self, index: u32) -> String {
+        let def = &self.endpoints[index as usize].def;
+        match (&*def.hash_key, def.kind) {
+            ("", EndpointKind::Unix) => def.address.to_string(),
+            ("", _) if def.address.contains(':') => format!("[{}]:{}", def.address, def.port),
+            ("", _) => format!("{}:{}", def.address, def.port),
+            (key, _) => key.to_owned(),
+        }
+    }
+
+    pub fn priority(&self, index: u32) -> u32 {
+        self.groups[self.endpoints[index as usize].group as usize].priority
+    }
+}
+
+/// The health classes of Envoy; `Excluded` is unhealthy and left out of denominators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Healthy,
+    Degraded,
+    Unhealthy,
+    Excluded,
+}
+
+pub fn class(eds: Health, mark: Health) -> Class {
+    match (eds, mark) {
+        (Health::Draining, _) => Class::Excluded,
+        (Health::Unhealthy, _) | (_, Health::Unhealthy | Health::Draining) => Class::Unhealthy,
+        (Health::Degraded, _) | (_, Health::Degraded) => Class::Degraded,
+        (Health::Unknown | Health::Healthy, Health::Unknown | Health::Healthy) => Class::Healthy,
+    }
+}
+
+/// One view of a cluster: membership, slots and the balancer made from them on first use.
+#[derive(Debug)]
+pub struct ClusterState<A: Attach> {
+    pub membership: Arc<Membership<A>>,
+    slots: OnceLock<Box<[Arc<Slot>]>>,
+    balancer: OnceLock<Balancer>,
+}
+
+impl<A: Attach> ClusterState<A> {
+    fn new(membership: Arc<Membership<A>>) -> Self {
+        ClusterState { membership, slots: OnceLock::new(), balancer: OnceLock::new() }
+    }
+
+    /// The endpoints' slots; made when the first lease, health mark or object asks.
+    pub fn slots(&self) -> &[Arc<Slot>] {
+        self.slots.get_or_init(|| self.membership.endpoints.iter().map(|_| Arc::default()).collect())
+    }
+
+    /// The slots if anybody needed them yet.
+    #[inline]
+    pub fn used_slots(&self) -> Option<&[Arc<Slot>]> {
+        self.slots.get().map(|slots| &**slots)
+    }
+
+    pub fn classes(&self) -> Vec<Class> {
+        let slots = self.used_slots();
+        self.membership
+            .endpoints
+            .iter()
+            .enumerate()
+            .map(|(i, e)| class(e.def.health, slots.map_or(Health::Unknown, |slots| slots[i].mark())))
+            .collect()
+    }
+
+    pub fn health(&self, index: u32) -> Health {
+        let eds = self.membership.endpoints[index as usize].def.health;
+        let mark = self.used_slots().map_or(Health::Unknown, |slots| slots[index as usize].mark());
+        effective(eds, mark)
+    }
+
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        for class in self.classes() {
+            census.add(class);
+        }
+        census
+    }
+}
+
+/// What is told of an endpoint: the worse of EDS health and mark.
+pub fn effective(eds: Health, mark: Health) -> Health {
+    match class(eds, mark) {
+        Class::Excluded => Health::Draining,
+        Class::Unhealthy => Health::Unhealthy,
+        Class::Degraded => Health::Degraded,
+        Class::Healthy if eds == Health::Unknown => mark,
+        Class::Healthy => Health::Healthy,
+    }
+}
+
+impl Census {
+    pub fn add(&mut self, class: Class) {
+        self.hosts += 1;
+        match class {
+            Class::Healthy => self.healthy += 1,
+            Class::Degraded => self.degraded += 1,
+            Class::Unhealthy => {}
+            Class::Excluded => self.excluded += 1,
+        }
+    }
+}
+
+/// What lives in a cluster of the published snapshot. Its readers never wait: a change swaps the state.
+#[derive(Debug)]
+pub struct ClusterLive<A: Attach> {
+    pub lb: Arc<LbConfig>,
+    pub limits: Arc<Limits>,
+    pub counters: Arc<Counters>,
+    state: ArcSwap<ClusterState<A>>,
+    /// Where cursors of new schedules start.
+    start: u64,
+    writer: Mutex<()>,
+}
+
+impl<A: Attach> ClusterLive<A> {
+    pub fn new(
+        lb: Arc<LbConfig>,
+        limits: Arc<Limits>,
+        groups: Vec<LocalityGroup<A>>,
+        start: u64,
+        now: u64,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let state = ClusterState::new(Arc::new(Membership::new(groups, now)));
+        ClusterLive { lb, limits, counters, state: ArcSwap::from_pointee(state), start, writer: Mutex::new(()) }
+    }
+
+    pub fn state(&self) -> arc_swap::Guard<Arc<ClusterState<A>>> {
+        self.state.load()
+    }
+
+    pub fn state_full(&self) -> Arc<ClusterState<A>> {
+        self.state.load_full()
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn balancer<'s>(&self, state: &'s ClusterState<A>) -> &'s Balancer {
+        state.balancer.get_or_init(|| Balancer::build(&self.lb, state, None, self.start))
+    }
+
+    /// Take over what lives in the cluster that this one replaces (same name).
+    pub fn inherit(&self, old: &ClusterLive<A>) {
+        let _writer = self.locked();
+        let before = old.state.load_full();
+        let now = self.state.load_full();
+        if let Some(next) = self.carried(&before, &now.membership) {
+            self.state.store(Arc::new(next));
+        }
+    }
+
+    /// Replace the endpoints; those that stay keep their slots.
+    pub fn update(&self, groups: Vec<LocalityGroup<A>>, now: u64) {
+        let membership = Arc::new(Membership::new(groups, now));
+        let _writer = self.locked();
+        let before = self.state.load_full();
+        let next = self.carried(&before, &membership).unwrap_or_else(|| ClusterState::new(membership));
+        self.state.store(Arc::new(next));
+    }
+
+    /// A state of `membership` with the slots, ages and cursors of `before`; None when there is nothing to carry.
+    fn carried(&self, before: &ClusterState<A>, membership: &Arc<Membership<A>>) -> Option<ClusterState<A>> {
+        let slow = self.lb.slow_start_window > 0.0;
+        let (slots, balancer) = (before.used_slots(), before.balancer.get());
+        if slots.is_none() && balancer.is_none() && !slow {
+            return None;
+        }
+        let mut membership = Arc::clone(membership);
+        let known = before.membership.identities();
+        let same: Vec<Option<usize>> = membership
+            .endpoints
+            .iter()
+            .map(|e| known.get(&(&*e.def.address, e.def.port, e.ordinal)).copied())
+            .collect();
+        if slow {
+            if let Some(own) = Arc::get_mut(&mut membership) {
+                for (endpoint, old) in own.endpoints.iter_mut().zip(&same) {
+                    endpoint.since = old.map_or(endpoint.since, |old| before.membership.endpoints[old].since);
+                }
+            }
+        }
+        let next = ClusterState::new(membership);
+        if let Some(slots) = slots {
+            let kept = same.iter().map(|old| old.map_or_else(Arc::default, |old| Arc::clone(&slots[old]))).collect();
+            let _ = next.slots.set(kept);
+        }
+        if let Some(balancer) = balancer {
+            let _ = next.balancer.set(Balancer::build(&self.lb, &next, Some(balancer), self.start));
+        }
+        Some(next)
+    }
+
+    /// Mark all endpoints of that address; false when there is none.
+    pub fn set_health(&self, address: &str, port: u16, health: Health) -> bool {
+        let _writer = self.locked();
+        let before = self.state.load_full();
+        let slots = before.slots();
+        let mut found = false;
+        for (endpoint, slot) in before.membership.endpoints.iter().zip(slots) {
+            if &*endpoint.def.address == address && endpoint.def.port == port {
+                slot.set_mark(health);
+                found = true;
+            }
+        }
+        if found {
+            let next = ClusterState::new(Arc::clone(&before.membership));
+            let _ = next.slots.set(slots.to_vec().into_boxed_slice());
+            let _ = next.balancer.set(Balancer::build(&self.lb, &next, before.balancer.get(), self.start));
+            self.state.store(Arc::new(next));
+        }
+        found
+    }
+
+    /// One pick; counts panics and failures.
+    #[inline]
+    pub fn pick(&self, state: &ClusterState<A>, input: PickInput) -> Option<u32> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let picked = self.balancer(state).pick(&self.lb, state, input);
+        match picked {
+            Picked::Host(index) => Some(index),
+            Picked::Panicked(index) => {
+                self.counters.healthy_panic.fetch_add(1, Relaxed);
+                Some(index)
+            }
+            Picked::None => {
+                self.counters.cx_none_healthy.fetch_add(1, Relaxed);
+                None
+            }
+        }
+    }
+
+    pub fn hashes(&self) -> bool {
+        matches!(self.lb.policy, LbPolicy::RingHash | LbPolicy::Maglev)
+    }
+
+    /// In a forked child: what the parent holds is not held here.
+    pub fn forked(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        for gauge in [&self.counters.cx_active, &self.counters.rq_active, &self.counters.rq_pending_active] {
+            gauge.store(0, Relaxed);
+        }
+        self.counters.rq_retry_active.store(0, Relaxed);
+        for slot in self.state.load().used_slots().unwrap_or_default() {
+            slot.rq_active.store(0, Relaxed);
+            slot.cx_active.store(0, Relaxed);
+        }
+    }
+}

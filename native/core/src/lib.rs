@@ -1,0 +1,23 @@
+//! Where a request goes under an Istio configuration: host and port matching, routing, load balancing.
+//!
+//! Input is [`model::Unit`]: one host's meaning for one node, every name resolved. [`engine::Engine`] publishes snapshots of
+//! units; [`snapshot::Snapshot`] answers `find`, `route` and `connect`; [`balance`] picks endpoints. The crate knows no YAML, no
+//! Istio and no Python; time and randomness are arguments.
+#![forbid(unsafe_code)]
+
+pub mod balance;
+pub mod builder;
+pub mod chains;
+pub mod engine;
+pub mod error;
+pub mod hash;
+pub mod matching;
+pub mod model;
+pub mod overlay;
+pub mod rewrite;
+pub mod rng;
+pub mod routing;
+pub mod snapshot;
+pub mod table;
+pub mod text;
+pub mod virtual_host;

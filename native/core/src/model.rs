@@ -1,0 +1,364 @@
+//! What the engine is told: the mirror of `roadstead/_lowered.py`, field by field.
+//!
+//! A unit is everything that one host means for one node. Every name is resolved, every port settled, locality became
+//! priority and weight, and times are seconds. `handle` values belong to the embedder: stored, handed back, never read.
+
+use std::sync::Arc;
+
+/// What the embedder attaches to the engine's objects.
+///
+/// `Handle` comes in with a unit; `Cell` starts empty and lets an embedder keep an object it made for an endpoint.
+pub trait Attach: Send + Sync + 'static {
+    type Handle: std::fmt::Debug + Send + Sync;
+    type Cell: std::fmt::Debug + Default + Send + Sync;
+}
+
+/// No attachments: for tests, benchmarks and embedders that go by names.
+#[derive(Debug)]
+pub struct Plain;
+
+impl Attach for Plain {
+    type Handle = ();
+    type Cell = ();
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MatchKind {
+    Exact,
+    Prefix,
+    Regex,
+    Present,
+    Suffix,
+}
+
+#[derive(Clone, Debug)]
+pub struct ValueMatch {
+    pub kind: MatchKind,
+    pub value: String,
+    /// For `Exact` and `Prefix` only.
+    pub ignore_case: bool,
+}
+
+/// Envoy `HeaderMatcher`; `name` in lower case, pseudo headers as `:method`.
+#[derive(Clone, Debug)]
+pub struct HeaderMatch {
+    pub name: String,
+    pub value: ValueMatch,
+    pub invert: bool,
+    pub missing_as_empty: bool,
+}
+
+/// Envoy `QueryParameterMatcher`: first occurrence, nothing decoded.
+#[derive(Clone, Debug)]
+pub struct QueryMatch {
+    pub name: String,
+    pub value: ValueMatch,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Match {
+    /// None: prefix "/".
+    pub path: Option<ValueMatch>,
+    pub headers: Vec<HeaderMatch>,
+    pub queries: Vec<QueryMatch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpKind {
+    Set,
+    Add,
+    Remove,
+}
+
+#[derive(Clone, Debug)]
+pub struct HeaderOp {
+    pub kind: OpKind,
+    pub name: Box<str>,
+    pub value: Box<str>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Destination {
+    pub cluster: String,
+    pub weight: u32,
+    pub request_ops: Box<[HeaderOp]>,
+    pub response_ops: Box<[HeaderOp]>,
+    pub host_rewrite: Option<Box<str>>,
+}
+
+/// Envoy `RedirectAction`; empty text and 0 mean not set.
+#[derive(Clone, Debug)]
+pub struct Redirect {
+    pub scheme: Box<str>,
+    pub host: Box<str>,
+    pub port: u16,
+    pub path: Box<str>,
+    pub prefix_rewrite: Box<str>,
+    pub code: u16,
+}
+
+/// Copied when `draw % 1_000_000 < numerator`.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    pub cluster: Box<str>,
+    pub numerator: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashKind {
+    Header,
+    Cookie,
+    SourceIp,
+    Query,
+}
+
+#[derive(Clone, Debug)]
+pub struct HashPolicy {
+    pub kind: HashKind,
+    pub name: Box<str>,
+    /// Seconds; None: a cookie is read but never made.
+    pub ttl: Option<f64>,
+    pub path: Box<str>,
+    pub attributes: Box<[(Box<str>, Box<str>)]>,
+    pub terminal: bool,
+}
+
+/// Shares per million; `abort_status` 0 and `abort_grpc_status` -1: none.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub delay: f64,
+    pub delay_numerator: u32,
+    pub abort_numerator: u32,
+    pub abort_status: u16,
+    pub abort_grpc_status: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Forward,
+    Redirect,
+    DirectResponse,
+}
+
+#[derive(Debug)]
+pub struct Route<A: Attach> {
+    pub handle: A::Handle,
+    pub matcher: Match,
+    pub action: Action,
+    pub destinations: Vec<Destination>,
+    pub request_ops: Box<[HeaderOp]>,
+    pub response_ops: Box<[HeaderOp]>,
+    pub prefix_rewrite: Option<Box<str>>,
+    pub regex_rewrite: Option<(String, String)>,
+    pub host_rewrite: Option<Box<str>>,
+    pub redirect: Option<Redirect>,
+    pub direct_status: u16,
+    pub direct_body: Box<[u8]>,
+    pub mirrors: Box<[Mirror]>,
+    pub hash_policies: Box<[HashPolicy]>,
+    pub fault: Option<Fault>,
+    pub retry_host_attempts: u32,
+}
+
+#[derive(Debug)]
+pub struct VirtualHost<A: Attach> {
+    pub handle: A::Handle,
+    pub port: u16,
+    /// (domain in lower case, tier).
+    pub domains: Vec<(String, u32)>,
+    pub routes: Vec<Route<A>>,
+    pub tls: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http,
+    Tcp,
+    Tls,
+    Auto,
+    Udp,
+}
+
+#[derive(Clone, Debug)]
+pub struct Port {
+    pub number: u16,
+    pub name: Box<str>,
+    pub protocol: Protocol,
+}
+
+#[derive(Debug)]
+pub struct Service<A: Attach> {
+    pub handle: A::Handle,
+    pub host: Box<str>,
+    pub namespace: Box<str>,
+    pub addresses: Vec<String>,
+    pub ports: Box<[Port]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointKind {
+    Ip,
+    Hostname,
+    Unix,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Health {
+    #[default]
+    Unknown,
+    Healthy,
+    Unhealthy,
+    Draining,
+    Degraded,
+}
+
+#[derive(Debug)]
+pub struct Endpoint<A: Attach> {
+    /// What the embedder keeps of the endpoint as it came (labels).
+    pub handle: A::Handle,
+    pub address: Box<str>,
+    pub port: u16,
+    pub kind: EndpointKind,
+    pub weight: u32,
+    pub health: Health,
+    pub hostname: Box<str>,
+    /// Text hashed by ring hash and Maglev; empty: "address:port".
+    pub hash_key: Box<str>,
+}
+
+#[derive(Debug)]
+pub struct LocalityGroup<A: Attach> {
+    pub locality: Arc<str>,
+    pub priority: u32,
+    pub weight: Option<u32>,
+    pub endpoints: Vec<Endpoint<A>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LbPolicy {
+    RoundRobin,
+    LeastRequest,
+    Random,
+    RingHash,
+    Maglev,
+    ClusterProvided,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LbConfig {
+    pub policy: LbPolicy,
+    pub panic_threshold: u32,
+    pub overprovisioning: u32,
+    pub locality_weighted: bool,
+    pub ring_min: u64,
+    pub ring_max: u64,
+    pub table_size: u64,
+    pub choice_count: u32,
+    pub active_request_bias: f64,
+    pub slow_start_window: f64,
+    pub slow_start_aggression: f64,
+    pub slow_start_min_percent: f64,
+}
+
+impl Default for LbConfig {
+    fn default() -> Self {
+        LbConfig {
+            policy: LbPolicy::LeastRequest,
+            panic_threshold: 0,
+            overprovisioning: 140,
+            locality_weighted: false,
+            ring_min: 1024,
+            ring_max: 8 * 1024 * 1024,
+            table_size: 65537,
+            choice_count: 2,
+            active_request_bias: 1.0,
+            slow_start_window: 0.0,
+            slow_start_aggression: 1.0,
+            slow_start_min_percent: 10.0,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    pub max_connections: u32,
+    pub max_pending_requests: u32,
+    pub max_requests: u32,
+    pub max_retries: u32,
+    /// (percent, minimum concurrency).
+    pub retry_budget: Option<(f64, u32)>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_connections: u32::MAX,
+            max_pending_requests: u32::MAX,
+            max_requests: u32::MAX,
+            max_retries: u32::MAX,
+            retry_budget: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterType {
+    Eds,
+    StrictDns,
+    LogicalDns,
+    OriginalDst,
+    DynamicDns,
+}
+
+#[derive(Debug)]
+pub struct Cluster<A: Attach> {
+    pub handle: A::Handle,
+    pub name: String,
+    pub kind: ClusterType,
+    pub lb: Arc<LbConfig>,
+    pub limits: Arc<Limits>,
+    pub groups: Vec<LocalityGroup<A>>,
+    pub port_override: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Any,
+    Tls,
+    Raw,
+}
+
+#[derive(Debug)]
+pub struct Chain<A: Attach> {
+    pub handle: A::Handle,
+    pub host: String,
+    pub port: u16,
+    pub addresses: Vec<String>,
+    pub cidrs: Vec<String>,
+    pub snis: Vec<String>,
+    pub transport: Transport,
+    pub destinations: Vec<Destination>,
+    pub hash_policies: Box<[HashPolicy]>,
+}
+
+#[derive(Debug)]
+pub struct Unit<A: Attach> {
+    pub key: String,
+    pub order: String,
+    pub services: Vec<Service<A>>,
+    pub clusters: Vec<Cluster<A>>,
+    pub virtual_hosts: Vec<VirtualHost<A>>,
+    pub chains: Vec<Chain<A>>,
+}
+
+/// What an unknown destination gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outbound {
+    /// `egress_cluster` "" = pass through.
+    AllowAny {
+        egress_cluster: String,
+    },
+    RegistryOnly,
+    /// A router: 404 for hosts it does not know.
+    Gateway,
+}

@@ -1,0 +1,29 @@
+//! SplitMix64: the one generator, so that both engines draw alike.
+
+pub const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The output function: a permutation of u64.
+#[inline]
+pub fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A stream of numbers from one state.
+#[derive(Clone, Debug)]
+pub struct SplitMix64(pub u64);
+
+impl SplitMix64 {
+    /// The numbers of the n-th pick of one decision.
+    #[inline]
+    pub fn for_pick(draw: u64, pick: u32) -> Self {
+        SplitMix64(draw.wrapping_add(GOLDEN.wrapping_mul(16).wrapping_mul(pick as u64)))
+    }
+
+    #[inline]
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(GOLDEN);
+        mix(self.0)
+    }
+}

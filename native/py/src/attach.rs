@@ -1,0 +1,71 @@
+//! What this crate keeps beside the core's objects: the Python object a unit came with, and the one made from it.
+
+use std::fmt;
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use roadstead_core::model::Attach;
+
+/// The embedder is Python.
+#[derive(Debug)]
+pub struct PyAttach;
+
+impl Attach for PyAttach {
+    type Handle = Handle;
+    type Cell = Made;
+}
+
+/// The mesh object of a service, cluster or route, or an endpoint's labels.
+///
+/// It goes when its unit goes; without the GIL, PyO3 puts the release off until the GIL is held.
+#[derive(Debug)]
+pub struct Handle {
+    given: Py<PyAny>,
+    made: Made,
+}
+
+impl Handle {
+    pub fn new(given: Py<PyAny>) -> Self {
+        Handle { given, made: Made::default() }
+    }
+
+    /// What the unit brought.
+    pub fn given(&self, py: Python<'_>) -> Py<PyAny> {
+        self.given.clone_ref(py)
+    }
+
+    /// The object that stands for this one in Python.
+    pub fn made(&self) -> &Made {
+        &self.made
+    }
+}
+
+/// A Python object made on first use and handed out again.
+pub struct Made(PyOnceLock<Py<PyAny>>);
+
+impl Default for Made {
+    fn default() -> Self {
+        Made(PyOnceLock::new())
+    }
+}
+
+impl fmt::Debug for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Made")
+    }
+}
+
+impl Made {
+    #[inline]
+    pub fn get_or_make(
+        &self,
+        py: Python<'_>,
+        make: impl FnOnce() -> PyResult<Py<PyAny>>,
+    ) -> PyResult<&Py<PyAny>> {
+        self.0.get_or_try_init(py, make)
+    }
+
+    pub fn get(&self, py: Python<'_>) -> Option<&Py<PyAny>> {
+        self.0.get(py)
+    }
+}

@@ -1,0 +1,159 @@
+//! Clusters, their endpoints and policies.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use roadstead_core::model::{
+    Cluster, ClusterType, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup,
+};
+
+use super::fields::Fields;
+use super::handle;
+use crate::attach::PyAttach;
+
+const TYPES: [ClusterType; 5] = [
+    ClusterType::Eds,
+    ClusterType::StrictDns,
+    ClusterType::LogicalDns,
+    ClusterType::OriginalDst,
+    ClusterType::DynamicDns,
+];
+const POLICIES: [LbPolicy; 6] = [
+    LbPolicy::RoundRobin,
+    LbPolicy::LeastRequest,
+    LbPolicy::Random,
+    LbPolicy::RingHash,
+    LbPolicy::Maglev,
+    LbPolicy::ClusterProvided,
+];
+const KINDS: [EndpointKind; 3] = [EndpointKind::Ip, EndpointKind::Hostname, EndpointKind::Unix];
+pub const HEALTH: [Health; 5] =
+    [Health::Unknown, Health::Healthy, Health::Unhealthy, Health::Draining, Health::Degraded];
+
+/// Policies and locality names that many clusters share are made once.
+///
+/// Python hands in one object for equal policies, so identity decides; the object is kept, so that its address stays its own.
+#[derive(Default)]
+pub struct Interned {
+    balancers: Seen<LbConfig>,
+    limits: Seen<Limits>,
+    localities: HashMap<Box<str>, Arc<str>>,
+}
+
+/// Beyond this many the memory starts anew: it is a cache.
+const MOST: usize = 4096;
+
+struct Seen<T>(HashMap<usize, (Py<PyAny>, Arc<T>)>);
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Seen(HashMap::new())
+    }
+}
+
+impl<T> Seen<T> {
+    fn get(
+        &mut self,
+        value: &Bound<'_, PyAny>,
+        make: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>,
+    ) -> PyResult<Arc<T>> {
+        let address = value.as_ptr() as usize;
+        if let Some((_, made)) = self.0.get(&address) {
+            return Ok(Arc::clone(made));
+        }
+        if self.0.len() >= MOST {
+            self.0.clear();
+        }
+        let made = Arc::new(make(value)?);
+        self.0.insert(address, (value.clone().unbind(), Arc::clone(&made)));
+        Ok(made)
+    }
+}
+
+impl Interned {
+    fn locality(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.localities.get(text) {
+            return Arc::clone(known);
+        }
+        if self.localities.len() >= MOST {
+            self.localities.clear();
+        }
+        let made: Arc<str> = Arc::from(text);
+        self.localities.insert(Box::from(text), Arc::clone(&made));
+        made
+    }
+}
+
+pub fn cluster(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Cluster<PyAttach>> {
+    let fields = Fields::of(value, "Cluster", 7)?;
+    Ok(Cluster {
+        handle: handle(&fields, 0)?,
+        name: fields.string(1)?,
+        kind: fields.code(2, &TYPES)?,
+        lb: interned.balancers.get(&*fields.get(3)?, lb_config)?,
+        limits: interned.limits.get(&*fields.get(4)?, limits)?,
+        groups: fields.list(5, |item| group(&item, interned))?,
+        port_override: fields.number(6)?,
+    })
+}
+
+/// Endpoint groups alone, for the endpoints' own door.
+pub fn groups(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Vec<LocalityGroup<PyAttach>>> {
+    value.try_iter()?.map(|item| group(&item?, interned)).collect()
+}
+
+fn group(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<LocalityGroup<PyAttach>> {
+    let fields = Fields::of(value, "LocalityGroup", 4)?;
+    let locality = fields.get(0)?;
+    Ok(LocalityGroup {
+        locality: interned.locality(locality.cast::<PyString>()?.to_str()?),
+        priority: fields.number(1)?,
+        weight: fields.optional_number(2)?,
+        endpoints: fields.list(3, |item| endpoint(&item))?,
+    })
+}
+
+fn endpoint(value: &Bound<'_, PyAny>) -> PyResult<Endpoint<PyAttach>> {
+    let fields = Fields::of(value, "Endpoint", 8)?;
+    Ok(Endpoint {
+        handle: handle(&fields, 5)?,
+        address: fields.text(0)?,
+        port: fields.number(1)?,
+        kind: fields.code(2, &KINDS)?,
+        weight: fields.number(3)?,
+        health: fields.code(4, &HEALTH)?,
+        hostname: fields.text(6)?,
+        hash_key: fields.text(7)?,
+    })
+}
+
+fn lb_config(value: &Bound<'_, PyAny>) -> PyResult<LbConfig> {
+    let fields = Fields::of(value, "LbConfig", 12)?;
+    Ok(LbConfig {
+        policy: fields.code(0, &POLICIES)?,
+        panic_threshold: fields.number(1)?,
+        overprovisioning: fields.number(2)?,
+        locality_weighted: fields.flag(3)?,
+        ring_min: fields.number(4)?,
+        ring_max: fields.number(5)?,
+        table_size: fields.number(6)?,
+        choice_count: fields.number(7)?,
+        active_request_bias: fields.number(8)?,
+        slow_start_window: fields.number(9)?,
+        slow_start_aggression: fields.number(10)?,
+        slow_start_min_percent: fields.number(11)?,
+    })
+}
+
+fn limits(value: &Bound<'_, PyAny>) -> PyResult<Limits> {
+    let fields = Fields::of(value, "Limits", 5)?;
+    Ok(Limits {
+        max_connections: fields.number(0)?,
+        max_pending_requests: fields.number(1)?,
+        max_requests: fields.number(2)?,
+        max_retries: fields.number(3)?,
+        retry_budget: fields.optional_number(4)?,
+    })
+}

@@ -1,0 +1,43 @@
+//! Errors of the core → the classes of `roadstead.errors`.
+
+use pyo3::exceptions::PyKeyError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+use roadstead_core::error::Error;
+use roadstead_core::overlay::Overflow;
+
+static ENGINE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static NO_HEALTHY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static OVERFLOW: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// A class of `roadstead.errors` with its arguments; where that module cannot be imported, the import's own error.
+fn raise<A>(py: Python<'_>, cell: &'static PyOnceLock<Py<PyType>>, name: &str, args: A) -> PyErr
+where
+    A: pyo3::PyErrArguments + Send + Sync + 'static,
+{
+    match cell.import(py, "roadstead.errors", name) {
+        Ok(class) => PyErr::from_type(class.clone(), args),
+        Err(error) => error,
+    }
+}
+
+pub fn engine(py: Python<'_>, message: &str) -> PyErr {
+    raise(py, &ENGINE, "EngineError", message.to_owned())
+}
+
+pub fn no_healthy(py: Python<'_>, message: String) -> PyErr {
+    raise(py, &NO_HEALTHY, "NoHealthyEndpoint", message)
+}
+
+pub fn overflow(py: Python<'_>, limit: Overflow) -> PyErr {
+    raise(py, &OVERFLOW, "Overflow", limit.limit())
+}
+
+/// What the core refuses.
+pub fn from_core(py: Python<'_>, error: &Error) -> PyErr {
+    match error {
+        Error::UnknownCluster(_) => PyKeyError::new_err(error.to_string()),
+        Error::Regex { .. } | Error::Invalid(_) | Error::Stale => engine(py, &error.to_string()),
+    }
+}

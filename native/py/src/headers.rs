@@ -1,0 +1,154 @@
+//! Request headers as Python gives them: read only when a rule asks, names without regard to case, repeats kept.
+
+use std::cell::{Cell, RefCell};
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use crate::scan;
+
+/// The headers of one request.
+pub struct Headers<'a, 'py> {
+    given: Given<'a, 'py>,
+    /// Lengths of the keys of a dict that was walked, one bit each; before that, all.
+    lengths: Cell<u64>,
+    /// The first thing that went wrong while the core was reading; raised when it is done.
+    failure: RefCell<Option<PyErr>>,
+}
+
+enum Given<'a, 'py> {
+    None,
+    Dict(&'a Bound<'py, PyDict>),
+    Other(&'a Bound<'py, PyAny>),
+}
+
+/// What a decision keeps: something that can be read more than once.
+pub fn keep<'py>(headers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if headers.is_exact_instance_of::<PyDict>()
+        || headers.is_exact_instance_of::<PyList>()
+        || headers.is_exact_instance_of::<PyTuple>()
+        || headers.hasattr(intern!(headers.py(), "items"))?
+    {
+        return Ok(headers.clone());
+    }
+    // An iterator is spent by its first reader.
+    let pairs = headers.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    Ok(PyTuple::new(headers.py(), pairs)?.into_any())
+}
+
+impl<'a, 'py> Headers<'a, 'py> {
+    #[inline]
+    pub fn new(headers: Option<&'a Bound<'py, PyAny>>) -> Self {
+        let given = match headers {
+            None => Given::None,
+            Some(headers) => match headers.cast_exact::<PyDict>() {
+                Ok(dict) => Given::Dict(dict),
+                Err(_) => Given::Other(headers),
+            },
+        };
+        Headers { given, lengths: Cell::new(u64::MAX), failure: RefCell::new(None) }
+    }
+
+    /// What went wrong while reading.
+    pub fn check(self) -> PyResult<()> {
+        self.failure.into_inner().map_or(Ok(()), Err)
+    }
+
+    /// Each line of the header `name` (lower case), in order, until `visit` says stop. `key` is the name as a Python string.
+    pub fn lines(&self, name: &str, key: impl FnOnce() -> Bound<'py, PyString>, visit: &mut dyn FnMut(&[u8]) -> bool) {
+        let result = match &self.given {
+            Given::None => Ok(()),
+            Given::Dict(dict) => self.in_dict(dict, name, &key(), visit),
+            Given::Other(headers) => in_pairs(headers, name, visit),
+        };
+        if let Err(error) = result {
+            self.failure.borrow_mut().get_or_insert(error);
+        }
+    }
+
+    /// The lower-case key first: where it is there, it is the header. Other spellings take a walk over the keys.
+    #[inline]
+    fn in_dict(
+        &self,
+        dict: &Bound<'py, PyDict>,
+        name: &str,
+        key: &Bound<'py, PyString>,
+        visit: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> PyResult<()> {
+        if let Some(value) = dict.get_item(key)? {
+            return with_bytes(&value, |line| visit(line)).map(drop);
+        }
+        let bit = 1 << (name.len() as u64 & 63);
+        if self.lengths.get() & bit == 0 {
+            return Ok(());
+        }
+        let mut more = true;
+        let lengths = scan::keys_of_length(dict, name.len(), |key, value| {
+            if more && is_name(&key, name)? {
+                more = with_bytes(&value, |line| visit(line))?;
+            }
+            Ok(())
+        })?;
+        self.lengths.set(lengths);
+        Ok(())
+    }
+}
+
+fn in_pairs(headers: &Bound<'_, PyAny>, name: &str, visit: &mut dyn FnMut(&[u8]) -> bool) -> PyResult<()> {
+    let pairs = match headers.getattr_opt(intern!(headers.py(), "items"))? {
+        Some(items) => items.call0()?,
+        None => headers.clone(),
+    };
+    for pair in pairs.try_iter()? {
+        let (key, value) = pair?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        if is_name(&key, name)? && !with_bytes(&value, |line| visit(line))? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[inline]
+fn is_name(key: &Bound<'_, PyAny>, name: &str) -> PyResult<bool> {
+    with_bytes(key, |key| key.len() == name.len() && key.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+#[inline]
+fn with_bytes<T>(value: &Bound<'_, PyAny>, read: impl FnOnce(&[u8]) -> T) -> PyResult<T> {
+    if let Ok(text) = value.cast::<PyString>() {
+        Ok(read(text.to_str()?.as_bytes()))
+    } else if let Ok(bytes) = value.cast::<PyBytes>() {
+        Ok(read(bytes.as_bytes()))
+    } else {
+        let kind = value.get_type().name()?;
+        Err(PyTypeError::new_err(format!("header names and values are str or bytes, not {kind}")))
+    }
+}
+
+/// Every header as text, for `Decision.apply`.
+pub fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    let items = match headers.getattr_opt(intern!(headers.py(), "items"))? {
+        Some(items) => items.call0()?,
+        None => headers.clone(),
+    };
+    items
+        .try_iter()?
+        .map(|pair| {
+            let (name, value) = pair?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+            Ok((text(&name)?, text(&value)?))
+        })
+        .collect()
+}
+
+/// Bytes are read as the octets they are (Latin-1), as HTTP libraries do.
+fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    match value.cast::<PyString>() {
+        Ok(text) => Ok(text.to_str()?.to_owned()),
+        Err(_) => with_bytes(value, |bytes| match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+        }),
+    }
+}

@@ -1,0 +1,251 @@
+"""Clusters and endpoints as the caller sees them, over the state that lives in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast, final
+
+from roadstead import _lowered as low
+from roadstead._fallback.balance.balancer import DEGRADED, EXCLUDED, HEALTHY, UNHEALTHY, Balancer, Group
+from roadstead._fallback.balance.hashing import check_sizes
+from roadstead._fallback.overlay import Counters, Identity, Live, Slot
+
+EndpointKind = Literal["ip", "hostname", "unix"]
+Health = Literal["unknown", "healthy", "unhealthy", "draining", "degraded"]
+
+_KINDS: dict[int, EndpointKind] = {low.IP: "ip", low.HOSTNAME: "hostname", low.UNIX: "unix"}
+_NO_LABELS: dict[str, str] = {}
+
+
+def health_class(eds: int, mark: int) -> int:
+    """The class of a host: the worse of EDS health and active health."""
+    if eds == low.DRAINING:
+        return EXCLUDED
+    if eds == low.UNHEALTHY or mark in (low.UNHEALTHY, low.DRAINING):
+        return UNHEALTHY
+    return DEGRADED if low.DEGRADED in (eds, mark) else HEALTHY
+
+
+@final
+class Endpoint:
+    """One host of a cluster. Endpoints are equal when address and port are."""
+
+    __slots__ = ("_eds", "_slot", "address", "hostname", "kind", "labels", "locality", "port", "priority", "weight")
+
+    address: str
+    port: int
+    kind: EndpointKind
+    locality: str
+    priority: int
+    weight: int
+    labels: Mapping[str, str]
+    hostname: str
+    _eds: int
+    _slot: Slot
+
+    @classmethod
+    def _made(cls, endpoint: low.Endpoint, locality: str, priority: int, slot: Slot) -> Endpoint:
+        made = cls()
+        made.address, made.port, kind, made.weight, made._eds, labels, made.hostname, _ = endpoint
+        made.kind = _KINDS[kind]
+        made.labels = _NO_LABELS if labels is None else labels
+        made.locality = locality
+        made.priority = priority
+        made._slot = slot
+        return made
+
+    @property
+    def health(self) -> Health:
+        mark = self._slot.mark
+        found = health_class(self._eds, mark)
+        if found == EXCLUDED:
+            return "draining"
+        if found != HEALTHY:
+            return "unhealthy" if found == UNHEALTHY else "degraded"
+        return "healthy" if low.HEALTHY in (self._eds, mark) else "unknown"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Endpoint):
+            return NotImplemented
+        return self.address == other.address and self.port == other.port
+
+    def __hash__(self) -> int:
+        return hash((self.address, self.port))
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.address}:{self.port}>"
+
+
+class State:
+    """One membership of a cluster: its endpoints, their slots, and the balancer once a pick asked for it."""
+
+    __slots__ = ("_groups", "_lb", "_live", "balancer", "endpoints", "slots")
+
+    def __init__(self, lb: low.LbConfig, groups: Sequence[low.LocalityGroup], live: Live) -> None:
+        self._lb = lb
+        self._groups = groups
+        self._live = live
+        endpoints: list[Endpoint] = []
+        kept: dict[Identity, Slot] = {}
+        seen: dict[tuple[str, int], int] = {}
+        for group in groups:
+            for endpoint in group.endpoints:
+                ordinal = seen.get((endpoint.address, endpoint.port), 0)
+                seen[endpoint.address, endpoint.port] = ordinal + 1
+                identity = (endpoint.address, endpoint.port, ordinal)
+                slot = live.slots.get(identity) or Slot()
+                kept[identity] = slot
+                endpoints.append(Endpoint._made(endpoint, group.locality, group.priority, slot))
+        live.slots = kept
+        self.endpoints = tuple(endpoints)
+        self.slots = [endpoint._slot for endpoint in endpoints]
+        self.balancer: Balancer | None = None
+
+    def balanced(self) -> Balancer:
+        """The balancer of this membership and health, made when first asked for."""
+        if self.balancer is None:
+            self.balancer = self._build()
+        return self.balancer
+
+    def rebuild(self) -> None:
+        """After a change of health."""
+        self.balancer = self._build()
+
+    def classes(self) -> list[int]:
+        return [health_class(endpoint._eds, endpoint._slot.mark) for endpoint in self.endpoints]
+
+    def _build(self) -> Balancer:
+        classes = self.classes()
+        groups, first = [], 0
+        for group in self._groups:
+            end = first + len(group.endpoints)
+            weights = [endpoint.weight for endpoint in group.endpoints]
+            groups.append(Group(group.priority, group.weight, first, weights, classes[first:end]))
+            first = end
+        keys = [_hash_key(endpoint) for group in self._groups for endpoint in group.endpoints]
+        return Balancer(self._lb, groups, self.slots, keys, self._live)
+
+
+def _hash_key(endpoint: low.Endpoint) -> str:
+    if endpoint.hash_key:
+        return endpoint.hash_key
+    if endpoint.kind == low.UNIX:
+        return endpoint.address
+    return f"[{endpoint.address}]:{endpoint.port}" if ":" in endpoint.address else f"{endpoint.address}:{endpoint.port}"
+
+
+@final
+class Cluster:
+    """One upstream cluster of one published snapshot; what lives in it is shared with its successors."""
+
+    __slots__ = ("_groups", "_index", "_live", "_low", "_state", "name", "spec")
+
+    name: str
+    spec: object
+
+    @classmethod
+    def _made(cls, lowered: low.Cluster, live: Live) -> Cluster:
+        lb = lowered.lb
+        check_sizes(lb.ring_min, lb.ring_max, lb.table_size)
+        made = cls()
+        made.spec, made.name = lowered.handle, lowered.name
+        made._low = lowered
+        made._live = live
+        made._groups = lowered.groups
+        made._state = None
+        made._index = -1
+        return made
+
+    _low: low.Cluster
+    _live: Live
+    _groups: Sequence[low.LocalityGroup]
+    _state: State | None
+    _index: int
+
+    def _current(self) -> State:
+        state = self._state
+        if state is None:
+            self._state = state = State(self._low.lb, self._groups, self._live)
+        return state
+
+    def _follow(self, before: Cluster) -> None:
+        """Take over from the cluster that this one replaces; what was in use there is ready here before it is seen."""
+        if before._state is not None:
+            self._renew(self._low.groups, before._state.balancer is not None)
+
+    def _update(self, groups: Sequence[low.LocalityGroup]) -> None:
+        before = self._state
+        if before is None:
+            self._groups = groups
+        else:
+            self._renew(groups, before.balancer is not None)
+
+    def _renew(self, groups: Sequence[low.LocalityGroup], balanced: bool) -> None:
+        state = State(self._low.lb, groups, self._live)
+        if balanced:
+            state.balanced()
+        self._groups = groups
+        self._state = state
+
+    def _set_health(self, address: str, port: int, health: int) -> bool:
+        state = self._current()
+        found = [one._slot for one in state.endpoints if one.address == address and one.port == port]
+        for slot in found:
+            slot.mark = low.UNHEALTHY if health == low.DRAINING else health
+        if found:
+            state.rebuild()
+        return bool(found)
+
+    @property
+    def _counters(self) -> Counters:
+        return self._live.counters
+
+    # What compile made; the clusters of the outbound policy have no spec
+
+    @property
+    def connection_pool(self) -> object:
+        return getattr(self.spec, "connection_pool", None)
+
+    @property
+    def outlier_detection(self) -> object | None:
+        return getattr(self.spec, "outlier_detection", None)
+
+    @property
+    def health_checks(self) -> Sequence[object]:
+        return cast("Sequence[object]", getattr(self.spec, "health_checks", ()))
+
+    @property
+    def load_balancer(self) -> object:
+        return getattr(self.spec, "load_balancer", None)
+
+    @property
+    def tls(self) -> object | None:
+        return getattr(self.spec, "tls", None)
+
+    # What lives
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return self._current().endpoints
+
+    @property
+    def stats(self) -> dict[str, int]:
+        classes = self._current().classes()
+        return self._counters.stats() | {
+            "membership_total": len(classes),
+            "membership_healthy": classes.count(HEALTHY),
+            "membership_degraded": classes.count(DEGRADED),
+            "membership_excluded": classes.count(EXCLUDED),
+        }
+
+    def priority_load(self) -> tuple[tuple[int, int], ...]:
+        """(healthy load, degraded load) in percent of each priority."""
+        loads = self._current().balanced().loads
+        return tuple(zip(loads.healthy, loads.degraded, strict=True))
+
+    def endpoint_stats(self) -> tuple[dict[str, int], ...]:
+        """Per endpoint, in order of `endpoints`."""
+        return tuple([slot.stats() for slot in self._current().slots])
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self.name}>"

@@ -1,0 +1,415 @@
+"""Where one request or connection goes. Only kind and cluster are settled at once; the rest follows when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias, cast, final
+
+from roadstead import _lowered as low
+from roadstead._fallback import hashing, rewrite
+from roadstead._fallback.chains import Chain
+from roadstead._fallback.cluster import Cluster, Endpoint
+from roadstead._fallback.hash import MASK, xxh64
+from roadstead._fallback.hosts import ip_of, network_text
+from roadstead._fallback.lease import ConnectionLease, RequestLease
+from roadstead._fallback.matching import fold
+from roadstead._fallback.overlay import Slot
+from roadstead._fallback.rewrite import Headers
+from roadstead._fallback.routes import Route, VirtualHost
+from roadstead._fallback.service import Service
+from roadstead._fallback.snapshot import Snapshot
+from roadstead.errors import EngineError, NoHealthyEndpoint
+
+Kind: TypeAlias = Literal["forward", "redirect", "direct_response", "passthrough", "refused", "not_found", "no_cluster"]
+_MILLION = 1_000_000
+_STATUS = {"not_found": 404, "refused": 502, "no_cluster": 503}
+_FLAGS = {"not_found": "NR", "no_cluster": "NC"}
+_POLICIES = {"passthrough": ("policy:allow_any",), "refused": ("policy:registry_only",)}
+_NO_LINES: list[str] = []
+
+
+@final
+class Decision:
+    """The one new object of a request."""
+
+    __slots__ = (
+        "_at", "_lines", "_notes", "_picks", "_port", "_request", "_rule", "_scheme", "_snapshot", "_vhost",
+        "cluster", "draw", "kind",
+    )  # fmt: skip
+
+    kind: Kind
+    cluster: Cluster | None
+    draw: int
+    _snapshot: Snapshot
+    # host, path, method ("" for a connection), headers, source IP, original destination, as given
+    _request: tuple[str, str, str, Headers | None, str | None, tuple[str, int] | None]
+    _port: int
+    _scheme: str
+    _vhost: VirtualHost | None
+    _rule: Route | Chain | None
+    # Position of the destination, -1 without one.
+    _at: int
+    # Reasons between that of the host and that of the route.
+    _notes: tuple[str, ...]
+    _picks: int
+    _lines: dict[str, list[str]] | None
+
+    # What conditions read
+
+    @property
+    def path_given(self) -> str:
+        return self._request[1]
+
+    @property
+    def source_ip(self) -> str | None:
+        return self._request[4]
+
+    def lines(self, name: str) -> list[str]:
+        """The values of a header (lower case), one for each line."""
+        if name.startswith(":"):
+            return self._pseudo(name)
+        lines = self._lines
+        if lines is None:
+            self._lines = lines = self._read()
+        return lines.get(name, _NO_LINES)
+
+    def _pseudo(self, name: str) -> list[str]:
+        host, path, method = self._request[:3]
+        values = {":authority": host, ":path": path, ":method": method, ":scheme": self._scheme}
+        return [values[name]] if name in values else _NO_LINES
+
+    def _read(self) -> dict[str, list[str]]:
+        """The headers that the virtual host's routes name; no others are looked at."""
+        headers, vhost = self._request[3], self._vhost
+        found: dict[str, list[str]] = {}
+        if headers is None or vhost is None:
+            return found
+        wanted = vhost.names
+        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+            folded = fold(name)
+            if folded in wanted:
+                found.setdefault(folded, []).append(value)
+        return found
+
+    # What was decided
+
+    @property
+    def _route(self) -> low.Route | None:
+        return self._rule.lowered if isinstance(self._rule, Route) else None
+
+    @property
+    def _destination(self) -> low.Destination | None:
+        rule = self._rule
+        return None if rule is None or self._at < 0 or rule.weighted is None else rule.weighted.destinations[self._at]
+
+    @property
+    def status(self) -> int:
+        """Status this process answers with itself, else 0."""
+        route = self._route
+        if route is not None and self.kind == "redirect" and route.redirect is not None:
+            return route.redirect.code
+        if route is not None and self.kind == "direct_response":
+            return route.direct_status
+        return _STATUS.get(self.kind, 0)
+
+    @property
+    def flags(self) -> str:
+        """Envoy's response flags."""
+        if self.kind == "refused" and not self._request[2]:
+            return "UH"
+        return _FLAGS.get(self.kind, "")
+
+    @property
+    def service(self) -> Service | None:
+        if self._vhost is not None and self._vhost.service is not None:
+            return self._vhost.service
+        snapshot, host = self._snapshot, self._request[0]
+        if isinstance(self._rule, Chain):
+            chain = self._rule.lowered
+            return snapshot.service(chain.host, chain.port)
+        return snapshot.service(host, self._port) if self._vhost is not None else None
+
+    @property
+    def cluster_name(self) -> str:
+        if self.cluster is not None:
+            return self.cluster.name
+        destination = self._destination
+        if destination is not None:
+            return destination.cluster
+        return self._snapshot.outbound.egress_cluster if self.kind == "no_cluster" else ""
+
+    @property
+    def route(self) -> object | None:
+        """The mesh.Route or mesh.TcpRoute."""
+        return None if self._rule is None else self._rule.lowered.handle
+
+    @property
+    def virtual_host(self) -> object | None:
+        return None if self._vhost is None else self._vhost.lowered.handle
+
+    @property
+    def route_index(self) -> int:
+        """Position in the virtual host; -1 without one."""
+        return self._rule.index if isinstance(self._rule, Route) else -1
+
+    @property
+    def destination_index(self) -> int:
+        return self._at
+
+    @property
+    def timeout(self) -> float | None:
+        return cast("float | None", getattr(self.route, "timeout", None))
+
+    @property
+    def retry(self) -> object | None:
+        return getattr(self.route, "retry", None)
+
+    @property
+    def cors(self) -> object | None:
+        return getattr(self.route, "cors", None)
+
+    @property
+    def connection_pool(self) -> object | None:
+        return None if self.cluster is None else self.cluster.connection_pool
+
+    @property
+    def application_tls(self) -> bool:
+        """The caller itself speaks TLS to the service."""
+        return self._scheme == "https"
+
+    @property
+    def tls(self) -> object | None:
+        """What the mesh originates, or None."""
+        return None if self.cluster is None else self.cluster.tls
+
+    # What happens to the request
+
+    @property
+    def path(self) -> str:
+        """As sent upstream, query included."""
+        path = self._request[1]
+        rule = self._rule
+        if isinstance(rule, Route) and rule.weighted is not None and rule.rewrite is not None:
+            return rule.rewrite(path)
+        return path
+
+    @property
+    def authority(self) -> str:
+        """Host header as sent upstream. The route is applied after the destination, so it wins."""
+        route, destination = self._route, self._destination
+        if route is not None and route.host_rewrite:
+            return route.host_rewrite
+        if destination is not None and destination.host_rewrite:
+            return destination.host_rewrite
+        return self._request[0]
+
+    def _operations(self, request: bool) -> tuple[low.HeaderOp, ...]:
+        """Those of the destination run before those of the route."""
+        route, destination = self._route, self._destination
+        if route is None:
+            return ()
+        own = route.request_ops if request else route.response_ops
+        if destination is None:
+            return own
+        return (destination.request_ops if request else destination.response_ops) + own
+
+    @property
+    def request_headers(self) -> tuple[tuple[str, str, str], ...]:
+        """(op, name, value) in order."""
+        return rewrite.words(self._operations(True))
+
+    @property
+    def response_headers(self) -> tuple[tuple[str, str, str], ...]:
+        return rewrite.words(self._operations(False))
+
+    def apply(self, headers: Headers) -> list[tuple[str, str]]:
+        """Request headers after the operations."""
+        return rewrite.apply(self._operations(True), headers)
+
+    def apply_response(self, headers: Headers) -> list[tuple[str, str]]:
+        return rewrite.apply(self._operations(False), headers)
+
+    @property
+    def redirect(self) -> tuple[int, str] | None:
+        """(status, Location)."""
+        route = self._route
+        if route is None or self.kind != "redirect" or route.redirect is None:
+            return None
+        host, path = self._request[:2]
+        return route.redirect.code, rewrite.location(route, self._scheme, host, path)
+
+    @property
+    def direct_response(self) -> tuple[int, bytes] | None:
+        route = self._route
+        if route is None or self.kind != "direct_response":
+            return None
+        return route.direct_status, route.direct_body
+
+    @property
+    def fault(self) -> tuple[float, int, int] | None:
+        """(delay seconds, abort status or 0, abort grpc status or -1) that this draw hits, else None."""
+        route = self._route
+        if route is None or route.fault is None:
+            return None
+        fault, part = route.fault, self.draw % _MILLION
+        delayed, aborted = part < fault.delay_numerator, part < fault.abort_numerator
+        if not delayed and not aborted:
+            return None
+        return (
+            fault.delay if delayed else 0.0,
+            fault.abort_status if aborted else 0,
+            fault.abort_grpc_status if aborted else -1,
+        )
+
+    @property
+    def mirrors(self) -> tuple[str, ...]:
+        """Names of the clusters that get a copy; none where a fault answers the request."""
+        route = self._route
+        if route is None or not route.mirrors:
+            return ()
+        part = self.draw % _MILLION
+        if route.fault is not None and part < route.fault.abort_numerator:
+            return ()
+        return tuple([mirror.cluster for mirror in route.mirrors if part < mirror.numerator])
+
+    @property
+    def _policies(self) -> Sequence[low.HashPolicy]:
+        return () if self._rule is None else self._rule.lowered.hash_policies
+
+    @property
+    def hash(self) -> int | None:
+        """What the hash policies give for this request."""
+        policies = self._policies
+        return hashing.request_hash(policies, self) if policies else None
+
+    @property
+    def set_cookies(self) -> tuple[str, ...]:
+        """Set-Cookie values for generated hash cookies."""
+        policies = self._policies
+        return hashing.set_cookies(policies, self) if policies else ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Steps, machine readable, in order."""
+        found = [self._host_reason(), *self._notes]
+        if self._vhost is not None:
+            found.append(f"route:{self.route_index}" if self._rule is not None else "route:none")
+        if self._rule is not None and self._rule.weighted is not None and self._rule.weighted.total:
+            found.append(f"weight:{self._at}")
+        found += _POLICIES.get(self.kind, ())
+        if self.kind == "no_cluster":
+            found.append("cluster:missing")
+        return tuple(found)
+
+    def _host_reason(self) -> str:
+        snapshot = self._snapshot
+        host = snapshot.normal(self._request[0])
+        address = ip_of(host)
+        if address is not None and self._vhost is None:
+            service = snapshot.service_at(address, self._port)
+            for network in snapshot.networks_of(address) if service is not None else ():
+                name = snapshot.names.get(network)
+                if name is not None and self._port in name.services:
+                    return "host:vip" if network[1] == address.max_prefixlen else f"host:cidr:{network_text(network)}"
+        name_text = snapshot.name_at(host, self._port) or snapshot.name_of(host)
+        if not name_text:
+            return "host:unknown"
+        return f"host:wildcard:{name_text}" if "*" in name_text else "host:exact"
+
+    # Picking
+
+    def pick(self, *, hash_key: bytes | int | None = None, exclude: Iterable[Endpoint] = ()) -> Endpoint:
+        """Choose an endpoint; each call is a new pick. NoHealthyEndpoint when there is none."""
+        cluster = self.cluster
+        if cluster is None:
+            raise self._nowhere()
+        if cluster._low.type in (low.ORIGINAL_DST, low.DYNAMIC_DNS):
+            return self._asked_for(cluster)
+        state = cluster._state or cluster._current()
+        balancer = state.balancer or state.balanced()
+        number = self._picks
+        if cluster._low.lb.policy in (low.RING_HASH, low.MAGLEV):
+            hashed = self._hash_for(hash_key)
+        else:
+            hashed = None
+        refused = () if exclude == () else tuple(exclude)
+        if refused:
+            return self._pick_other(cluster, hashed, refused)
+        self._picks = number + 1
+        at = balancer.pick(self.draw, number, hashed, 0)
+        if at < 0:
+            raise self._none_healthy(cluster)
+        return state.endpoints[at]
+
+    def _pick_other(self, cluster: Cluster, hashed: int | None, refused: tuple[Endpoint, ...]) -> Endpoint:
+        """Up to retry_host_attempts + 1 picks until one is not refused; then the last one is used."""
+        state = cluster._current()
+        balancer = state.balanced()
+        route = self._route
+        found: Endpoint | None = None
+        for attempt in range((route.retry_host_attempts if route is not None else 0) + 1):
+            number = self._picks
+            self._picks = number + 1
+            at = balancer.pick(self.draw, number, hashed, attempt)
+            if at < 0:
+                raise self._none_healthy(cluster)
+            found = state.endpoints[at]
+            if found not in refused:
+                break
+        if found is None:
+            raise self._none_healthy(cluster)
+        return found
+
+    def _hash_for(self, hash_key: bytes | int | None) -> int | None:
+        if hash_key is None:
+            return self.hash
+        return hash_key & MASK if isinstance(hash_key, int) else xxh64(bytes(hash_key))
+
+    def _nowhere(self) -> Exception:
+        if self.kind in ("redirect", "direct_response"):
+            return EngineError(f"a {self.kind} decision has no endpoint: this process answers by itself")
+        return NoHealthyEndpoint(f"no cluster to pick from: {self.kind} ({', '.join(self.reasons)})")
+
+    def _none_healthy(self, cluster: Cluster) -> NoHealthyEndpoint:
+        cluster._counters.upstream_cx_none_healthy += 1
+        return NoHealthyEndpoint(f"{cluster.name}: no healthy endpoint")
+
+    def _asked_for(self, cluster: Cluster) -> Endpoint:
+        """Clusters without endpoints of their own: the original destination, or what was asked for."""
+        self._picks += 1
+        original = self._request[5]
+        if cluster._low.type == low.ORIGINAL_DST and original is not None:
+            host, port = original
+        else:
+            # The dynamic forward proxy dials the authority as it is sent, its port included.
+            dynamic = cluster._low.type == low.DYNAMIC_DNS
+            host, port = _dialled(self.authority if dynamic else self._request[0], self._port, dynamic)
+        port = cluster._low.port_override or port
+        kind = low.HOSTNAME if ip_of(host) is None else low.IP
+        return Endpoint._made(low.Endpoint(host, port, kind), "", 0, Slot())
+
+    def lease(
+        self, *, retry: bool = False, hash_key: bytes | int | None = None, exclude: Iterable[Endpoint] = ()
+    ) -> RequestLease | ConnectionLease:
+        """Pick and count. Overflow at a limit."""
+        endpoint = self.pick(hash_key=hash_key, exclude=exclude)
+        cluster = self.cluster
+        if cluster is None:
+            raise self._nowhere()
+        if self._request[2]:
+            return RequestLease._taken(cluster, endpoint, retry)
+        return ConnectionLease._taken(cluster, endpoint)
+
+    def __repr__(self) -> str:
+        return f"<Decision {self.kind} {self.cluster_name}>"
+
+
+def _dialled(text: str, port: int, own_port: bool) -> tuple[str, int]:
+    """Host and port to dial for a host text. own_port: a port in the text counts."""
+    end = -1 if text.count(":") > 1 and ip_of(text) is not None else rewrite.port_start(text)
+    if end >= 0:
+        digits = text[end + 1 :]
+        if own_port and digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536:
+            port = int(digits)
+        text = text[:end]
+    return text.strip("[]"), port

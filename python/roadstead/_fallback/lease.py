@@ -1,0 +1,100 @@
+"""Leases: what a try of a request or a connection holds while it lasts."""
+
+from __future__ import annotations
+
+import warnings
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, final
+
+from roadstead._fallback import overlay
+from roadstead.errors import Overflow
+
+if TYPE_CHECKING:
+    from roadstead._fallback.cluster import Cluster, Endpoint
+
+_MESSAGES = {
+    "max_connections": "the cluster has as many connections as it may have",
+    "max_requests": "the cluster has as many requests as it may have",
+    "max_retries": "the cluster has as many retries as it may have",
+}
+
+
+class _Lease:
+    """Ends once: by `finish`, by leaving its block, or, with a warning, when it is collected."""
+
+    __slots__ = ("__weakref__", "_done", "cluster", "endpoint")
+
+    endpoint: Endpoint
+    cluster: Cluster
+    _done: bool
+
+    def finish(self, *, status: int | None = None, error: str | None = None, now: int | None = None) -> None:
+        """End it; the first call counts. status: HTTP status; error: "connect_failure" | "reset" | "timeout" | other
+        text (local origin); neither: it went well. now: ns of the engine's clock."""
+        if self._ended():
+            overlay.count_outcome(self.cluster._live, self.endpoint._slot, status, error)
+
+    def _ended(self) -> bool:
+        with self.cluster._live.lock:
+            first, self._done = not self._done, True
+        if first:
+            self._release()
+        return first
+
+    def _release(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish(error=None if kind is None else "exception")
+
+    def __del__(self) -> None:
+        if not getattr(self, "_done", True) and self._ended():
+            warnings.warn(f"a lease on {self.cluster.name} was dropped without finish()", ResourceWarning, stacklevel=2)
+
+
+@final
+class RequestLease(_Lease):
+    """One try of a request."""
+
+    __slots__ = ("_retry",)
+
+    _retry: bool
+
+    @classmethod
+    def _taken(cls, cluster: Cluster, endpoint: Endpoint, retry: bool) -> RequestLease:
+        made = cls()
+        made.cluster, made.endpoint, made._retry, made._done = cluster, endpoint, retry, True
+        _refuse(overlay.acquire_request(cluster._live, endpoint._slot, cluster._low.limits, retry), cluster)
+        made._done = False
+        return made
+
+    def _release(self) -> None:
+        overlay.release_request(self.cluster._live, self.endpoint._slot, self._retry)
+
+
+@final
+class ConnectionLease(_Lease):
+    """One upstream connection."""
+
+    __slots__ = ()
+
+    @classmethod
+    def _taken(cls, cluster: Cluster, endpoint: Endpoint) -> ConnectionLease:
+        made = cls()
+        made.cluster, made.endpoint, made._done = cluster, endpoint, True
+        _refuse(overlay.acquire_connection(cluster._live, endpoint._slot, cluster._low.limits), cluster)
+        made._done = False
+        return made
+
+    def _release(self) -> None:
+        overlay.release_connection(self.cluster._live, self.endpoint._slot)
+
+
+def _refuse(limit: str, cluster: Cluster) -> None:
+    if limit:
+        raise Overflow(f"{cluster.name}: {_MESSAGES[limit]} ({limit})", limit)

@@ -1,0 +1,125 @@
+"""Conditions of a route as functions, made once at `put`: text tests, headers, query parameters.
+
+A condition is called with the decision under way, which knows the request. Paths are tested without query and fragment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from roadstead import _lowered as low
+from roadstead._fallback.regex import compile_regex
+from roadstead.errors import EngineError
+
+if TYPE_CHECKING:
+    from roadstead._fallback.decision import Decision
+
+TextTest: TypeAlias = Callable[[str], bool]
+Condition: TypeAlias = "Callable[[Decision], bool]"
+
+# Tests of ALWAYS are left out; a route whose conditions list is empty matches at once.
+_KIND_WORDS = {low.EXACT: "", low.PREFIX: "prefix ", low.REGEX: "regex ", low.PRESENT: "present", low.SUFFIX: "suffix "}
+
+
+def fold(text: str) -> str:
+    """ASCII lower case, the only case folding there is here."""
+    return text.lower() if text.isascii() else text.encode().lower().decode()
+
+
+def text_test(match: low.ValueMatch) -> TextTest:
+    """The test of one string."""
+    kind, value, ignore_case = match
+    if kind == low.PRESENT:
+        return _always
+    if kind == low.REGEX:
+        return compile_regex(value).full_match
+    if ignore_case and kind in (low.EXACT, low.PREFIX):
+        folded = fold(value)
+        if kind == low.EXACT:
+            return lambda text: fold(text) == folded
+        return lambda text: fold(text).startswith(folded)
+    if kind == low.EXACT:
+        return value.__eq__
+    if kind == low.PREFIX:
+        return lambda text: text.startswith(value)
+    if kind == low.SUFFIX:
+        return lambda text: text.endswith(value)
+    raise EngineError(f"no string match of kind {kind}")
+
+
+def _always(text: str) -> bool:
+    return True
+
+
+def header_name(name: str) -> str:
+    """The name by which a header is kept: `host` and `:authority` are one."""
+    name = fold(name)
+    return ":authority" if name == "host" else name
+
+
+def header_condition(match: low.HeaderMatch) -> Condition:
+    """Each line is tested by itself; inverted, no line may match. See `_lowered.HeaderMatch` for absent headers."""
+    name, invert = header_name(match.name), match.invert
+    if match.match.kind == low.PRESENT:
+        return lambda request: bool(request.lines(name)) is not invert
+    test = text_test(match.match)
+    absent = test("") is not invert if match.missing_as_empty else False
+
+    def holds(request: Decision) -> bool:
+        lines = request.lines(name)
+        if not lines:
+            return absent
+        for line in lines:
+            if test(line):
+                return not invert
+        return invert
+
+    return holds
+
+
+def query_condition(match: low.QueryMatch) -> Condition:
+    """First occurrence only, nothing decoded."""
+    name = match.name
+    test = text_test(match.match)
+
+    def holds(request: Decision) -> bool:
+        value = query_value(request.path_given, name)
+        return value is not None and test(value)
+
+    return holds
+
+
+def query_value(path: str, name: str) -> str | None:
+    """The first value of a parameter; "" for `?k`; None where it is absent."""
+    start = path.find("?")
+    if start < 0:
+        return None
+    for parameter in path[start + 1 :].split("&"):
+        key, _, value = parameter.partition("=")
+        if key == name:
+            return value
+    return None
+
+
+def bare(path: str) -> str:
+    """The path without query and fragment."""
+    cut = path.find("?")
+    if cut >= 0:
+        path = path[:cut]
+    cut = path.find("#")
+    return path if cut < 0 else path[:cut]
+
+
+def describe(match: low.ValueMatch) -> str:
+    """For explain: `prefix "/api"`, `regex "a+"`, `"exact"`, `present`."""
+    word = _KIND_WORDS[match.kind]
+    return word if match.kind == low.PRESENT else f'{word}"{match.value}"'
+
+
+def describe_header(match: low.HeaderMatch) -> str:
+    return f"header {match.name} {'not ' if match.invert else ''}{describe(match.match)}"
+
+
+def describe_query(match: low.QueryMatch) -> str:
+    return f"query {match.name} {describe(match.match)}"

@@ -1,0 +1,171 @@
+"""What lives in a cluster and outlives its tables: counters, active requests, health marks, cursors of schedules.
+
+A slot belongs to an endpoint's identity (address, port, ordinal among equals); an update hands the slots of those that
+stay to the new state. A `Live` belongs to a cluster name and passes from one published cluster to the next.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TypeAlias
+
+from roadstead import _lowered as low
+from roadstead._fallback.balance.schedule import Schedule
+
+Identity: TypeAlias = tuple[str, int, int]
+UNLIMITED = 0xFFFFFFFF
+
+_SLOT_COUNTERS = ("rq_active", "rq_total", "rq_success", "rq_error", "cx_active", "cx_total", "cx_connect_fail")
+_COUNTERS = (
+    "upstream_cx_active",
+    "upstream_cx_total",
+    "upstream_rq_active",
+    "upstream_rq_total",
+    "upstream_rq_pending_active",
+    "upstream_rq_retry_active",
+    "upstream_rq_pending_overflow",
+    "upstream_cx_overflow",
+    "upstream_rq_active_overflow",
+    "upstream_rq_retry_overflow",
+    "upstream_cx_none_healthy",
+    "lb_healthy_panic",
+)
+
+
+class Slot:
+    """Live state of one endpoint. credit: what LEAST_REQUEST over unequal weights saved up, in 2**-16 of a turn.
+    mark: active health (`_lowered` UNKNOWN, HEALTHY, UNHEALTHY, DEGRADED)."""
+
+    __slots__ = (*_SLOT_COUNTERS, "credit", "mark")
+
+    def __init__(self) -> None:
+        self.rq_active = self.rq_total = self.rq_success = self.rq_error = 0
+        self.cx_active = self.cx_total = self.cx_connect_fail = 0
+        self.credit = 0
+        self.mark = low.UNKNOWN
+
+    def stats(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in _SLOT_COUNTERS}
+
+
+class Counters:
+    """Counters of a cluster, in Envoy's words."""
+
+    __slots__ = _COUNTERS
+
+    upstream_cx_active: int
+    upstream_cx_total: int
+    upstream_rq_active: int
+    upstream_rq_total: int
+    upstream_rq_pending_active: int
+    upstream_rq_retry_active: int
+    upstream_rq_pending_overflow: int
+    upstream_cx_overflow: int
+    upstream_rq_active_overflow: int
+    upstream_rq_retry_overflow: int
+    upstream_cx_none_healthy: int
+    lb_healthy_panic: int
+
+    def __init__(self) -> None:
+        for name in _COUNTERS:
+            setattr(self, name, 0)
+
+    def stats(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in _COUNTERS}
+
+
+class Live:
+    """Counters, slots and schedules of a cluster; one lock for what is taken and given back."""
+
+    __slots__ = ("counters", "lock", "schedules", "slots", "start")
+
+    def __init__(self, start: int) -> None:
+        self.counters = Counters()
+        self.slots: dict[Identity, Slot] = {}
+        self.schedules: dict[tuple[int, int, int], Schedule] = {}
+        self.start = start
+        self.lock = threading.Lock()
+
+    def schedule(self, key: tuple[int, int, int], members: list[tuple[int, int]]) -> Schedule:
+        """A schedule of these members: the one there is under the key, cursor and all, if it is equal."""
+        made = Schedule(members, self.start)
+        known = self.schedules.get(key)
+        return known if known is not None and known.members == made.members else made
+
+    def forget_active(self) -> None:
+        """In a forked child nothing is active; the lock may have been held by a thread that is not there any more."""
+        self.lock = threading.Lock()
+        counters = self.counters
+        counters.upstream_cx_active = counters.upstream_rq_active = 0
+        counters.upstream_rq_pending_active = counters.upstream_rq_retry_active = 0
+        for slot in self.slots.values():
+            slot.rq_active = slot.cx_active = 0
+
+
+def acquire_request(live: Live, slot: Slot, limits: low.Limits, retry: bool) -> str:
+    """Take a request (and a retry); the name of the limit that refuses, "" when it is taken."""
+    counters = live.counters
+    with live.lock:
+        if retry and counters.upstream_rq_retry_active >= _max_retries(counters, limits):
+            counters.upstream_rq_retry_overflow += 1
+            return "max_retries"
+        if limits.max_requests < UNLIMITED and counters.upstream_rq_active >= limits.max_requests:
+            counters.upstream_rq_active_overflow += 1
+            return "max_requests"
+        counters.upstream_rq_retry_active += retry
+        counters.upstream_rq_active += 1
+        counters.upstream_rq_total += 1
+        slot.rq_active += 1
+        slot.rq_total += 1
+    return ""
+
+
+def acquire_connection(live: Live, slot: Slot, limits: low.Limits) -> str:
+    """Take a connection; the name of the limit that refuses, "" when it is taken."""
+    counters = live.counters
+    with live.lock:
+        if limits.max_connections < UNLIMITED and counters.upstream_cx_active >= limits.max_connections:
+            counters.upstream_cx_overflow += 1
+            return "max_connections"
+        counters.upstream_cx_active += 1
+        counters.upstream_cx_total += 1
+        slot.cx_active += 1
+        slot.cx_total += 1
+    return ""
+
+
+def release_request(live: Live, slot: Slot, retry: bool) -> None:
+    """Never below zero: after a fork the child starts at zero while it still holds its parent's leases."""
+    counters = live.counters
+    with live.lock:
+        counters.upstream_rq_active = max(0, counters.upstream_rq_active - 1)
+        slot.rq_active = max(0, slot.rq_active - 1)
+        if retry:
+            counters.upstream_rq_retry_active = max(0, counters.upstream_rq_retry_active - 1)
+
+
+def release_connection(live: Live, slot: Slot) -> None:
+    counters = live.counters
+    with live.lock:
+        counters.upstream_cx_active = max(0, counters.upstream_cx_active - 1)
+        slot.cx_active = max(0, slot.cx_active - 1)
+
+
+def count_outcome(live: Live, slot: Slot, status: int | None, error: str | None) -> None:
+    """Learn how a lease ended: an HTTP status, an error of local origin, or (neither) success."""
+    with live.lock:
+        if error is None and (status is None or status < 500):
+            slot.rq_success += 1
+        else:
+            slot.rq_error += 1
+            if error == "connect_failure":
+                slot.cx_connect_fail += 1
+
+
+def _max_retries(counters: Counters, limits: low.Limits) -> float:
+    """Envoy's retry budget replaces max_retries where it is set."""
+    if limits.retry_budget is None:
+        return limits.max_retries if limits.max_retries < UNLIMITED else float("inf")
+    percent, minimum = limits.retry_budget
+    busy = counters.upstream_rq_active + counters.upstream_rq_pending_active
+    return max(int(percent / 100.0 * busy), minimum)

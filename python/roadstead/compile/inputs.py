@@ -1,0 +1,93 @@
+"""What compile is given: the client, and the resources that concern one host, already selected.
+
+Selecting (visibility, Sidecar scope, which namespace owns a host, which rule applies) is `compile.scope`'s; turning what
+was selected into services, clusters, routes and chains is the other modules' and needs nothing but these types. Every call
+on a `Scope` is a dependency of the host under compilation: the scope notes it, so that a change finds the hosts it touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from roadstead.config import DestinationRule, Gateway, MeshConfig, Resource, ServiceEntry, WorkloadEntry
+from roadstead.mesh import Locality, Node, Service
+
+if TYPE_CHECKING:
+    from roadstead.compile.networks import Gateways
+    from roadstead.compile.virtual_services import PreparedVirtualService
+
+
+class Env(msgspec.Struct, frozen=True):
+    """The client and the mesh-wide settings; one for each view.
+
+    extended: the dialect. locality: the client's, parsed. labels: the client's with its topology in them
+    (locality.client_labels). networks: gateways of other networks, None where there are none."""
+
+    node: Node
+    mesh: MeshConfig
+    extended: bool
+    locality: Locality
+    labels: Mapping[str, str]
+    networks: Gateways | None = None
+
+
+class HostView(msgspec.Struct, frozen=True):
+    """The services of one host as this client sees them (registry.md 1.10 and 4.4): one namespace, in Istio's order.
+
+    services: un-merged, as listeners and routes see them. merged: the one that clusters and `find` are made from.
+    entries: the ServiceEntries of (namespace, host) in order, the source of endpoints. imported: pulled in only as the
+    destination of a VirtualService: it has clusters, but no listener and no default route."""
+
+    host: str
+    namespace: str
+    services: tuple[Service, ...]
+    merged: Service
+    entries: tuple[Resource[ServiceEntry], ...]
+    imported: bool = False
+
+
+class RuleView(msgspec.Struct, frozen=True):
+    """The DestinationRule entry in force for a service and this client, merged (registry.md 5.2 and 5.3).
+
+    rules: the rules that contributed, the first gives host and exportTo. policy_from: index in `rules` of the one whose
+    top-level trafficPolicy holds, -1 without one. subsets: (index in `rules`, index in that rule's subsets), in order."""
+
+    rules: tuple[Resource[DestinationRule], ...]
+    policy_from: int
+    subsets: tuple[tuple[int, int], ...]
+
+
+class Scope(Protocol):
+    """What is visible to one client. `host` arguments are exact names or the literal text of a wildcard service."""
+
+    @property
+    def env(self) -> Env: ...
+
+    def view(self, host: str) -> HostView | None:
+        """The services of that very host."""
+
+    def matching(self, pattern: str) -> Sequence[HostView]:
+        """Hosts that a host of a VirtualService covers: the same name, or overlap where one of them is a wildcard
+        (registry.md 3.1 Matches), in Istio's order of services."""
+
+    def rule(self, view: HostView) -> RuleView | None:
+        """The DestinationRule for a service."""
+
+    def workloads(self, namespace: str, selector: Mapping[str, str]) -> Sequence[Resource[WorkloadEntry]]:
+        """WorkloadEntries that a selector takes, healthy ones only, in Istio's order (registry.md 2.1 and 2.2)."""
+
+    def virtual_services(self, host: str, gateway: str = "mesh") -> Sequence[PreparedVirtualService]:
+        """Roots bound to the gateway with a host that overlaps `host`, in the client's order: private, exported, public,
+        each by age (registry.md 4.2 and 4.4)."""
+
+    def services_on(self, port: int) -> Sequence[HostView]:
+        """Hosts with that port among those with listeners, in Istio's order: who shares a listener."""
+
+    def gateways(self) -> Sequence[Resource[Gateway]]:
+        """Gateways whose selector takes this client (routers), by age."""
+
+    def peer_authentication(self, namespace: str, port: int) -> str:
+        """Mode in force for a namespace's workloads at a port: UNSET DISABLE PERMISSIVE STRICT (kind PeerAuthentication)."""

@@ -1,0 +1,260 @@
+"""Endpoints into locality groups, and the groups' priorities and weights for one client (registry.md 8.1 to 8.9).
+
+Rules are pairs and tuples of text here, so that nothing depends on the configuration's own types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from roadstead.mesh import Endpoint, Locality, LocalityGroup
+
+MAX_WEIGHT = 0xFFFFFFFF
+REGION_LABEL = "topology.kubernetes.io/region"
+ZONE_LABEL = "topology.kubernetes.io/zone"
+SUBZONE_LABEL = "topology.istio.io/subzone"
+NETWORK_LABEL = "topology.istio.io/network"
+CLUSTER_LABEL = "topology.istio.io/cluster"
+HOSTNAME_LABEL = "kubernetes.io/hostname"
+PREFER_ZONE = (NETWORK_LABEL, REGION_LABEL, ZONE_LABEL)
+PREFER_NODE = (NETWORK_LABEL, REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL, HOSTNAME_LABEL)
+
+
+class Distribution(msgspec.Struct, frozen=True, gc=False):
+    """One `distribute` rule: clients in `from_` send the given shares to the localities that each pattern names."""
+
+    from_: str
+    to: tuple[tuple[str, int], ...]
+
+
+class LocalityPlan(msgspec.Struct, frozen=True, gc=False):
+    """What a cluster does with localities. failover: pairs (from region, to region); failover_enabled: whether endpoints
+    may get priorities at all; zone_aware: registry.md 8.9 instead of 8.4 (`min_cluster_size` goes to the cluster)."""
+
+    distribute: tuple[Distribution, ...] = ()
+    failover: tuple[tuple[str, str], ...] = ()
+    failover_priority: tuple[str, ...] = ()
+    failover_enabled: bool = False
+    zone_aware: bool = False
+    min_cluster_size: int | None = None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether weights of localities count (Envoy: locality_weighted_lb_config)."""
+        if self.zone_aware:
+            return False
+        return bool(self.distribute) or (self.failover_enabled and bool(self.failover or self.failover_priority))
+
+
+@lru_cache(maxsize=4096)
+def parse_locality(text: str) -> Locality:
+    """`region/zone/subzone`; what is missing is empty, what follows is ignored."""
+    parts = text.split("/", 3)
+    return Locality(*parts[:3])
+
+
+def client_labels(labels: Mapping[str, str], locality: str, network: str, cluster: str) -> dict[str, str]:
+    """A workload's labels with its topology in them, as failoverPriority compares them."""
+    made = dict(labels)
+    where = parse_locality(locality)
+    for name, value in ((REGION_LABEL, where.region), (ZONE_LABEL, where.zone), (SUBZONE_LABEL, where.subzone)):
+        if value:
+            made[name] = value
+    if cluster:
+        made[CLUSTER_LABEL] = cluster
+    if network:
+        made.setdefault(NETWORK_LABEL, network)
+    return made
+
+
+def group_endpoints(endpoints: Sequence[Endpoint]) -> tuple[LocalityGroup, ...]:
+    """Groups by locality text (and outer priority), in the order of the text; priority is the outer one, not yet dense."""
+    if not endpoints:
+        return ()
+    first = endpoints[0]
+    locality = first.locality
+    if len(endpoints) == 1:
+        return (LocalityGroup(locality, first.priority_tier, first.weight, (first,)),)
+    groups: dict[tuple[str, int], list[Endpoint]] = {}
+    for endpoint in endpoints:
+        key = (endpoint.locality, endpoint.priority_tier)
+        members = groups.get(key)
+        if members is None:
+            groups[key] = [endpoint]
+        else:
+            members.append(endpoint)
+    return tuple([_group(key[0], key[1], groups[key]) for key in sorted(groups)])
+
+
+def _group(locality: str, priority: int, members: list[Endpoint]) -> LocalityGroup:
+    weight = 0
+    for member in members:
+        weight += member.weight
+    return LocalityGroup(locality, priority, min(weight, MAX_WEIGHT), tuple(members))
+
+
+def arrange(
+    groups: tuple[LocalityGroup, ...], plan: LocalityPlan | None, client: Locality, labels: Mapping[str, str]
+) -> tuple[LocalityGroup, ...]:
+    """Priorities and weights of the groups for a client at `client` with augmented `labels` (registry.md 8.3)."""
+    if plan is not None:
+        if plan.zone_aware:
+            if plan.failover_priority:
+                groups = _by_labels(groups, plan.failover_priority, labels)
+            return _by_region(groups, plan.failover, client)
+        if plan.distribute:
+            groups = _distribute(groups, plan.distribute, client)
+        elif plan.failover_enabled:
+            if plan.failover_priority:
+                groups = _by_labels(groups, plan.failover_priority, labels)
+            if plan.failover or not plan.failover_priority:
+                return _by_locality(groups, plan.failover, client)
+    return _dense(groups, [(group.priority, 0) for group in groups])
+
+
+def _dense(groups: Sequence[LocalityGroup], ranks: Sequence[tuple[int, int]]) -> tuple[LocalityGroup, ...]:
+    """Priorities 0..N without gaps, in the order of the ranks; a group that keeps its priority stays the same object."""
+    order = {rank: priority for priority, rank in enumerate(sorted(set(ranks)))}
+    return tuple([_with_priority(group, order[rank]) for group, rank in zip(groups, ranks, strict=True)])
+
+
+def _with_priority(group: LocalityGroup, priority: int) -> LocalityGroup:
+    if group.priority == priority:
+        return group
+    return LocalityGroup(group.locality, priority, group.weight, group.endpoints)
+
+
+def _target(failover: Iterable[tuple[str, str]], region: str) -> str | None:
+    for source, target in failover:
+        if source == region:
+            return target
+    return None
+
+
+def _by_locality(
+    groups: tuple[LocalityGroup, ...], failover: tuple[tuple[str, str], ...], client: Locality
+) -> tuple[LocalityGroup, ...]:
+    if len(groups) == 1:
+        return _dense(groups, [(0, 0)])
+    target = _target(failover, client.region)
+    ranks = []
+    for group in groups:
+        there = parse_locality(group.locality)
+        distance = _distance(client, there)
+        if distance == 3 and target is not None and there.region != target:
+            distance = 4
+        ranks.append((group.priority, distance))
+    return _dense(groups, ranks)
+
+
+def _distance(client: Locality, there: Locality) -> int:
+    if client.region != there.region:
+        return 3
+    if client.zone != there.zone:
+        return 2
+    return 0 if client.subzone == there.subzone else 1
+
+
+def _by_region(
+    groups: tuple[LocalityGroup, ...], failover: tuple[tuple[str, str], ...], client: Locality
+) -> tuple[LocalityGroup, ...]:
+    target = _target(failover, client.region)
+    ranks = []
+    for group in groups:
+        region = parse_locality(group.locality).region
+        bucket = 0 if region == client.region else 1 if region == target else 2
+        ranks.append((group.priority, bucket))
+    return _dense(groups, ranks)
+
+
+def _by_labels(
+    groups: tuple[LocalityGroup, ...], wanted: tuple[str, ...], labels: Mapping[str, str]
+) -> tuple[LocalityGroup, ...]:
+    """Groups split by how many of the labels agree with the client's; order: group, then priority (registry.md 8.5)."""
+    if not labels:
+        return _dense(groups, [(group.priority, 0) for group in groups])
+    keys, given = _overrides(wanted)
+    asked = [(key, given.get(key, labels.get(key, ""))) for key in keys]
+    split: list[LocalityGroup] = []
+    ranks: list[tuple[int, int]] = []
+    for group in groups:
+        buckets: dict[int, list[Endpoint]] = {}
+        for endpoint in group.endpoints:
+            buckets.setdefault(_label_rank(asked, endpoint.labels), []).append(endpoint)
+        for rank in sorted(buckets):
+            split.append(_group(group.locality, group.priority, buckets[rank]))
+            ranks.append((group.priority, rank))
+    return _dense(split, ranks)
+
+
+def _overrides(wanted: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+    keys, given = [], {}
+    for text in wanted:
+        parts = text.split("=")
+        keys.append(parts[0])
+        if len(parts) == 2:
+            given[parts[0]] = parts[1]
+    return keys, given
+
+
+def _label_rank(asked: list[tuple[str, str]], labels: Mapping[str, str]) -> int:
+    extra = 0
+    for position, (key, value) in enumerate(asked):
+        if labels.get(key, "") == value:
+            continue
+        # Another network does not end the comparison, it moves the endpoint behind all of the client's own.
+        if position == 0 and key == NETWORK_LABEL:
+            extra = len(asked)
+            continue
+        return extra + len(asked) - position
+    return extra
+
+
+def _distribute(
+    groups: tuple[LocalityGroup, ...], rules: tuple[Distribution, ...], client: Locality
+) -> tuple[LocalityGroup, ...]:
+    for rule in rules:
+        if matches(client, rule.from_):
+            return _shares(groups, rule.to)
+    return groups
+
+
+def matches(locality: Locality, pattern: str) -> bool:
+    """Whether a locality is covered by `region/zone/subzone` with `*` and missing parts as wildcards."""
+    wanted = parse_locality(pattern)
+    return (
+        wanted.region in ("*", locality.region)
+        and wanted.zone in ("*", "", locality.zone)
+        and wanted.subzone in ("*", "", locality.subzone)
+    )
+
+
+def _specificity(pattern: str) -> tuple[int, str]:
+    parts = parse_locality(pattern)
+    return -sum(part not in ("", "*") for part in (parts.region, parts.zone, parts.subzone)), pattern
+
+
+def _shares(groups: tuple[LocalityGroup, ...], to: tuple[tuple[str, int], ...]) -> tuple[LocalityGroup, ...]:
+    weights: dict[int, int] = {}
+    # Istio walks a map here; the most specific pattern first is one of its orders and always the same.
+    for pattern, share in sorted(to, key=lambda item: _specificity(item[0])):
+        hit = [
+            index
+            for index, group in enumerate(groups)
+            if index not in weights and matches(parse_locality(group.locality), pattern)
+        ]
+        total = sum(groups[index].weight for index in hit)
+        for index in hit:
+            weight = groups[index].weight
+            weights[index] = -(-weight * share // total) if share and weight else weight
+    return tuple(
+        [
+            LocalityGroup(group.locality, group.priority, weights[index], group.endpoints)
+            if index in weights
+            else LocalityGroup(group.locality, group.priority, group.weight, ())
+            for index, group in enumerate(groups)
+        ]
+    )

@@ -1,0 +1,51 @@
+"""Everything roadstead raises.
+
+RoadsteadError
+├── EngineError                 the engine was told something it cannot work with (regex outside RE2, table size …)
+└── Unavailable                 no endpoint can be used right now; `.status` and `.flags` as Envoy answers
+    ├── NoHealthyEndpoint       503 UH
+    ├── Overflow                503 UO; `.limit` names the circuit breaker
+    └── EndpointsPending        a resolver has not answered yet
+"""
+
+from __future__ import annotations
+
+
+class RoadsteadError(Exception):
+    """Base of all errors of this package."""
+
+
+class EngineError(RoadsteadError):
+    """The engine refuses its input; nothing changed."""
+
+
+class Unavailable(RoadsteadError):
+    """No endpoint can be used right now. status: HTTP status Envoy would answer with; flags: its response flags."""
+
+    status: int = 503
+    flags: str = ""
+
+
+class NoHealthyEndpoint(Unavailable):
+    """The cluster has no endpoint that may be picked (Envoy: 503 UH, "no healthy upstream")."""
+
+    flags = "UH"
+
+
+class Overflow(Unavailable):
+    """A circuit breaker is at its limit (Envoy: 503 UO).
+
+    limit: "max_connections" | "max_requests" | "max_retries"."""
+
+    flags = "UO"
+
+    def __init__(self, message: str, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class EndpointsPending(Unavailable):
+    """The cluster's names are not resolved yet."""
+
+
+__all__ = ["EndpointsPending", "EngineError", "NoHealthyEndpoint", "Overflow", "RoadsteadError", "Unavailable"]
