@@ -22,6 +22,12 @@ Rules both engines keep
   a slot of a host with `a` active requests only counts `1 / (a + 1) ** bias`: each endpoint adds that credit (in units of
   2**-16, truncated) when its slot comes up and is taken once its credit reaches 1 (65,536), which is then subtracted;
   so with no active requests it is weighted round robin. At most `8 * cycle length` slots are walked, then the slot's host is taken.
+* Slow start (`slow_start_window` > 0, ROUND_ROBIN and LEAST_REQUEST, not in panic): an endpoint's age is the engine's clock minus the
+  instant it came into the cluster or its mark left UNHEALTHY. Below the window its factor is
+  `max((max(1, age in whole ms) / window in ms) ** (1 / aggression), min_percent / 100)`, else 1. While the youngest endpoint of the
+  cluster is below the window, both policies walk the schedule by credit as above, equal weights too: a slot adds
+  `65,536 * factor / (a + 1) ** bias`, truncated (ROUND_ROBIN: bias 0). Aggression <= 0 and bias < 0 (or NaN) count as 1.
+* A hash cookie that is made for a request has the value `f"{mix(draw):016x}"`, mix being the last two steps of SplitMix64 (no increment).
 * Health: an endpoint is unhealthy when UNHEALTHY by EDS health or by `set_health`, or ejected; DRAINING is unhealthy and
   excluded from denominators; DEGRADED is its own class. Loads, panic, locality weighting: spec/dataplane section 1 to 3, integer arithmetic.
 """
@@ -74,13 +80,14 @@ class Engine:
     ) -> Decision:
         """Where a connection goes (TCP, TLS by SNI; a host name selects its service, an IP the listener)."""
     def find_many(self, hosts: HostColumn, ports: Buffer, out: Buffer) -> None:
-        """ports: uint16[n]; out: int32[n], index into `services()` or -1. Runs without the GIL."""
+        """ports: uint16[n]; out: int32[n], index into `services()` or -1. Runs without the GIL. EngineError for buffers of
+        another type or length, or read-only ones for results."""
     def route_many(
         self, hosts: HostColumn, ports: Buffer, out: Buffer, *, paths: HostColumn | None = None, draws: Buffer | None = None
     ) -> None:
         """GET without headers for each row. out: int32[n], index into `clusters()` or -1 where nothing is forwarded. Without the GIL."""
-    def services(self) -> Sequence[Service]:
-        """All services in order of their index (holes of removed ones left out is not allowed: None in their place)."""
+    def services(self) -> Sequence[Service | None]:
+        """All services in order of their index, None in the place of removed ones."""
     def clusters(self) -> Sequence[Cluster | None]: ...
     def cluster(self, name: str) -> Cluster | None: ...
     def update_endpoints(self, cluster: str, groups: Sequence[LocalityGroup]) -> None:
@@ -90,7 +97,8 @@ class Engine:
         """Active health (HEALTHY, UNHEALTHY, DEGRADED; UNKNOWN takes the mark away); takes effect at once."""
     def explain(self, decision: Decision) -> Sequence[tuple[int, int, str]]:
         """The slow walk: for each route of the decision's virtual host up to the one taken: (index, 1 taken / 0 not,
-        first condition that failed, as text such as `path prefix "/api"`)."""
+        first condition that failed, "" for the one taken): `path prefix "/api"`, `path "/exact"`, `path regex "a+"`,
+        `header x-a suffix "v"`, `header x-a not "v"`, `header x-a present`, `query k "v"`."""
 
 @final
 class Builder:
@@ -160,6 +168,10 @@ class Cluster:
 
 @final
 class Endpoint:
+    """One host of a cluster. Equal to another when address and port are, so that one from before an update can be excluded."""
+
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
     @property
     def address(self) -> str: ...
     @property
@@ -224,7 +236,8 @@ class Decision:
     @property
     def response_headers(self) -> tuple[tuple[str, str, str], ...]: ...
     def apply(self, headers: Headers) -> list[tuple[str, str]]:
-        """Request headers after the operations. SET with an empty value is no operation."""
+        """Request headers after the operations. SET takes the place of the first line of that name (the others go) or comes last;
+        ADD comes last; both with an empty value are no operation."""
     def apply_response(self, headers: Headers) -> list[tuple[str, str]]: ...
     @property
     def redirect(self) -> tuple[int, str] | None:
@@ -264,8 +277,13 @@ class Decision:
         """Choose an endpoint; each call is a new pick. NoHealthyEndpoint (503 UH) when there is none.
 
         exclude: as Envoy's previous_hosts predicate: up to retry_host_attempts + 1 picks, then the last one is used."""
-    def lease(self, *, retry: bool = False, hash_key: bytes | int | None = None, exclude: Iterable[Endpoint] = ()) -> RequestLease | ConnectionLease:
-        """Pick and count: RequestLease from route, ConnectionLease from connect. Overflow (503 UO, `.limit`) at a limit."""
+    def lease(
+        self, *, retry: bool = False, pending: bool = False, hash_key: bytes | int | None = None, exclude: Iterable[Endpoint] = ()
+    ) -> RequestLease | ConnectionLease:
+        """Pick and count: RequestLease from route, ConnectionLease from connect. Overflow (503 UO, `.limit`) at a limit.
+
+        retry: counts against max_retries too. pending: the request waits for a connection first, and counts against
+        max_pending_requests instead of max_requests until `RequestLease.ready()`. EngineError for either from connect."""
 
 class _Lease:
     @property
@@ -280,6 +298,10 @@ class _Lease:
 @final
 class RequestLease(_Lease):
     """One try of a request: counts against max_requests (and max_retries with `retry=True`)."""
+
+    def ready(self) -> None:
+        """The connection that a pending request waited for is there: from now on it counts against max_requests. Overflow at
+        that limit, which ends the lease. Nothing happens where the lease is not pending, or finished."""
 
 @final
 class ConnectionLease(_Lease):

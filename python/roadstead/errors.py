@@ -35,7 +35,7 @@ class NoHealthyEndpoint(Unavailable):
 class Overflow(Unavailable):
     """A circuit breaker is at its limit (Envoy: 503 UO).
 
-    limit: "max_connections" | "max_requests" | "max_retries"."""
+    limit: "max_connections" | "max_pending_requests" | "max_requests" | "max_retries"."""
 
     flags = "UO"
 
