@@ -3,7 +3,6 @@
 //! A slot belongs to an endpoint's identity (address, port, ordinal among equals) and outlives the tables: a change of
 //! the endpoints hands the slots of those that stay to the new state. A cluster nobody used has none.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::model::{Health, Limits};
@@ -91,19 +90,6 @@ impl Counters {
             ("upstream_cx_none_healthy", self.cx_none_healthy.load(Relaxed)),
             ("lb_healthy_panic", self.healthy_panic.load(Relaxed)),
         ]
-    }
-}
-
-/// Counters and slots of a cluster that has been used; `slots` run parallel to its endpoints.
-#[derive(Debug)]
-pub struct Live {
-    pub counters: Arc<Counters>,
-    pub slots: Box<[Arc<Slot>]>,
-}
-
-impl Live {
-    pub fn new(endpoints: usize) -> Self {
-        Live { counters: Arc::default(), slots: (0..endpoints).map(|_| Arc::default()).collect() }
     }
 }
 
@@ -222,10 +208,7 @@ fn take(counter: &AtomicU64, max: u64) -> Result<(), ()> {
         counter.fetch_add(1, Relaxed);
         return Ok(());
     }
-    counter
-        .fetch_update(Relaxed, Relaxed, |current| (current < max).then_some(current + 1))
-        .map(drop)
-        .map_err(drop)
+    counter.fetch_update(Relaxed, Relaxed, |current| (current < max).then_some(current + 1)).map(drop).map_err(drop)
 }
 
 /// Never below zero: after a fork the child starts at zero while it still holds its parent's leases.

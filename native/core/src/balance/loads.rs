@@ -38,11 +38,8 @@ impl Loads {
         let healthy: Vec<u64> = census.iter().map(|c| c.availability(c.healthy, factor)).collect();
         let degraded: Vec<u64> = census.iter().map(|c| c.availability(c.degraded, factor)).collect();
         let total = (healthy.iter().sum::<u64>() + degraded.iter().sum::<u64>()).min(100);
-        let mut loads = Loads {
-            healthy: vec![0; census.len()],
-            degraded: vec![0; census.len()],
-            panic: vec![false; census.len()],
-        };
+        let mut loads =
+            Loads { healthy: vec![0; census.len()], degraded: vec![0; census.len()], panic: vec![false; census.len()] };
         if total > 0 {
             loads.share(&healthy, &degraded, total);
         } else if let Some(first) = loads.healthy.first_mut() {
@@ -94,6 +91,11 @@ impl Loads {
         self.degraded.fill(0);
     }
 
+    /// The priority that gets everything with its healthy hosts; then no number is needed to choose.
+    pub fn single(&self) -> Option<usize> {
+        self.healthy.iter().position(|load| *load == 100)
+    }
+
     /// The priority for a number, and whether its degraded hosts are meant.
     #[inline]
     pub fn choose(&self, number: u64) -> (usize, bool) {
@@ -129,9 +131,7 @@ mod tests {
     use super::*;
 
     fn census(rows: &[(u64, u64, u64, u64)]) -> Vec<Census> {
-        rows.iter()
-            .map(|&(healthy, degraded, excluded, hosts)| Census { hosts, healthy, degraded, excluded })
-            .collect()
+        rows.iter().map(|&(healthy, degraded, excluded, hosts)| Census { hosts, healthy, degraded, excluded }).collect()
     }
 
     fn loads(rows: &[(u64, u64, u64, u64)], threshold: u32) -> (Vec<u32>, Vec<u32>) {

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub const MAX_CYCLE: u64 = 65_536;
@@ -32,7 +33,19 @@ pub struct Schedule {
 
 impl Schedule {
     pub fn new(members: Vec<(u32, u64)>, start: u64) -> Schedule {
+        Schedule::of_reduced(reduced(members), start)
+    }
+
+    /// The schedule there is, cursor and all, where its members are the same; else a new one.
+    pub fn keep_or_make(known: Option<&Arc<Schedule>>, members: Vec<(u32, u64)>, start: u64) -> Arc<Schedule> {
         let members = reduced(members);
+        match known {
+            Some(known) if known.members == members => Arc::clone(known),
+            _ => Arc::new(Schedule::of_reduced(members, start)),
+        }
+    }
+
+    fn of_reduced(members: Box<[(u32, u64)]>, start: u64) -> Schedule {
         let total: u64 = members.iter().map(|(_, weight)| weight).sum();
         let order = if members.is_empty() {
             Order::Empty
@@ -50,16 +63,20 @@ impl Schedule {
         &self.members
     }
 
-    pub fn order(&self) -> &Order {
-        &self.order
+    /// Weights differ.
+    #[inline]
+    pub fn weighted(&self) -> bool {
+        matches!(self.order, Order::Cycle(_) | Order::Ranked(_))
     }
 
-    pub fn position(&self) -> u64 {
-        self.cursor.load(Relaxed)
-    }
-
-    pub fn set_position(&self, position: u64) {
-        self.cursor.store(position, Relaxed);
+    /// The member at a number, taken modulo how many there are; no cursor, no weights.
+    #[inline]
+    pub fn at(&self, number: u64) -> Option<u32> {
+        match &self.order {
+            Order::Empty => None,
+            Order::Plain(list) => Some(list[wrap(number, list.len())]),
+            Order::Cycle(_) | Order::Ranked(_) => Some(self.members[wrap(number, self.members.len())].0),
+        }
     }
 
     /// How many picks until the order repeats.

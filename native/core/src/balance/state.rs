@@ -1,12 +1,13 @@
 //! A cluster's endpoints, what lives in them, and the balancer that follows from both.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use super::loads::Census;
-use super::pick::{Balancer, PickInput, Picked};
+use super::pick::{Balancer, PickInput};
 use crate::model::{Attach, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup};
 use crate::overlay::{Counters, Slot};
 
@@ -18,7 +19,7 @@ pub struct EndpointState<A: Attach> {
     /// Which of the endpoints with this address and port.
     pub ordinal: u32,
     /// Nanoseconds of the engine's clock when it came into the cluster: slow start.
-    pub since: u64,
+    pub since: AtomicU64,
     pub cell: A::Cell,
 }
 
@@ -56,15 +57,15 @@ impl<A: Attach> Membership<A> {
                 def,
                 group: index as u32,
                 ordinal: 0,
-                since: now,
+                since: AtomicU64::new(now),
                 cell: A::Cell::default(),
             }));
         }
         if endpoints.len() > 1 {
-            let mut seen: HashMap<(Box<str>, u16), u32> = HashMap::with_capacity(endpoints.len());
-            for endpoint in &mut endpoints {
-                let count = seen.entry((endpoint.def.address.clone(), endpoint.def.port)).or_default();
-                endpoint.ordinal = *count;
+            let mut seen: HashMap<(&str, u16), u32> = HashMap::with_capacity(endpoints.len());
+            for EndpointState { def, ordinal, .. } in &mut endpoints {
+                let count = seen.entry((&def.address, def.port)).or_default();
+                *ordinal = *count;
                 *count += 1;
             }
         }
@@ -73,15 +74,7 @@ impl<A: Attach> Membership<A> {
     }
 
     fn identities(&self) -> HashMap<(&str, u16, u32), usize> {
-        let identity = |e: &'_ EndpointState<A>| (e.def.port, e.ordinal);
-        self.endpoints
-            .iter()
-            .enumerate()
-            .map(|(i, e)| {
-                let (port, ordinal) = identity(e);
-                ((&*e.def.address, port, ordinal), i)
-            })
-            .collect()
+        self.endpoints.iter().enumerate().map(|(i, e)| ((&*e.def.address, e.def.port, e.ordinal), i)).collect()
     }
 
     /// Text that hash balancers hash.
@@ -123,7 +116,7 @@ pub fn class(eds: Health, mark: Health) -> Class {
 pub struct ClusterState<A: Attach> {
     pub membership: Arc<Membership<A>>,
     slots: OnceLock<Box<[Arc<Slot>]>>,
-    balancer: OnceLock<Balancer>,
+    balancer: OnceLock<Box<Balancer>>,
 }
 
 impl<A: Attach> ClusterState<A> {
@@ -158,6 +151,7 @@ impl<A: Attach> ClusterState<A> {
         effective(eds, mark)
     }
 
+    /// Of all priorities together.
     pub fn census(&self) -> Census {
         let mut census = Census::default();
         for class in self.classes() {
@@ -195,7 +189,7 @@ impl Census {
 pub struct ClusterLive<A: Attach> {
     pub lb: Arc<LbConfig>,
     pub limits: Arc<Limits>,
-    pub counters: Arc<Counters>,
+    counters: OnceLock<Arc<Counters>>,
     state: ArcSwap<ClusterState<A>>,
     /// Where cursors of new schedules start.
     start: u64,
@@ -203,18 +197,42 @@ pub struct ClusterLive<A: Attach> {
 }
 
 impl<A: Attach> ClusterLive<A> {
-    pub fn new(
-        lb: Arc<LbConfig>,
-        limits: Arc<Limits>,
-        groups: Vec<LocalityGroup<A>>,
-        start: u64,
-        now: u64,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub fn new(lb: Arc<LbConfig>, limits: Arc<Limits>, groups: Vec<LocalityGroup<A>>, start: u64, now: u64) -> Self {
         let state = ClusterState::new(Arc::new(Membership::new(groups, now)));
-        ClusterLive { lb, limits, counters, state: ArcSwap::from_pointee(state), start, writer: Mutex::new(()) }
+        ClusterLive {
+            lb,
+            limits,
+            counters: OnceLock::new(),
+            state: ArcSwap::from_pointee(state),
+            start,
+            writer: Mutex::new(()),
+        }
     }
 
+    /// Made when first asked for: a cluster nobody uses has none.
+    #[inline]
+    pub fn counters(&self) -> &Arc<Counters> {
+        self.counters.get_or_init(Arc::default)
+    }
+
+    /// In Envoy's words; the cluster's counters, then its membership.
+    pub fn stats(&self) -> Vec<(&'static str, u64)> {
+        let mut stats = match self.counters.get() {
+            Some(counters) => counters.stats().to_vec(),
+            None => Counters::default().stats().to_vec(),
+        };
+        let census = self.state.load().census();
+        stats.extend([
+            ("membership_total", census.hosts),
+            ("membership_healthy", census.healthy),
+            ("membership_degraded", census.degraded),
+            ("membership_excluded", census.excluded),
+        ]);
+        stats
+    }
+
+    /// The state picks are made from now.
+    #[inline]
     pub fn state(&self) -> arc_swap::Guard<Arc<ClusterState<A>>> {
         self.state.load()
     }
@@ -227,12 +245,25 @@ impl<A: Attach> ClusterLive<A> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Made by the first pick; a change of a state that has one makes the next one before it is seen.
+    #[inline]
     pub fn balancer<'s>(&self, state: &'s ClusterState<A>) -> &'s Balancer {
-        state.balancer.get_or_init(|| Balancer::build(&self.lb, state, None, self.start))
+        state.balancer.get_or_init(|| Box::new(Balancer::build(&self.lb, state, None, self.start)))
     }
 
-    /// Take over what lives in the cluster that this one replaces (same name).
+    /// (healthy load, degraded load) in percent of each priority.
+    pub fn priority_load(&self) -> Vec<(u32, u32)> {
+        let state = self.state.load();
+        let loads = &self.balancer(&state).loads;
+        loads.healthy.iter().copied().zip(loads.degraded.iter().copied()).collect()
+    }
+
+    /// Take over what lives in the cluster that this one replaces (same name). Where nothing was used yet, there is nothing
+    /// to take over, and what a holder of the old cluster starts to count from then on stays there.
     pub fn inherit(&self, old: &ClusterLive<A>) {
+        if let Some(counters) = old.counters.get() {
+            let _ = self.counters.set(Arc::clone(counters));
+        }
         let _writer = self.locked();
         let before = old.state.load_full();
         let now = self.state.load_full();
@@ -252,34 +283,36 @@ impl<A: Attach> ClusterLive<A> {
 
     /// A state of `membership` with the slots, ages and cursors of `before`; None when there is nothing to carry.
     fn carried(&self, before: &ClusterState<A>, membership: &Arc<Membership<A>>) -> Option<ClusterState<A>> {
-        let slow = self.lb.slow_start_window > 0.0;
-        let (slots, balancer) = (before.used_slots(), before.balancer.get());
-        if slots.is_none() && balancer.is_none() && !slow {
+        let balancer = before.balancer.get();
+        // A cluster that is picked from gets its slots before it changes, so that both states count in the same ones.
+        let slots = if balancer.is_some() { Some(before.slots()) } else { before.used_slots() };
+        if slots.is_none() && self.lb.slow_start_window <= 0.0 {
             return None;
         }
-        let mut membership = Arc::clone(membership);
         let known = before.membership.identities();
         let same: Vec<Option<usize>> = membership
             .endpoints
             .iter()
             .map(|e| known.get(&(&*e.def.address, e.def.port, e.ordinal)).copied())
             .collect();
-        if slow {
-            if let Some(own) = Arc::get_mut(&mut membership) {
-                for (endpoint, old) in own.endpoints.iter_mut().zip(&same) {
-                    endpoint.since = old.map_or(endpoint.since, |old| before.membership.endpoints[old].since);
-                }
+        for (endpoint, old) in membership.endpoints.iter().zip(&same) {
+            if let Some(old) = old {
+                endpoint.since.store(before.membership.endpoints[*old].since.load(Relaxed), Relaxed);
             }
         }
-        let next = ClusterState::new(membership);
+        let next = ClusterState::new(Arc::clone(membership));
         if let Some(slots) = slots {
             let kept = same.iter().map(|old| old.map_or_else(Arc::default, |old| Arc::clone(&slots[old]))).collect();
             let _ = next.slots.set(kept);
         }
         if let Some(balancer) = balancer {
-            let _ = next.balancer.set(Balancer::build(&self.lb, &next, Some(balancer), self.start));
+            self.rebalance(&next, Some(balancer));
         }
         Some(next)
+    }
+
+    fn rebalance(&self, state: &ClusterState<A>, before: Option<&Balancer>) {
+        let _ = state.balancer.set(Box::new(Balancer::build(&self.lb, state, before, self.start)));
     }
 
     /// Mark all endpoints of that address; false when there is none.
@@ -297,7 +330,7 @@ impl<A: Attach> ClusterLive<A> {
         if found {
             let next = ClusterState::new(Arc::clone(&before.membership));
             let _ = next.slots.set(slots.to_vec().into_boxed_slice());
-            let _ = next.balancer.set(Balancer::build(&self.lb, &next, before.balancer.get(), self.start));
+            self.rebalance(&next, before.balancer.get().map(|balancer| &**balancer));
             self.state.store(Arc::new(next));
         }
         found
@@ -306,32 +339,28 @@ impl<A: Attach> ClusterLive<A> {
     /// One pick; counts panics and failures.
     #[inline]
     pub fn pick(&self, state: &ClusterState<A>, input: PickInput) -> Option<u32> {
-        use std::sync::atomic::Ordering::Relaxed;
         let picked = self.balancer(state).pick(&self.lb, state, input);
-        match picked {
-            Picked::Host(index) => Some(index),
-            Picked::Panicked(index) => {
-                self.counters.healthy_panic.fetch_add(1, Relaxed);
-                Some(index)
-            }
-            Picked::None => {
-                self.counters.cx_none_healthy.fetch_add(1, Relaxed);
-                None
-            }
+        if picked.panicked {
+            self.counters().healthy_panic.fetch_add(1, Relaxed);
         }
+        if picked.host.is_none() {
+            self.counters().cx_none_healthy.fetch_add(1, Relaxed);
+        }
+        picked.host
     }
 
+    /// Picks go by a hash, so that it is worth computing.
     pub fn hashes(&self) -> bool {
         matches!(self.lb.policy, LbPolicy::RingHash | LbPolicy::Maglev)
     }
 
     /// In a forked child: what the parent holds is not held here.
     pub fn forked(&self) {
-        use std::sync::atomic::Ordering::Relaxed;
-        for gauge in [&self.counters.cx_active, &self.counters.rq_active, &self.counters.rq_pending_active] {
-            gauge.store(0, Relaxed);
+        if let Some(counters) = self.counters.get() {
+            let gauges =
+                [&counters.cx_active, &counters.rq_active, &counters.rq_pending_active, &counters.rq_retry_active];
+            gauges.iter().for_each(|gauge| gauge.store(0, Relaxed));
         }
-        self.counters.rq_retry_active.store(0, Relaxed);
         for slot in self.state.load().used_slots().unwrap_or_default() {
             slot.rq_active.store(0, Relaxed);
             slot.cx_active.store(0, Relaxed);
