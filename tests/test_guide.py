@@ -148,7 +148,9 @@ spec:
 def test_internal_extension(engine_name: str) -> None:
     registry = load("05-internal-extension.yaml", engine_name)
     assert picked(registry, "internal-service.local", 8080) == {("10.0.1.100", 8080), ("10.0.2.100", 8080)}
-    labels = {one.address: one.labels["version"] for one in registry.route("internal-service.local", 8080).cluster.endpoints}
+    labels = {
+        one.address: one.labels["version"] for one in registry.route("internal-service.local", 8080).cluster.endpoints
+    }
     assert labels == {"10.0.1.100": "v1", "10.0.2.100": "v2"}
 
 
@@ -203,7 +205,9 @@ def test_legacy(engine_name: str) -> None:
     assert registry.route("legacy.internal.com", 8080, "/other").status == 404
 
 
-@pytest.mark.parametrize(("region", "expected"), [("eu", "cdn-eu"), ("us", "cdn-us"), (None, "cdn-us"), ("mars", "cdn-us")])
+@pytest.mark.parametrize(
+    ("region", "expected"), [("eu", "cdn-eu"), ("us", "cdn-us"), (None, "cdn-us"), ("mars", "cdn-us")]
+)
 def test_cdn(engine_name: str, region: str | None, expected: str) -> None:
     registry = load("11-cdn.yaml", engine_name)
     headers = {"x-user-region": region} if region else None
