@@ -99,19 +99,19 @@ def _address_key(text: str) -> NameKey:
 class Builder:
     """A change under way; readers see nothing until `Engine.publish`."""
 
-    __slots__ = ("_base", "_closed", "_made", "_snapshot", "_start")
+    __slots__ = ("_base", "_closed", "_made", "_new_live", "_snapshot")
 
     _base: Snapshot
     _snapshot: Snapshot
-    _start: Callable[[], int]
+    _new_live: Callable[[], Live]
     _made: dict[str, Cluster]
     _closed: bool
 
     @classmethod
-    def _over(cls, base: Snapshot, start: Callable[[], int]) -> Builder:
+    def _over(cls, base: Snapshot, new_live: Callable[[], Live]) -> Builder:
         made = cls()
         made._base = base
-        made._start = start
+        made._new_live = new_live
         made._snapshot = _copied(base)
         made._made = {}
         made._closed = False
@@ -170,7 +170,7 @@ class Builder:
     def _live(self, name: str) -> Live:
         """What lives in the published cluster of that name, or something new."""
         known = self._base.clusters.get(name)
-        return Live(self._start()) if known is None else known._live
+        return self._new_live() if known is None else known._live
 
     def _add_cluster(self, unit: Compiled, cluster: Cluster) -> None:
         tables = self._snapshot

@@ -88,12 +88,13 @@ class State:
         endpoints: list[Endpoint] = []
         kept: dict[Identity, Slot] = {}
         seen: dict[tuple[str, int], int] = {}
+        now = live.clock() if lb.slow_start_window else 0
         for group in groups:
             for endpoint in group.endpoints:
                 ordinal = seen.get((endpoint.address, endpoint.port), 0)
                 seen[endpoint.address, endpoint.port] = ordinal + 1
                 identity = (endpoint.address, endpoint.port, ordinal)
-                slot = live.slots.get(identity) or Slot()
+                slot = live.slots.get(identity) or Slot(now)
                 kept[identity] = slot
                 endpoints.append(Endpoint._made(endpoint, group.locality, group.priority, slot))
         live.slots = kept
@@ -103,9 +104,10 @@ class State:
 
     def balanced(self) -> Balancer:
         """The balancer of this membership and health, made when first asked for."""
-        if self.balancer is None:
-            self.balancer = self._build()
-        return self.balancer
+        with self._live.lock:
+            if self.balancer is None:
+                self.balancer = self._build()
+            return self.balancer
 
     def rebuild(self) -> None:
         """After a change of health."""
@@ -165,13 +167,19 @@ class Cluster:
     def _current(self) -> State:
         state = self._state
         if state is None:
-            self._state = state = State(self._low.lb, self._groups, self._live)
+            with self._live.lock:
+                state = self._state
+                if state is None:
+                    self._state = state = State(self._low.lb, self._groups, self._live)
         return state
 
-    def _follow(self, before: Cluster) -> None:
-        """Take over from the cluster that this one replaces; what was in use there is ready here before it is seen."""
-        if before._state is not None:
+    def _begin(self, before: Cluster | None) -> None:
+        """Before it is seen: take over from the cluster of that name; what was in use there is ready here."""
+        if before is not None and before._state is not None:
             self._renew(self._low.groups, before._state.balancer is not None)
+        elif self._low.lb.slow_start_window:
+            # Ages count from here, not from the first pick.
+            self._current()
 
     def _update(self, groups: Sequence[low.LocalityGroup]) -> None:
         before = self._state
@@ -181,19 +189,24 @@ class Cluster:
             self._renew(groups, before.balancer is not None)
 
     def _renew(self, groups: Sequence[low.LocalityGroup], balanced: bool) -> None:
-        state = State(self._low.lb, groups, self._live)
-        if balanced:
-            state.balanced()
-        self._groups = groups
-        self._state = state
+        with self._live.lock:
+            state = State(self._low.lb, groups, self._live)
+            if balanced:
+                state.balanced()
+            self._groups = groups
+            self._state = state
 
     def _set_health(self, address: str, port: int, health: int) -> bool:
         state = self._current()
+        mark = low.UNHEALTHY if health == low.DRAINING else health
         found = [one._slot for one in state.endpoints if one.address == address and one.port == port]
-        for slot in found:
-            slot.mark = low.UNHEALTHY if health == low.DRAINING else health
-        if found:
-            state.rebuild()
+        with self._live.lock:
+            for slot in found:
+                if slot.mark == low.UNHEALTHY != mark:
+                    slot.since = self._live.clock()
+                slot.mark = mark
+            if found:
+                state.rebuild()
         return bool(found)
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, final
 
+from roadstead.errors import EngineError
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -29,10 +31,10 @@ class HostColumn:
 
 
 def hosts_of(column: HostColumn, count: int | None = None) -> tuple[str, ...]:
-    """The strings of a column; ValueError where there are not as many as there are rows."""
+    """The strings of a column; EngineError where there are not as many as there are rows."""
     values = column._values
     if count is not None and len(values) != count:
-        raise ValueError(f"{count} rows need as many strings, not {len(values)}")
+        raise EngineError(f"{count} rows need as many strings, not {len(values)}")
     return values
 
 
@@ -44,7 +46,7 @@ def int32s(buffer: Buffer, count: int) -> memoryview[int]:
     """A buffer that is written to."""
     view = _numbers(buffer, "i", count)
     if view.readonly:
-        raise ValueError("the buffer for results is read-only")
+        raise EngineError("the buffer for results is read-only")
     return view
 
 
@@ -52,19 +54,16 @@ def uint64s(buffer: Buffer, count: int) -> memoryview[int]:
     return _numbers(buffer, "Q", count)
 
 
-_ALIASES = {"l": "i", "L": "Q", "=H": "H", "<H": "H", "=i": "i", "<i": "i", "=Q": "Q", "<Q": "Q"}
+# What numbers of a kind are called: (formats, size in bytes). `l` and `L` are as long as the platform says.
+_FORMATS: dict[Kind, tuple[str, int]] = {"H": ("H", 2), "i": ("il", 4), "Q": ("QL", 8)}
 
 
 def _numbers(buffer: Buffer, kind: Kind, count: int) -> memoryview[int]:
-    """A flat view of `count` numbers; raw bytes count as numbers."""
+    """A flat view of `count` numbers."""
     view = memoryview(buffer)
-    sizes = {"H": 2, "i": 4, "Q": 8}
-    if view.format not in (kind, "B", "b", "c") and not _same(view, kind, sizes[kind]):
-        raise TypeError(f"a buffer of {kind!r} is needed, not of {view.format!r}")
-    if view.nbytes != count * sizes[kind]:
-        raise ValueError(f"{count} rows need {count * sizes[kind]} bytes, not {view.nbytes}")
+    formats, size = _FORMATS[kind]
+    if view.format.lstrip("@=<") not in formats or view.itemsize != size or view.ndim != 1 or not view.c_contiguous:
+        raise EngineError(f"a flat buffer of {kind!r} is needed, not {view.ndim} dimensions of {view.format!r}")
+    if len(view) != count:
+        raise EngineError(f"{count} rows need {count} numbers, not {len(view)}")
     return view.cast("B").cast(kind)
-
-
-def _same(view: memoryview[int], kind: str, size: int) -> bool:
-    return view.itemsize == size and _ALIASES.get(view.format, view.format) == kind

@@ -6,18 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias, cast, final
 
 from roadstead import _lowered as low
-from roadstead._fallback import hashing, rewrite
+from roadstead._fallback import hash as hash_policy
+from roadstead._fallback import rewrite
 from roadstead._fallback.chains import Chain
 from roadstead._fallback.cluster import Cluster, Endpoint
-from roadstead._fallback.hash import MASK, xxh64
 from roadstead._fallback.hosts import ip_of, network_text
 from roadstead._fallback.lease import ConnectionLease, RequestLease
 from roadstead._fallback.matching import fold
 from roadstead._fallback.overlay import Slot
 from roadstead._fallback.rewrite import Headers
+from roadstead._fallback.rng import MASK
 from roadstead._fallback.routes import Route, VirtualHost
 from roadstead._fallback.service import Service
 from roadstead._fallback.snapshot import Snapshot
+from roadstead._fallback.xxh64 import xxh64
 from roadstead.errors import EngineError, NoHealthyEndpoint
 
 Kind: TypeAlias = Literal["forward", "redirect", "direct_response", "passthrough", "refused", "not_found", "no_cluster"]
@@ -41,8 +43,8 @@ class Decision:
     cluster: Cluster | None
     draw: int
     _snapshot: Snapshot
-    # host, path, method ("" for a connection), headers, source IP, original destination, as given
-    _request: tuple[str, str, str, Headers | None, str | None, tuple[str, int] | None]
+    # host, path, method (None for a connection), headers, source IP, original destination, as given
+    _request: tuple[str, str, str | None, Headers | None, str | None, tuple[str, int] | None]
     _port: int
     _scheme: str
     _vhost: VirtualHost | None
@@ -75,8 +77,14 @@ class Decision:
 
     def _pseudo(self, name: str) -> list[str]:
         host, path, method = self._request[:3]
+        if method is None:
+            return _NO_LINES
         values = {":authority": host, ":path": path, ":method": method, ":scheme": self._scheme}
         return [values[name]] if name in values else _NO_LINES
+
+    @property
+    def _is_request(self) -> bool:
+        return self._request[2] is not None
 
     def _read(self) -> dict[str, list[str]]:
         """The headers that the virtual host's routes name; no others are looked at."""
@@ -84,11 +92,12 @@ class Decision:
         found: dict[str, list[str]] = {}
         if headers is None or vhost is None:
             return found
-        wanted = vhost.names
+        wanted, lengths = vhost.names, vhost.name_lengths
         for name, value in headers.items() if isinstance(headers, Mapping) else headers:
-            folded = fold(name)
-            if folded in wanted:
-                found.setdefault(folded, []).append(value)
+            if len(name) in lengths:
+                folded = fold(name)
+                if folded in wanted:
+                    found.setdefault(folded, []).append(value)
         return found
 
     # What was decided
@@ -115,7 +124,7 @@ class Decision:
     @property
     def flags(self) -> str:
         """Envoy's response flags."""
-        if self.kind == "refused" and not self._request[2]:
+        if self.kind == "refused" and not self._is_request:
             return "UH"
         return _FLAGS.get(self.kind, "")
 
@@ -280,13 +289,13 @@ class Decision:
     def hash(self) -> int | None:
         """What the hash policies give for this request."""
         policies = self._policies
-        return hashing.request_hash(policies, self) if policies else None
+        return hash_policy.request_hash(policies, self) if policies else None
 
     @property
     def set_cookies(self) -> tuple[str, ...]:
         """Set-Cookie values for generated hash cookies."""
         policies = self._policies
-        return hashing.set_cookies(policies, self) if policies else ()
+        return hash_policy.set_cookies(policies, self) if policies else ()
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -389,15 +398,22 @@ class Decision:
         return Endpoint._made(low.Endpoint(host, port, kind), "", 0, Slot())
 
     def lease(
-        self, *, retry: bool = False, hash_key: bytes | int | None = None, exclude: Iterable[Endpoint] = ()
+        self,
+        *,
+        retry: bool = False,
+        pending: bool = False,
+        hash_key: bytes | int | None = None,
+        exclude: Iterable[Endpoint] = (),
     ) -> RequestLease | ConnectionLease:
-        """Pick and count. Overflow at a limit."""
+        """Pick and count. Overflow at a limit. pending: it waits for a connection until `RequestLease.ready()`."""
+        if not self._is_request and (retry or pending):
+            raise EngineError("retry and pending are for requests: this decision is a connection's")
         endpoint = self.pick(hash_key=hash_key, exclude=exclude)
         cluster = self.cluster
         if cluster is None:
             raise self._nowhere()
-        if self._request[2]:
-            return RequestLease._taken(cluster, endpoint, retry)
+        if self._is_request:
+            return RequestLease._taken(cluster, endpoint, retry, pending)
         return ConnectionLease._taken(cluster, endpoint)
 
     def __repr__(self) -> str:

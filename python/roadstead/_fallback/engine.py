@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import threading
@@ -16,10 +17,11 @@ from roadstead._fallback.chains import RAW, TLS, Chain, choose
 from roadstead._fallback.cluster import Cluster
 from roadstead._fallback.columns import HostColumn, hosts_of, int32s, uint16s, uint64s
 from roadstead._fallback.decision import Decision
-from roadstead._fallback.hash import GOLDEN, SplitMix64, entropy
 from roadstead._fallback.hosts import Address, ip_of
 from roadstead._fallback.matching import bare, fold
+from roadstead._fallback.overlay import Live
 from roadstead._fallback.rewrite import Headers
+from roadstead._fallback.rng import GOLDEN, SplitMix64, entropy
 from roadstead._fallback.routes import VirtualHost
 from roadstead._fallback.service import Service
 from roadstead._fallback.snapshot import Snapshot
@@ -60,21 +62,21 @@ class Engine:
         self._threads = 0
         self._lock = threading.Lock()
         self._snapshot = Snapshot()
+        _watch_forks()
         _engines.add(self)
         return self
 
     def _forked(self) -> None:
-        """In a forked child: other draws than the parent's, and nothing active."""
+        """In a forked child: other draws than the parent's (a seed fixes them here too), and nothing active."""
         self._lock = threading.Lock()
         self._random.seed()
-        if self._seed is not None:
-            self._seed = None
-            self._draws = _Draws()
-        for cluster in self._snapshot.clusters.values():
+        snapshot = self._snapshot
+        for cluster in (*snapshot.clusters.values(), snapshot.passthrough, snapshot.blackhole):
             cluster._live.forget_active()
 
     def _draw(self) -> int:
         if self._seed is None:
+            # Nobody can tell this generator from the contract's, and it is several times faster here.
             return self._random.getrandbits(64)
         draws = self._draws
         if draws.stream is None:
@@ -92,7 +94,10 @@ class Engine:
 
     def builder(self) -> Builder:
         """A change that starts from what is published now."""
-        return Builder._over(self._snapshot, entropy if self._seed is None else _zero)
+        return Builder._over(self._snapshot, self._new_live)
+
+    def _new_live(self) -> Live:
+        return Live(entropy() if self._seed is None else 0, self._clock)
 
     def publish(self, builder: Builder) -> None:
         """Make the builder's state visible: one assignment. EngineError for a builder that is not the newest."""
@@ -102,8 +107,8 @@ class Engine:
                 raise EngineError("the builder is older than what is published")
             for name, cluster in builder._made.items():
                 known = before.clusters.get(name)
-                if known is not None:
-                    cluster._follow(known)
+                if known is not cluster:
+                    cluster._begin(known)
             self._snapshot = builder._finish()
 
     def update_endpoints(self, cluster: str, groups: Sequence[low.LocalityGroup]) -> None:
@@ -113,6 +118,8 @@ class Engine:
 
     def set_health(self, cluster: str, address: str, port: int, health: int) -> None:
         """Active health of an endpoint; UNKNOWN takes the mark away. KeyError for an unknown cluster or endpoint."""
+        if health not in (low.UNKNOWN, low.HEALTHY, low.UNHEALTHY, low.DRAINING, low.DEGRADED):
+            raise EngineError(f"no health {health}")
         with self._lock:
             if not self._known(cluster)._set_health(address, port, health):
                 raise KeyError(f"{cluster} has no endpoint {address}:{port}")
@@ -203,8 +210,6 @@ class Engine:
                     made._scheme = "http"
                     made._notes = ()
                     return _through(made, vhost, path)
-        if headers is not None and not isinstance(headers, Sequence) and not hasattr(headers, "keys"):
-            made._request = (host, path, method, tuple(headers), source_ip, original_destination)
         return _route(made, host, port, path, scheme)
 
     def connect(
@@ -213,7 +218,7 @@ class Engine:
         """Where a connection goes."""
         made = Decision()
         made._snapshot = snapshot = self._snapshot
-        made._request = (host, "", "", None, source_ip, None)
+        made._request = (host, "", None, None, source_ip, None)
         made.draw = self._draw() if draw is None else draw
         made._picks = 0
         made._lines = None
@@ -353,14 +358,13 @@ def _unknown(made: Decision, host: str) -> Decision:
     return made
 
 
-def _zero() -> int:
-    return 0
+@functools.cache
+def _watch_forks() -> None:
+    """Once in a process, when its first engine is made."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget_parent)
 
 
 def _forget_parent() -> None:
     for engine in list(_engines):
         engine._forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parent)

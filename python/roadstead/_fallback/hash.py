@@ -1,73 +1,85 @@
-"""xxHash64 (Envoy's hash for ring, Maglev and hash policies) and SplitMix64 (the one generator of both engines)."""
+"""Hash policies: what a request hashes to, and the cookies made for it (dataplane spec, 3.9)."""
 
 from __future__ import annotations
 
-import os
-import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-MASK = 0xFFFFFFFFFFFFFFFF
-GOLDEN = 0x9E3779B97F4A7C15
-_P1, _P2, _P3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
-_P4, _P5 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
+from roadstead import _lowered as low
+from roadstead._fallback.matching import header_name, query_value
+from roadstead._fallback.rng import MASK, mix
+from roadstead._fallback.xxh64 import xxh64
 
-
-def _round(state: int, lane: int) -> int:
-    state = (state + lane * _P2) & MASK
-    return ((state << 31) & MASK | state >> 33) * _P1 & MASK
+if TYPE_CHECKING:
+    from roadstead._fallback.decision import Decision
 
 
-def xxh64(data: bytes, seed: int = 0) -> int:
-    """xxHash64 of the bytes. `xxh64(b"") == 0xef46db3751d8e999`."""
-    length = len(data)
-    at = 0
-    if length >= 32:
-        lanes = [(seed + _P1 + _P2) & MASK, (seed + _P2) & MASK, seed & MASK, (seed - _P1) & MASK]
-        at = length & ~31
-        for block in struct.iter_unpack("<4Q", data[:at]):
-            lanes = [_round(state, lane) for state, lane in zip(lanes, block, strict=True)]
-        h = sum(((v << r) & MASK) | v >> (64 - r) for v, r in zip(lanes, (1, 7, 12, 18), strict=True)) & MASK
-        for state in lanes:
-            h = ((h ^ _round(0, state)) * _P1 + _P4) & MASK
-    else:
-        h = (seed + _P5) & MASK
-    h = (h + length) & MASK
-    while at + 8 <= length:
-        h ^= _round(0, int.from_bytes(data[at : at + 8], "little"))
-        h = (((h << 27) & MASK | h >> 37) * _P1 + _P4) & MASK
-        at += 8
-    if at + 4 <= length:
-        h ^= int.from_bytes(data[at : at + 4], "little") * _P1 & MASK
-        h = (((h << 23) & MASK | h >> 41) * _P2 + _P3) & MASK
-        at += 4
-    while at < length:
-        h ^= data[at] * _P5 & MASK
-        h = ((h << 11) & MASK | h >> 53) * _P1 & MASK
-        at += 1
-    h = (h ^ h >> 33) * _P2 & MASK
-    h = (h ^ h >> 29) * _P3 & MASK
-    return h ^ h >> 32
+def request_hash(policies: Sequence[low.HashPolicy], request: Decision) -> int | None:
+    """Policies in order: `rotl(hash, 1) ^ value`; None when none gives anything."""
+    found: int | None = None
+    for policy in policies:
+        value = _value(policy, request)
+        if value is not None:
+            before = found or 0
+            found = ((before << 1) & MASK | before >> 63) ^ value
+        if policy.terminal and found is not None:
+            break
+    return found
 
 
-def mix(z: int) -> int:
-    """SplitMix64's output function: a permutation of u64."""
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & MASK
-    z = (z ^ z >> 27) * 0x94D049BB133111EB & MASK
-    return z ^ z >> 31
+def set_cookies(policies: Sequence[low.HashPolicy], request: Decision) -> tuple[str, ...]:
+    """Set-Cookie values of the cookies that were made for this request."""
+    made: list[str] = []
+    found = False
+    for policy in policies:
+        if policy.kind == low.HASH_COOKIE and policy.ttl is not None and not _cookie(request, policy.name):
+            made.append(_set_cookie(policy, policy.ttl, _made_cookie(request)))
+        found = found or _value(policy, request) is not None
+        if policy.terminal and found:
+            break
+    return tuple(made)
 
 
-class SplitMix64:
-    """A stream of u64 from one state."""
+def _value(policy: low.HashPolicy, request: Decision) -> int | None:
+    if policy.kind == low.HASH_HEADER:
+        lines = request.lines(header_name(policy.name))
+        if not lines:
+            return None
+        found = 0
+        for line in sorted([line.encode() for line in lines]):
+            found = xxh64(line, found)
+        return found
+    if policy.kind == low.HASH_COOKIE:
+        cookie = _cookie(request, policy.name)
+        if not cookie:
+            if policy.ttl is None:
+                return None
+            cookie = _made_cookie(request)
+        return xxh64(cookie.encode())
+    text = request.source_ip if policy.kind == low.HASH_SOURCE_IP else query_value(request.path_given, policy.name)
+    return None if text is None else xxh64(text.encode())
 
-    __slots__ = ("state",)
 
-    def __init__(self, state: int) -> None:
-        self.state = state & MASK
+def _cookie(request: Decision, name: str) -> str:
+    """The first cookie of that name, without its quotes; "" where there is none."""
+    for line in request.lines("cookie"):
+        for part in line.split(";"):
+            key, equals, value = part.lstrip(" ").partition("=")
+            if equals and key == name:
+                return value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value
+    return ""
 
-    def next(self) -> int:
-        self.state = (self.state + GOLDEN) & MASK
-        return mix(self.state)
+
+def _made_cookie(request: Decision) -> str:
+    """Envoy hashes the two ends of the connection; in process the draw stands for them."""
+    return f"{mix(request.draw):016x}"
 
 
-def entropy() -> int:
-    """A u64 of the system's randomness."""
-    return int.from_bytes(os.urandom(8), "little")
+def _set_cookie(policy: low.HashPolicy, ttl: float, value: str) -> str:
+    parts = [f'{policy.name}="{value}"']
+    if int(ttl):
+        parts.append(f"Max-Age={int(ttl)}")
+    if policy.path:
+        parts.append(f"Path={policy.path}")
+    parts += [f"{name}={text}" if text else name for name, text in policy.attributes]
+    return "; ".join([*parts, "HttpOnly"])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MESSAGES = {
     "max_connections": "the cluster has as many connections as it may have",
+    "max_pending_requests": "as many requests as may wait for a connection do",
     "max_requests": "the cluster has as many requests as it may have",
     "max_retries": "the cluster has as many retries as it may have",
 }
@@ -37,8 +38,8 @@ class _Lease:
     def _ended(self) -> bool:
         with self.cluster._live.lock:
             first, self._done = not self._done, True
-        if first:
-            self._release()
+            if first:
+                self._release()
         return first
 
     def _release(self) -> None:
@@ -56,25 +57,62 @@ class _Lease:
         if not getattr(self, "_done", True) and self._ended():
             warnings.warn(f"a lease on {self.cluster.name} was dropped without finish()", ResourceWarning, stacklevel=2)
 
+    def __repr__(self) -> str:
+        state = "finished" if self._done else "open"
+        return (
+            f"<{type(self).__name__} {self.endpoint.address}:{self.endpoint.port} cluster={self.cluster.name} {state}>"
+        )
+
 
 @final
 class RequestLease(_Lease):
     """One try of a request."""
 
-    __slots__ = ("_retry",)
+    __slots__ = ("_pending", "_retry")
 
+    _pending: bool
     _retry: bool
 
     @classmethod
-    def _taken(cls, cluster: Cluster, endpoint: Endpoint, retry: bool) -> RequestLease:
+    def _taken(cls, cluster: Cluster, endpoint: Endpoint, retry: bool, pending: bool) -> RequestLease:
         made = cls()
-        made.cluster, made.endpoint, made._retry, made._done = cluster, endpoint, retry, True
-        _refuse(overlay.acquire_request(cluster._live, endpoint._slot, cluster._low.limits, retry), cluster)
+        made.cluster, made.endpoint, made._retry, made._pending, made._done = cluster, endpoint, retry, pending, True
+        live, limits = cluster._live, cluster._low.limits
+        if retry:
+            _refuse(overlay.acquire_retry(live, limits), cluster)
+        if pending:
+            limit = overlay.acquire_pending(live, limits)
+        else:
+            limit = overlay.acquire_request(live, endpoint._slot, limits)
+        if limit and retry:
+            overlay.release_retry(live)
+        _refuse(limit, cluster)
         made._done = False
         return made
 
+    def ready(self) -> None:
+        """The connection that a pending request waited for is there. Overflow at max_requests, which ends the lease."""
+        live = self.cluster._live
+        with live.lock:
+            if self._done or not self._pending:
+                return
+            self._pending = False
+            overlay.release_pending(live)
+            limit = overlay.acquire_request(live, self.endpoint._slot, self.cluster._low.limits)
+            if limit:
+                self._done = True
+                if self._retry:
+                    overlay.release_retry(live)
+        _refuse(limit, self.cluster)
+
     def _release(self) -> None:
-        overlay.release_request(self.cluster._live, self.endpoint._slot, self._retry)
+        live = self.cluster._live
+        if self._pending:
+            overlay.release_pending(live)
+        else:
+            overlay.release_request(live, self.endpoint._slot)
+        if self._retry:
+            overlay.release_retry(live)
 
 
 @final

@@ -7,6 +7,7 @@ stay to the new state. A `Live` belongs to a cluster name and passes from one pu
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TypeAlias
 
 from roadstead import _lowered as low
@@ -34,15 +35,17 @@ _COUNTERS = (
 
 class Slot:
     """Live state of one endpoint. credit: what LEAST_REQUEST over unequal weights saved up, in 2**-16 of a turn.
-    mark: active health (`_lowered` UNKNOWN, HEALTHY, UNHEALTHY, DEGRADED)."""
+    mark: active health (`_lowered` UNKNOWN, HEALTHY, UNHEALTHY, DEGRADED). since: when the endpoint came into the
+    cluster or its mark left UNHEALTHY, in ns of the engine's clock; slow start counts from there."""
 
-    __slots__ = (*_SLOT_COUNTERS, "credit", "mark")
+    __slots__ = (*_SLOT_COUNTERS, "credit", "mark", "since")
 
-    def __init__(self) -> None:
+    def __init__(self, since: int = 0) -> None:
         self.rq_active = self.rq_total = self.rq_success = self.rq_error = 0
         self.cx_active = self.cx_total = self.cx_connect_fail = 0
         self.credit = 0
         self.mark = low.UNKNOWN
+        self.since = since
 
     def stats(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in _SLOT_COUNTERS}
@@ -75,16 +78,19 @@ class Counters:
 
 
 class Live:
-    """Counters, slots and schedules of a cluster; one lock for what is taken and given back."""
+    """Counters, slots and schedules of a cluster. start: where cursors begin. clock: the engine's, ns.
 
-    __slots__ = ("counters", "lock", "schedules", "slots", "start")
+    One lock for what is taken, given back and built; re-entrant, as the collector may end a lease anywhere."""
 
-    def __init__(self, start: int) -> None:
+    __slots__ = ("clock", "counters", "lock", "schedules", "slots", "start")
+
+    def __init__(self, start: int, clock: Callable[[], int]) -> None:
         self.counters = Counters()
         self.slots: dict[Identity, Slot] = {}
         self.schedules: dict[tuple[int, int, int], Schedule] = {}
         self.start = start
-        self.lock = threading.Lock()
+        self.clock = clock
+        self.lock = threading.RLock()
 
     def schedule(self, key: tuple[int, int, int], members: list[tuple[int, int]]) -> Schedule:
         """A schedule of these members: the one there is under the key, cursor and all, if it is equal."""
@@ -94,7 +100,7 @@ class Live:
 
     def forget_active(self) -> None:
         """In a forked child nothing is active; the lock may have been held by a thread that is not there any more."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         counters = self.counters
         counters.upstream_cx_active = counters.upstream_rq_active = 0
         counters.upstream_rq_pending_active = counters.upstream_rq_retry_active = 0
@@ -102,17 +108,38 @@ class Live:
             slot.rq_active = slot.cx_active = 0
 
 
-def acquire_request(live: Live, slot: Slot, limits: low.Limits, retry: bool) -> str:
-    """Take a request (and a retry); the name of the limit that refuses, "" when it is taken."""
+def acquire_retry(live: Live, limits: low.Limits) -> str:
+    """Take a retry; the name of the limit that refuses, "" when it is taken."""
     counters = live.counters
     with live.lock:
-        if retry and counters.upstream_rq_retry_active >= _max_retries(counters, limits):
+        if counters.upstream_rq_retry_active >= _max_retries(counters, limits):
             counters.upstream_rq_retry_overflow += 1
             return "max_retries"
+        counters.upstream_rq_retry_active += 1
+    return ""
+
+
+def acquire_pending(live: Live, limits: low.Limits) -> str:
+    """Take a place among the requests that wait for a connection, likewise."""
+    counters = live.counters
+    with live.lock:
+        if (
+            limits.max_pending_requests < UNLIMITED
+            and counters.upstream_rq_pending_active >= limits.max_pending_requests
+        ):
+            counters.upstream_rq_pending_overflow += 1
+            return "max_pending_requests"
+        counters.upstream_rq_pending_active += 1
+    return ""
+
+
+def acquire_request(live: Live, slot: Slot, limits: low.Limits) -> str:
+    """Take a request on a connection, likewise."""
+    counters = live.counters
+    with live.lock:
         if limits.max_requests < UNLIMITED and counters.upstream_rq_active >= limits.max_requests:
             counters.upstream_rq_active_overflow += 1
             return "max_requests"
-        counters.upstream_rq_retry_active += retry
         counters.upstream_rq_active += 1
         counters.upstream_rq_total += 1
         slot.rq_active += 1
@@ -134,21 +161,36 @@ def acquire_connection(live: Live, slot: Slot, limits: low.Limits) -> str:
     return ""
 
 
-def release_request(live: Live, slot: Slot, retry: bool) -> None:
-    """Never below zero: after a fork the child starts at zero while it still holds its parent's leases."""
-    counters = live.counters
+# Nothing goes below zero: after a fork the child starts at zero while it still holds its parent's leases. A test and a
+# subtraction, not `max`: between a call and its assignment the collector may end another lease.
+
+
+def release_retry(live: Live) -> None:
     with live.lock:
-        counters.upstream_rq_active = max(0, counters.upstream_rq_active - 1)
-        slot.rq_active = max(0, slot.rq_active - 1)
-        if retry:
-            counters.upstream_rq_retry_active = max(0, counters.upstream_rq_retry_active - 1)
+        if live.counters.upstream_rq_retry_active:
+            live.counters.upstream_rq_retry_active -= 1
+
+
+def release_pending(live: Live) -> None:
+    with live.lock:
+        if live.counters.upstream_rq_pending_active:
+            live.counters.upstream_rq_pending_active -= 1
+
+
+def release_request(live: Live, slot: Slot) -> None:
+    with live.lock:
+        if live.counters.upstream_rq_active:
+            live.counters.upstream_rq_active -= 1
+        if slot.rq_active:
+            slot.rq_active -= 1
 
 
 def release_connection(live: Live, slot: Slot) -> None:
-    counters = live.counters
     with live.lock:
-        counters.upstream_cx_active = max(0, counters.upstream_cx_active - 1)
-        slot.cx_active = max(0, slot.cx_active - 1)
+        if live.counters.upstream_cx_active:
+            live.counters.upstream_cx_active -= 1
+        if slot.cx_active:
+            slot.cx_active -= 1
 
 
 def count_outcome(live: Live, slot: Slot, status: int | None, error: str | None) -> None:

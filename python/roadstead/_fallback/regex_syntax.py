@@ -267,7 +267,7 @@ class _Parser:
         value, seen, flags = True, False, self.flags
         while True:
             char = self._take()
-            if char == ":" or char == ")":
+            if char in (":", ")"):
                 if not value and not seen:
                     break
                 if char == ")" and not seen:

@@ -108,8 +108,8 @@ class VirtualHost:
     """Domains of one port and their routes. names: headers that the routes read, for matching or hashing."""
 
     __slots__ = (
-        "_exact", "_lengths", "_others", "_prefixes", "_scan", "everything", "lowered", "names", "plain",
-        "routes", "service",
+        "_exact", "_lengths", "_others", "_prefixes", "_scan", "everything", "lowered", "name_lengths", "names",
+        "plain", "routes", "service",
     )  # fmt: skip
 
     def __init__(self, host: low.VirtualHost, service: Service | None) -> None:
@@ -121,6 +121,7 @@ class VirtualHost:
         self.names = frozenset(
             matching.header_name(name) for route in host.routes for name in _names(route) if not name.startswith(":")
         ) - {":authority"}
+        self.name_lengths = frozenset([len(name) for name in self.names])
         first = self.routes[0] if self.routes else None
         # A first route that takes every path, as most services have it.
         takes_all = first is not None and not first.conditions and (first.kind, first.text) == (_PREFIX, "/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple, TypeAlias
 
 from roadstead import _lowered as low
@@ -74,7 +75,10 @@ class Outbound(NamedTuple):
     egress_cluster: str = ""
 
 
-_SpecialCluster = low.Cluster(None, "", low.ORIGINAL_DST, low.LbConfig(policy=low.CLUSTER_PROVIDED), low.Limits(), ())
+def _special(name: str, kind: int) -> Cluster:
+    """A cluster of the outbound policy: no endpoints, no limits."""
+    lowered = low.Cluster(None, name, kind, low.LbConfig(policy=low.CLUSTER_PROVIDED), low.Limits(), ())
+    return Cluster._made(lowered, Live(0, time.monotonic_ns))
 
 
 class Snapshot:
@@ -100,8 +104,8 @@ class Snapshot:
         self.suffixes: dict[int, int] = {}
         self.prefixes: dict[int, int] = {}
         self.networks: dict[tuple[int, int], int] = {}
-        self.passthrough = Cluster._made(_SpecialCluster._replace(name="PassthroughCluster"), Live(0))
-        self.blackhole = Cluster._made(_SpecialCluster._replace(name="BlackHoleCluster", type=low.EDS), Live(0))
+        self.passthrough = _special("PassthroughCluster", low.ORIGINAL_DST)
+        self.blackhole = _special("BlackHoleCluster", low.EDS)
 
     # Names
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import lcm
 from typing import TypeAlias
 
@@ -10,14 +10,15 @@ from roadstead import _lowered as low
 from roadstead._fallback.balance.hashing import Maglev, Member, Ring
 from roadstead._fallback.balance.loads import Census, Loads
 from roadstead._fallback.balance.schedule import Schedule
-from roadstead._fallback.hash import GOLDEN, MASK, mix
 from roadstead._fallback.overlay import Live, Slot
+from roadstead._fallback.rng import GOLDEN, MASK, mix
 
 # Classes of a host: which vectors it is in.
 HEALTHY, DEGRADED, UNHEALTHY, EXCLUDED = 0, 1, 2, 3
 # Sources of a schedule, beside the priority and the locality, as keys of `Live.schedules`.
 _ALL, _HEALTHY, _DEGRADED, _LOCALITIES_HEALTHY, _LOCALITIES_DEGRADED = 0, 1, 2, 3, 4
 
+_HASHED = frozenset((low.RING_HASH, low.MAGLEV))
 _PICK_STEP = GOLDEN * 16
 _ONE = 65_536
 Hosts: TypeAlias = list[tuple[int, int]]
@@ -59,7 +60,10 @@ class _Source:
 class Balancer:
     """Picks indices of endpoints. slots and keys run parallel to the endpoints."""
 
-    __slots__ = ("_degraded", "_groups", "_healthy", "_keys", "_lb", "_simple", "_slots", "_tables", "live", "loads")
+    __slots__ = (
+        "_bias", "_degraded", "_groups", "_healthy", "_keys", "_lb", "_simple", "_slots", "_slow", "_tables", "live",
+        "loads",
+    )  # fmt: skip
 
     def __init__(self, lb: low.LbConfig, groups: list[Group], slots: Sequence[Slot], keys: Sequence[str], live: Live):
         self._lb = lb
@@ -72,8 +76,10 @@ class Balancer:
         self._healthy: list[_Source] = []
         self._degraded: list[_Source] = []
         self._tables: dict[int, Ring | Maglev] = {}
+        self._bias = lb.active_request_bias if lb.active_request_bias >= 0 else 1.0
+        self._slow = SlowStart.of(lb, slots, live.clock)
         self._simple: Schedule | None = None
-        if lb.policy not in (low.RING_HASH, low.MAGLEV):
+        if lb.policy not in _HASHED:
             self._make_sources()
 
     def _make_sources(self) -> None:
@@ -88,7 +94,8 @@ class Balancer:
                 self._degraded.append(self._source(kept, priority, groups, _DEGRADED, DEGRADED))
         self.live.schedules = kept
         single = self.loads.single
-        if single >= 0 and not self.loads.panic[single] and self._healthy[single].localities is None:
+        flat = single >= 0 and not self.loads.panic[single] and self._healthy[single].localities is None
+        if flat and self._slow is None:
             self._simple = self._healthy[single].flat
 
     def _flat(self, kept: dict[tuple[int, int, int], Schedule], priority: int, kind: int, hosts: Hosts) -> _Source:
@@ -125,9 +132,9 @@ class Balancer:
             return simple.next()
         state = (draw + _PICK_STEP * number + GOLDEN) & MASK
         if simple is not None and policy == low.LEAST_REQUEST:
-            return self._credited(simple) if simple.weighted else self._least(simple, state)
+            return self._credited(simple, self._bias) if simple.weighted else self._least(simple, state)
         first = mix(state)
-        if policy == low.RING_HASH or policy == low.MAGLEV:
+        if policy in _HASHED:
             return self._by_hash(first if hashed is None else hashed, attempt)
         if not self._groups:
             return -1
@@ -137,11 +144,14 @@ class Balancer:
         schedule = (self._degraded if degraded else self._healthy)[priority].schedule()
         if schedule is None:
             return -1
-        if policy == low.ROUND_ROBIN:
-            return schedule.next()
         if policy == low.RANDOM:
             return schedule.members[first % len(schedule.members)][0]
-        return self._credited(schedule) if schedule.weighted else self._least(schedule, state)
+        factor = None if self._slow is None or self.loads.panic[priority] else self._slow.factor()
+        if policy == low.ROUND_ROBIN:
+            return schedule.next() if factor is None else self._credited(schedule, 0.0, factor)
+        if schedule.weighted or factor is not None:
+            return self._credited(schedule, self._bias, factor)
+        return self._least(schedule, state)
 
     def _least(self, schedule: Schedule, state: int) -> int:
         """The first of `choice_count` hosts drawn, unless a later one has strictly fewer active requests."""
@@ -158,14 +168,14 @@ class Balancer:
                 best, active = index, slots[index].rq_active
         return best
 
-    def _credited(self, schedule: Schedule) -> int:
-        """Weighted least request: a slot of a busy host only counts a part; see the contract's rules."""
-        bias = self._lb.active_request_bias
+    def _credited(self, schedule: Schedule, bias: float, factor: Callable[[Slot], float] | None = None) -> int:
+        """A slot of a busy or slowly starting host only counts a part; see the contract's rules."""
         index = -1
         for _ in range(8 * schedule.period):
             index = schedule.next()
             slot = self._slots[index]
-            slot.credit += int(_ONE / (slot.rq_active + 1) ** bias)
+            whole = _ONE if factor is None else _ONE * factor(slot)
+            slot.credit += int(whole / (slot.rq_active + 1) ** bias)
             if slot.credit >= _ONE:
                 slot.credit -= _ONE
                 return index
@@ -209,6 +219,42 @@ class Balancer:
     def _normalised(self, hosts: Hosts, share: float) -> list[Member]:
         total = sum(weight for _, weight in hosts)
         return [Member(index, self._keys[index], weight * share / total) for index, weight in hosts]
+
+
+class SlowStart:
+    """Endpoints that are new get a growing share (dataplane spec, 3.10)."""
+
+    __slots__ = ("_aggression", "_clock", "_floor", "_over", "_window")
+
+    def __init__(self, lb: low.LbConfig, over: int, clock: Callable[[], int]) -> None:
+        self._window = lb.slow_start_window * 1000.0
+        self._aggression = lb.slow_start_aggression if lb.slow_start_aggression > 0 else 1.0
+        self._floor = lb.slow_start_min_percent / 100.0
+        # When the youngest endpoint is through, in ns.
+        self._over = over
+        self._clock = clock
+
+    @classmethod
+    def of(cls, lb: low.LbConfig, slots: Sequence[Slot], clock: Callable[[], int]) -> SlowStart | None:
+        """None for clusters without slow start, or where it is over already."""
+        if lb.slow_start_window <= 0 or not slots or lb.policy not in (low.ROUND_ROBIN, low.LEAST_REQUEST):
+            return None
+        over = max(slot.since for slot in slots) + int(lb.slow_start_window * 1e9)
+        return cls(lb, over, clock) if clock() < over else None
+
+    def factor(self) -> Callable[[Slot], float] | None:
+        """The factor of an endpoint now; None once every endpoint is through."""
+        now = self._clock()
+        if now >= self._over:
+            return None
+
+        def of(slot: Slot) -> float:
+            age = max(1, (now - slot.since) // 1_000_000)
+            if age >= self._window:
+                return 1.0
+            return float(max((age / self._window) ** (1.0 / self._aggression), self._floor))
+
+        return of
 
 
 def _census(groups: list[Group]) -> Census:

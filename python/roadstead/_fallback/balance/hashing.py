@@ -6,7 +6,8 @@ import math
 from bisect import bisect_left
 from typing import NamedTuple
 
-from roadstead._fallback.hash import MASK, xxh64
+from roadstead._fallback.rng import MASK
+from roadstead._fallback.xxh64 import xxh64
 from roadstead.errors import EngineError
 
 MAX_TABLE = 5_000_011
