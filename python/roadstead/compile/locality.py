@@ -6,11 +6,12 @@ Rules are pairs and tuples of text here, so that nothing depends on the configur
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 
 import msgspec
 
-from roadstead.mesh import Endpoint, Locality, LocalityGroup
+from roadstead.locality import Locality
+from roadstead.locality import parse as parse_locality
+from roadstead.mesh import Endpoint, LocalityGroup
 
 MAX_WEIGHT = 0xFFFFFFFF
 REGION_LABEL = "topology.kubernetes.io/region"
@@ -47,13 +48,6 @@ class LocalityPlan(msgspec.Struct, frozen=True, gc=False):
         if self.zone_aware:
             return False
         return bool(self.distribute) or (self.failover_enabled and bool(self.failover or self.failover_priority))
-
-
-@lru_cache(maxsize=4096)
-def parse_locality(text: str) -> Locality:
-    """`region/zone/subzone`; what is missing is empty, what follows is ignored."""
-    parts = text.split("/", 3)
-    return Locality(*parts[:3])
 
 
 def client_labels(labels: Mapping[str, str], locality: str, network: str, cluster: str) -> dict[str, str]:

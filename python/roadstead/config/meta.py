@@ -125,14 +125,14 @@ class Resource(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
 @lru_cache(maxsize=4096)
 def timestamp(text: str) -> float:
     """RFC 3339 → seconds since the epoch. Raises ValueError on anything else."""
-    if "T" not in text.upper() or not text[-1:].upper() == "Z" and text[-6:-5] not in ("+", "-"):
+    if "T" not in text.upper() or (not text[-1:].upper() == "Z" and text[-6:-5] not in ("+", "-")):
         raise ValueError(f"{text!r} is not an RFC 3339 time")
     return datetime.fromisoformat(text.upper()).timestamp()
 
 
 __all__ = [
-    "Condition",
     "DEFAULT_NAMESPACE",
+    "Condition",
     "ObjectMeta",
     "Resource",
     "ResourceKey",

@@ -11,12 +11,6 @@ from roadstead.mesh.origin import Origin
 UNLIMITED = 0xFFFFFFFF
 
 
-class Locality(msgspec.Struct, frozen=True, gc=False):
-    region: str = ""
-    zone: str = ""
-    subzone: str = ""
-
-
 class Endpoint(msgspec.Struct, frozen=True, gc=False):
     """address: IP, host name (DNS clusters; `extended` also STATIC) or path of a unix socket (port 0 then).
     tls_mode: "istio", "disabled" or the label's own word. health: "" or "UNHEALTHY", "DRAINING". labels: augmented.
