@@ -3,6 +3,7 @@
 `compile` makes these from config; `registry/lower.py` turns them into the engine's columns and `xds` into Envoy's resources.
 """
 
+from roadstead.locality import Locality
 from roadstead.mesh.cluster import (
     Cluster,
     ClusterPolicy,
@@ -13,7 +14,6 @@ from roadstead.mesh.cluster import (
     HttpPool,
     Keepalive,
     LoadBalancer,
-    Locality,
     LocalityGroup,
     OutlierDetection,
     TcpPool,

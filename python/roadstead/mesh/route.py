@@ -61,7 +61,7 @@ NO_OPS = HeaderOps()
 
 class Destination(msgspec.Struct, frozen=True, gc=False):
     """cluster: name, existing or not. weight: 0 only where it is the single destination. headers: empty for a single
-    destination (they were appended to the route's). host_rewrite: authority set by this destination."""
+    destination (they are the route's `headers_after`). host_rewrite: authority set by this destination."""
 
     cluster: str
     weight: int = 0
@@ -139,7 +139,8 @@ class Cors(msgspec.Struct, frozen=True, gc=False):
 class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One route. Exactly one of destinations, redirect, direct_response. name: Istio's route name ("default" without a rule).
 
-    timeout: seconds, None = none. host_rewrite: authority. regex_rewrite: (pattern, substitution).
+    timeout: seconds, None = none. host_rewrite: authority. regex_rewrite: (pattern, substitution). headers_after: those of a
+    single destination; their removals run with the route's, their set and add after the route's.
     origin: the rule ("/spec/http/1" or the match "/spec/http/1/match/0"); of a default route the service."""
 
     name: str
@@ -148,6 +149,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     redirect: Redirect | None = None
     direct_response: DirectResponse | None = None
     headers: HeaderOps = NO_OPS
+    headers_after: HeaderOps = NO_OPS
     timeout: float | None = None
     retry: Retry | None = None
     prefix_rewrite: str | None = None
@@ -165,8 +167,11 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     """Domains of one listener port. domains: (text, tier): tier 0 the host's own names, 1 the same of a host without a rule,
-    2 alternative names, 3 addresses; where two virtual hosts of a port claim one domain the lower tier, then the older wins.
-    tls: rules on a TLS port that hold only for requests this process makes itself (dialect extended)."""
+    2 alternative names, 3 addresses, 4 those of a host without a rule; where two virtual hosts of a port claim one domain the
+    lower tier, then the older wins.
+    tls: rules on a TLS port: on a sidecar they hold only for requests this process makes itself (dialect extended), on a
+    router for what it terminates. table: name of Istio's route table where it is not the port (routers, sniffed ports with
+    an address). require_tls: routers, httpsRedirect; the routes then are a redirect."""
 
     name: str
     port: int
@@ -174,6 +179,8 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     routes: tuple[Route, ...]
     tls: bool = False
     origin: Origin | None = None
+    table: str = ""
+    require_tls: bool = False
 
 
 class TcpRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):

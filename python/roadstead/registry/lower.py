@@ -226,6 +226,8 @@ def _route(route: Route) -> low.Route:
     redirect = route.redirect
     direct = route.direct_response
     request_ops, response_ops = _ops(route.headers)
+    if route.headers_after is not NO_OPS:
+        request_ops, response_ops = _followed(request_ops, response_ops, route.headers_after)
     return low.Route(
         handle=route,
         match=_match(route.match),
@@ -278,6 +280,21 @@ def _ops(headers: HeaderOps) -> tuple[tuple[low.HeaderOp, ...], tuple[low.Header
     return request, response
 
 
+def _followed(
+    request: tuple[low.HeaderOp, ...], response: tuple[low.HeaderOp, ...], after: HeaderOps
+) -> tuple[tuple[low.HeaderOp, ...], tuple[low.HeaderOp, ...]]:
+    """Operations of one level with those of a single destination behind them: Envoy sees one list, removals first."""
+    more_request, more_response = _ops(after)
+    return (
+        tuple(sorted(request + more_request, key=_is_no_removal)),
+        tuple(sorted(response + more_response, key=_is_no_removal)),
+    )
+
+
+def _is_no_removal(operation: low.HeaderOp) -> bool:
+    return operation.kind != low.REMOVE
+
+
 def _value(match: StringMatch, ignore_case: bool = False) -> low.ValueMatch:
     return low.ValueMatch(_MATCH_KINDS[match.kind], match.value, ignore_case)
 
@@ -289,6 +306,11 @@ def _match(match: RouteMatch) -> low.Match:
             [
                 low.HeaderMatch(header.name.lower(), _value(header.match), header.invert, header.missing_as_empty)
                 for header in match.headers
+            ]
+            # No request carries a header of that name: without the proxy's JWT filter a claim is never there.
+            + [
+                low.HeaderMatch(claim.name.lower(), _value(claim.match), claim.invert, claim.missing_as_empty)
+                for claim in match.claims
             ]
         ),
         tuple([low.QueryMatch(query.name, _value(query.match)) for query in match.queries]),
