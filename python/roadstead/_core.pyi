@@ -21,7 +21,8 @@ Rules both engines keep
   `sum(w / gcd)` entries up to 65,536, computed by rank beyond. LEAST_REQUEST over unequal weights walks the same cycle, but
   a slot of a host with `a` active requests only counts `1 / (a + 1) ** bias`: each endpoint adds that credit (in units of
   2**-16, truncated) when its slot comes up and is taken once its credit reaches 1 (65,536), which is then subtracted;
-  so with no active requests it is weighted round robin. At most `8 * cycle length` slots are walked, then the slot's host is taken.
+  so with no active requests it is weighted round robin. At most `n * max(8, 1024 // n) + 1` slots (n: cycle length) are walked, then the
+  slot's host is taken (so that where nobody saves up enough, the hosts still take turns).
 * Slow start (`slow_start_window` > 0, ROUND_ROBIN and LEAST_REQUEST, not in panic): an endpoint's age is the engine's clock minus the
   instant it came into the cluster or its mark left UNHEALTHY. Below the window its factor is
   `max((max(1, age in whole ms) / window in ms) ** (1 / aggression), min_percent / 100)`, else 1. While the youngest endpoint of the

@@ -97,6 +97,7 @@ impl Counters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
     MaxConnections,
+    MaxPendingRequests,
     MaxRequests,
     MaxRetries,
 }
@@ -105,6 +106,7 @@ impl Overflow {
     pub fn limit(self) -> &'static str {
         match self {
             Overflow::MaxConnections => "max_connections",
+            Overflow::MaxPendingRequests => "max_pending_requests",
             Overflow::MaxRequests => "max_requests",
             Overflow::MaxRetries => "max_retries",
         }
@@ -113,7 +115,11 @@ impl Overflow {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseKind {
-    Request { retry: bool },
+    /// `pending`: it waits for a connection and counts against max_pending_requests until `bind`.
+    Request {
+        retry: bool,
+        pending: bool,
+    },
     Connection,
 }
 
@@ -143,38 +149,66 @@ pub fn acquire(counters: &Counters, slot: &Slot, limits: &Limits, kind: LeaseKin
             slot.cx_total.fetch_add(1, Relaxed);
             counters.cx_total.fetch_add(1, Relaxed);
         }
-        LeaseKind::Request { retry } => {
+        LeaseKind::Request { retry, pending } => {
             if retry {
                 take(&counters.rq_retry_active, max_retries(counters, limits)).map_err(|()| {
                     counters.rq_retry_overflow.fetch_add(1, Relaxed);
                     Overflow::MaxRetries
                 })?;
             }
-            take(&counters.rq_active, u64::from(limits.max_requests)).map_err(|()| {
+            let taken = if pending { take_pending(counters, limits) } else { take_active(counters, slot, limits) };
+            taken.inspect_err(|_| {
                 if retry {
-                    counters.rq_retry_active.fetch_sub(1, Relaxed);
+                    give(&counters.rq_retry_active);
                 }
-                counters.rq_active_overflow.fetch_add(1, Relaxed);
-                Overflow::MaxRequests
             })?;
-            slot.rq_active.fetch_add(1, Relaxed);
-            slot.rq_total.fetch_add(1, Relaxed);
-            counters.rq_total.fetch_add(1, Relaxed);
         }
     }
     Ok(())
 }
 
-/// Give back what `acquire` took and count the outcome. Call once for each acquired lease.
+/// The connection that a pending request waited for is there. Refused, nothing of the lease is held any more.
+pub fn bind(counters: &Counters, slot: &Slot, limits: &Limits, retry: bool) -> Result<(), Overflow> {
+    give(&counters.rq_pending_active);
+    take_active(counters, slot, limits).inspect_err(|_| {
+        if retry {
+            give(&counters.rq_retry_active);
+        }
+    })
+}
+
+fn take_pending(counters: &Counters, limits: &Limits) -> Result<(), Overflow> {
+    take(&counters.rq_pending_active, u64::from(limits.max_pending_requests)).map_err(|()| {
+        counters.rq_pending_overflow.fetch_add(1, Relaxed);
+        Overflow::MaxPendingRequests
+    })
+}
+
+fn take_active(counters: &Counters, slot: &Slot, limits: &Limits) -> Result<(), Overflow> {
+    take(&counters.rq_active, u64::from(limits.max_requests)).map_err(|()| {
+        counters.rq_active_overflow.fetch_add(1, Relaxed);
+        Overflow::MaxRequests
+    })?;
+    slot.rq_active.fetch_add(1, Relaxed);
+    slot.rq_total.fetch_add(1, Relaxed);
+    counters.rq_total.fetch_add(1, Relaxed);
+    Ok(())
+}
+
+/// Give back what `acquire` (and `bind`: then `pending` is over) took and count the outcome. Once for each lease.
 pub fn release(counters: &Counters, slot: &Slot, kind: LeaseKind, outcome: Outcome) {
     match kind {
         LeaseKind::Connection => {
             give(&counters.cx_active);
             give32(&slot.cx_active);
         }
-        LeaseKind::Request { retry } => {
-            give(&counters.rq_active);
-            give32(&slot.rq_active);
+        LeaseKind::Request { retry, pending } => {
+            if pending {
+                give(&counters.rq_pending_active);
+            } else {
+                give(&counters.rq_active);
+                give32(&slot.rq_active);
+            }
             if retry {
                 give(&counters.rq_retry_active);
             }
@@ -218,4 +252,83 @@ fn give(counter: &AtomicU64) {
 
 fn give32(counter: &AtomicU32) {
     let _ = counter.fetch_update(Relaxed, Relaxed, |current| current.checked_sub(1));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: LeaseKind = LeaseKind::Request { retry: false, pending: false };
+    const RETRY: LeaseKind = LeaseKind::Request { retry: true, pending: false };
+    const PENDING: LeaseKind = LeaseKind::Request { retry: false, pending: true };
+
+    fn active(counters: &Counters) -> (u64, u64, u64, u64) {
+        let load = |counter: &AtomicU64| counter.load(Relaxed);
+        (
+            load(&counters.cx_active),
+            load(&counters.rq_active),
+            load(&counters.rq_pending_active),
+            load(&counters.rq_retry_active),
+        )
+    }
+
+    #[test]
+    fn each_kind_has_its_limit_and_gives_back_what_it_took() {
+        let limits =
+            Limits { max_connections: 1, max_pending_requests: 1, max_requests: 1, max_retries: 1, retry_budget: None };
+        let (counters, slot) = (Counters::default(), Slot::default());
+        let cases = [
+            (LeaseKind::Connection, Overflow::MaxConnections, (1, 0, 0, 0)),
+            (REQUEST, Overflow::MaxRequests, (0, 1, 0, 0)),
+            (PENDING, Overflow::MaxPendingRequests, (0, 0, 1, 0)),
+            (RETRY, Overflow::MaxRetries, (0, 1, 0, 1)),
+        ];
+        for (kind, overflow, held) in cases {
+            assert_eq!(acquire(&counters, &slot, &limits, kind), Ok(()));
+            assert_eq!(acquire(&counters, &slot, &limits, kind), Err(overflow));
+            assert_eq!(active(&counters), held);
+            release(&counters, &slot, kind, Outcome::Success);
+            assert_eq!(active(&counters), (0, 0, 0, 0));
+        }
+    }
+
+    #[test]
+    fn a_bound_request_is_no_longer_pending() {
+        let limits = Limits { max_requests: 1, ..Limits::default() };
+        let (counters, slot) = (Counters::default(), Slot::default());
+        let retry = LeaseKind::Request { retry: true, pending: true };
+        assert_eq!(acquire(&counters, &slot, &limits, PENDING), Ok(()));
+        assert_eq!(acquire(&counters, &slot, &limits, retry), Ok(()));
+        assert_eq!(active(&counters), (0, 0, 2, 1));
+        assert_eq!(bind(&counters, &slot, &limits, false), Ok(()));
+        assert_eq!(bind(&counters, &slot, &limits, true), Err(Overflow::MaxRequests));
+        assert_eq!(active(&counters), (0, 1, 0, 0));
+        release(&counters, &slot, REQUEST, Outcome::Status(503));
+        assert_eq!((active(&counters), slot.rq_error.load(Relaxed)), ((0, 0, 0, 0), 1));
+    }
+
+    #[test]
+    fn zero_means_never() {
+        let limits = Limits { max_pending_requests: 0, ..Limits::default() };
+        let refused = acquire(&Counters::default(), &Slot::default(), &limits, PENDING);
+        assert_eq!(refused, Err(Overflow::MaxPendingRequests));
+    }
+
+    #[test]
+    fn a_retry_budget_replaces_max_retries() {
+        let limits = Limits { max_retries: 100, retry_budget: Some((20.0, 2)), ..Limits::default() };
+        let (counters, slot) = (Counters::default(), Slot::default());
+        assert_eq!(acquire(&counters, &slot, &limits, RETRY), Ok(()));
+        assert_eq!(acquire(&counters, &slot, &limits, RETRY), Ok(()));
+        assert_eq!(acquire(&counters, &slot, &limits, RETRY), Err(Overflow::MaxRetries));
+        (0..13).for_each(|_| assert_eq!(acquire(&counters, &slot, &limits, REQUEST), Ok(())));
+        assert_eq!(acquire(&counters, &slot, &limits, RETRY), Ok(()));
+    }
+
+    #[test]
+    fn counts_never_fall_below_zero() {
+        let (counters, slot) = (Counters::default(), Slot::default());
+        release(&counters, &slot, RETRY, Outcome::Dropped);
+        assert_eq!((active(&counters), slot.rq_active.load(Relaxed)), ((0, 0, 0, 0), 0));
+    }
 }

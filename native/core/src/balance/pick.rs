@@ -13,7 +13,8 @@ use crate::rng::SplitMix64;
 
 /// One whole turn in the unit of a slot's credit.
 const TURN: u32 = 65_536;
-/// LEAST_REQUEST over unequal weights walks at most so many cycles before it takes what comes.
+/// A walk by credit ends after so many slots, or so many cycles where those are more.
+const WALKED_SLOTS: u64 = 1024;
 const WALKED_CYCLES: u64 = 8;
 
 /// What one pick is made from.
@@ -26,6 +27,8 @@ pub struct PickInput {
     pub hash: Option<u64>,
     /// Hosts of the same hash that the caller refused so far.
     pub attempt: u32,
+    /// Nanoseconds of the engine's clock; read under slow start only.
+    pub now: i64,
 }
 
 /// What a pick came to. `panicked`: the priority that was chosen is in panic, whether it had a host or not.
@@ -92,6 +95,8 @@ pub struct Balancer {
     tables: Box<[OnceLock<HashTable>]>,
     /// As they were when this was built.
     classes: Box<[Class]>,
+    /// When the youngest endpoint came; None without slow start.
+    youngest: Option<i64>,
     kept: Vec<(Key, Arc<Schedule>)>,
 }
 
@@ -107,6 +112,7 @@ impl Balancer {
             healthy: Box::default(),
             degraded: Box::default(),
             tables: Box::default(),
+            youngest: youngest(lb, membership),
             kept: Vec::new(),
             loads,
             classes,
@@ -130,7 +136,7 @@ impl Balancer {
         }
         balancer.kept = sources.kept;
         balancer.simple = match balancer.loads.single() {
-            Some(single) if !balancer.loads.panic[single] => match &healthy[single] {
+            Some(single) if !balancer.loads.panic[single] && balancer.youngest.is_none() => match &healthy[single] {
                 Source::Flat(schedule) => Some(Arc::clone(schedule)),
                 Source::Localities { .. } | Source::Empty => None,
             },
@@ -171,12 +177,22 @@ impl Balancer {
         }
         let (priority, degraded) = self.loads.choose(first);
         let sources = if degraded { &self.degraded } else { &self.healthy };
-        let host = sources[priority].schedule().and_then(|schedule| match lb.policy {
-            LbPolicy::RoundRobin => schedule.next(),
-            LbPolicy::Random => schedule.at(first),
-            _ => by_requests(lb, schedule, state.used_slots(), random),
+        let panicked = self.loads.panic[priority];
+        let slow = if panicked { None } else { self.slow_start(lb, input.now) };
+        let host = sources[priority].schedule().and_then(|schedule| match (lb.policy, slow) {
+            (LbPolicy::Random, _) => schedule.at(first),
+            (LbPolicy::RoundRobin, Some(slow)) => slow.credited(schedule, state, 0.0),
+            (_, Some(slow)) => slow.credited(schedule, state, bias(lb)),
+            (LbPolicy::RoundRobin, None) => schedule.next(),
+            (_, None) => by_requests(lb, schedule, state.used_slots(), random),
         });
-        Picked { host, panicked: self.loads.panic[priority] }
+        Picked { host, panicked }
+    }
+
+    /// Set while the youngest endpoint is below the window.
+    fn slow_start(&self, lb: &LbConfig, now: i64) -> Option<SlowStart> {
+        let slow = SlowStart::new(lb, now);
+        slow.age(self.youngest?).map(|_| slow)
     }
 
     /// The hash table of a priority.
@@ -384,16 +400,36 @@ fn least(lb: &LbConfig, schedule: &Schedule, slots: Option<&[Arc<Slot>]>, mut ra
 #[inline]
 fn credited(lb: &LbConfig, schedule: &Schedule, slots: Option<&[Arc<Slot>]>) -> Option<u32> {
     let Some(slots) = slots else { return schedule.next() };
+    walk(schedule, slots, |_, active| part(1.0, active, bias(lb)))
+}
+
+/// What a turn of a host with so many active requests counts, of `TURN`.
+#[inline]
+fn part(factor: f64, active: u32, bias: f64) -> u32 {
+    (f64::from(TURN) * factor / (f64::from(active) + 1.0).powf(bias)) as u32
+}
+
+/// Values Envoy does not take count as 1.
+#[inline]
+fn bias(lb: &LbConfig) -> f64 {
+    if lb.active_request_bias >= 0.0 { lb.active_request_bias } else { 1.0 }
+}
+
+/// The first host whose saved credit reaches a whole turn, which is spent.
+#[inline]
+fn walk(schedule: &Schedule, slots: &[Arc<Slot>], turn: impl Fn(u32, u32) -> u32) -> Option<u32> {
+    let period = schedule.period();
+    let cycles = WALKED_SLOTS.checked_div(period)?.max(WALKED_CYCLES);
     let mut index = None;
-    for _ in 0..WALKED_CYCLES * schedule.period() {
+    // Whole cycles and one slot: hosts of which none saves up enough still take turns.
+    for _ in 0..=period * cycles {
         let next = schedule.next()?;
         let slot = &slots[next as usize];
-        let active = slot.rq_active.load(Relaxed);
-        // An idle host's turn is a whole one, which is spent at once: the saved credit stays as it is.
-        if active == 0 {
+        let part = turn(next, slot.rq_active.load(Relaxed));
+        // A whole turn is spent at once: the saved credit stays as it is.
+        if part == TURN {
             return Some(next);
         }
-        let part = (f64::from(TURN) / (f64::from(active) + 1.0).powf(lb.active_request_bias)) as u32;
         if slot.credit.fetch_add(part, Relaxed) + part >= TURN {
             slot.credit.fetch_sub(TURN, Relaxed);
             return Some(next);
@@ -401,6 +437,52 @@ fn credited(lb: &LbConfig, schedule: &Schedule, slots: Option<&[Arc<Slot>]>) -> 
         index = Some(next);
     }
     index
+}
+
+/// When the youngest endpoint came, where the policy starts slowly.
+fn youngest<A: Attach>(lb: &LbConfig, membership: &Membership<A>) -> Option<i64> {
+    let starts = lb.slow_start_window > 0.0 && matches!(lb.policy, LbPolicy::RoundRobin | LbPolicy::LeastRequest);
+    let since = membership.endpoints.iter().map(|endpoint| endpoint.since.load(Relaxed));
+    if starts { since.max() } else { None }
+}
+
+/// Slow start at one instant (spec section 3.10).
+#[derive(Clone, Copy)]
+struct SlowStart {
+    now: i64,
+    /// Milliseconds.
+    window: f64,
+    exponent: f64,
+    least: f64,
+}
+
+impl SlowStart {
+    fn new(lb: &LbConfig, now: i64) -> Self {
+        let aggression = if lb.slow_start_aggression > 0.0 { lb.slow_start_aggression } else { 1.0 };
+        SlowStart {
+            now,
+            window: lb.slow_start_window * 1000.0,
+            exponent: 1.0 / aggression,
+            least: lb.slow_start_min_percent / 100.0,
+        }
+    }
+
+    /// Whole milliseconds since then; None from the window on.
+    fn age(self, since: i64) -> Option<f64> {
+        let age = self.now.saturating_sub(since).div_euclid(1_000_000) as f64;
+        (age < self.window).then_some(age)
+    }
+
+    fn factor(self, since: i64) -> f64 {
+        self.age(since).map_or(1.0, |age| (age.max(1.0) / self.window).powf(self.exponent).max(self.least))
+    }
+
+    /// Round robin (bias 0) and least request alike: a turn of a young host only counts a part.
+    fn credited<A: Attach>(self, schedule: &Schedule, state: &ClusterState<A>, bias: f64) -> Option<u32> {
+        walk(schedule, state.slots(), |index, active| {
+            part(self.factor(state.membership.endpoints[index as usize].since.load(Relaxed)), active, bias)
+        })
+    }
 }
 
 #[cfg(test)]

@@ -150,6 +150,14 @@ fn experiment_8_busy_hosts_flatten_weighted_least_request() {
 }
 
 #[test]
+fn hosts_that_are_all_busy_still_take_turns() {
+    let hosts = [(1, Health::Unknown), (2, Health::Unknown)];
+    let live = cluster(of_policy(LbPolicy::LeastRequest), vec![group(0, None, 1, &hosts)]);
+    live.state().slots().iter().for_each(|slot| slot.rq_active.store(100_000, Relaxed));
+    assert_eq!(counts(&live, 300), [100, 200]);
+}
+
+#[test]
 fn two_choices_prefer_the_idle_host() {
     let live = cluster(of_policy(LbPolicy::LeastRequest), vec![group(0, None, 1, &[OK, OK])]);
     live.state().slots()[0].rq_active.store(5, Relaxed);
@@ -203,7 +211,8 @@ fn an_empty_cluster_has_no_host() {
 fn health_takes_effect_at_once_and_slots_survive_an_update() {
     let live = cluster(of_policy(LbPolicy::RoundRobin), vec![group(0, None, 1, &[OK, OK])]);
     assert_eq!(counts(&live, 4), [2, 2]);
-    assert!(live.set_health("127.0.0.1", 2, Health::Unhealthy) && !live.set_health("127.0.0.1", 3, Health::Healthy));
+    assert!(live.set_health("127.0.0.1", 2, Health::Unhealthy, 0));
+    assert!(!live.set_health("127.0.0.1", 3, Health::Healthy, 0));
     assert_eq!(counts(&live, 4), [4, 0]);
     live.state().slots()[1].rq_active.store(7, Relaxed);
     live.update(vec![group(0, None, 2, &[OK, OK])], 0);
@@ -233,4 +242,32 @@ fn a_successor_counts_where_its_predecessor_did() {
     next.inherit(&live);
     assert_eq!(next.counters().rq_active.load(Relaxed), 3);
     assert!(Arc::ptr_eq(&next.state().slots()[1], &live.state().slots()[1]));
+}
+
+#[test]
+fn a_host_that_comes_back_starts_slowly() {
+    let lb = LbConfig { slow_start_window: 60.0, ..of_policy(LbPolicy::RoundRobin) };
+    let live = cluster(lb, vec![group(0, None, 1, &[OK, OK])]);
+    let shares = |seconds: i64| {
+        let state = live.state();
+        let mut counts = [0; 2];
+        for draw in 0..1100 {
+            let input = PickInput { draw, now: seconds * 1_000_000_000, ..PickInput::default() };
+            counts[live.pick(&state, input).map_or(0, |index| index as usize)] += 1;
+        }
+        counts
+    };
+    // All are new together: equal shares.
+    assert_eq!(shares(3), [550, 550]);
+    live.set_health("127.0.0.1", 2, Health::Unhealthy, 100_000_000_000);
+    assert_eq!(shares(130), [1100, 0]);
+    live.set_health("127.0.0.1", 2, Health::Healthy, 200_000_000_000);
+    // 3 s: the floor of 10 %; 15 s: a quarter; 60 s: over.
+    let at = |seconds, young: u64| {
+        let counts = shares(seconds);
+        assert!(near(counts[1], young, 2), "{seconds} s: {counts:?}");
+    };
+    at(203, 100);
+    at(215, 220);
+    at(260, 550);
 }

@@ -1,7 +1,7 @@
 //! A cluster's endpoints, what lives in them, and the balancer that follows from both.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -18,8 +18,8 @@ pub struct EndpointState<A: Attach> {
     pub group: u32,
     /// Which of the endpoints with this address and port.
     pub ordinal: u32,
-    /// Nanoseconds of the engine's clock when it came into the cluster: slow start.
-    pub since: AtomicU64,
+    /// Nanoseconds of the engine's clock when it came into the cluster or was last healthy again: slow start.
+    pub since: AtomicI64,
     pub cell: A::Cell,
 }
 
@@ -41,7 +41,7 @@ pub struct Membership<A: Attach> {
 }
 
 impl<A: Attach> Membership<A> {
-    pub fn new(groups: Vec<LocalityGroup<A>>, now: u64) -> Self {
+    pub fn new(groups: Vec<LocalityGroup<A>>, now: i64) -> Self {
         let count = groups.iter().map(|group| group.endpoints.len()).sum();
         let mut endpoints: Vec<EndpointState<A>> = Vec::with_capacity(count);
         let mut states = Vec::with_capacity(groups.len());
@@ -57,7 +57,7 @@ impl<A: Attach> Membership<A> {
                 def,
                 group: index as u32,
                 ordinal: 0,
-                since: AtomicU64::new(now),
+                since: AtomicI64::new(now),
                 cell: A::Cell::default(),
             }));
         }
@@ -197,7 +197,7 @@ pub struct ClusterLive<A: Attach> {
 }
 
 impl<A: Attach> ClusterLive<A> {
-    pub fn new(lb: Arc<LbConfig>, limits: Arc<Limits>, groups: Vec<LocalityGroup<A>>, start: u64, now: u64) -> Self {
+    pub fn new(lb: Arc<LbConfig>, limits: Arc<Limits>, groups: Vec<LocalityGroup<A>>, start: u64, now: i64) -> Self {
         let state = ClusterState::new(Arc::new(Membership::new(groups, now)));
         ClusterLive {
             lb,
@@ -273,7 +273,7 @@ impl<A: Attach> ClusterLive<A> {
     }
 
     /// Replace the endpoints; those that stay keep their slots.
-    pub fn update(&self, groups: Vec<LocalityGroup<A>>, now: u64) {
+    pub fn update(&self, groups: Vec<LocalityGroup<A>>, now: i64) {
         let membership = Arc::new(Membership::new(groups, now));
         let _writer = self.locked();
         let before = self.state.load_full();
@@ -316,13 +316,16 @@ impl<A: Attach> ClusterLive<A> {
     }
 
     /// Mark all endpoints of that address; false when there is none.
-    pub fn set_health(&self, address: &str, port: u16, health: Health) -> bool {
+    pub fn set_health(&self, address: &str, port: u16, health: Health, now: i64) -> bool {
         let _writer = self.locked();
         let before = self.state.load_full();
         let slots = before.slots();
         let mut found = false;
         for (endpoint, slot) in before.membership.endpoints.iter().zip(slots) {
             if &*endpoint.def.address == address && endpoint.def.port == port {
+                if slot.mark() == Health::Unhealthy && !matches!(health, Health::Unhealthy | Health::Draining) {
+                    endpoint.since.store(now, Relaxed);
+                }
                 slot.set_mark(health);
                 found = true;
             }

@@ -171,7 +171,7 @@ class Balancer:
     def _credited(self, schedule: Schedule, bias: float, factor: Callable[[Slot], float] | None = None) -> int:
         """A slot of a busy or slowly starting host only counts a part; see the contract's rules."""
         index = -1
-        for _ in range(8 * schedule.period):
+        for _ in range(schedule.period * max(8, 1024 // schedule.period) + 1):
             index = schedule.next()
             slot = self._slots[index]
             whole = _ONE if factor is None else _ONE * factor(slot)
