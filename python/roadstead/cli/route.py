@@ -88,7 +88,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
 )
 @source_options
 @client_options
-def command(  # noqa: PLR0913 - one parameter an option
+def command(
     url: str | None,
     pasted: str | None,
     method: str | None,

@@ -1,0 +1,26 @@
+"""`pytest benchmarks` runs the same cases under pytest-benchmark, a group for each question and size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.case import Case
+
+Timed: TypeAlias = Callable[[Case, str], None]
+
+
+@pytest.fixture
+def timed(benchmark: BenchmarkFixture) -> Timed:
+    """Time one case; `group` is the question and size it belongs to."""
+
+    def run(case: Case, group: str) -> None:
+        benchmark.group = group
+        benchmark.name = case.name
+        benchmark.extra_info["operations"] = case.operations
+        benchmark.pedantic(case.run, setup=lambda: ((case.prepare(),), {}), rounds=5, warmup_rounds=1)
+
+    return run

@@ -1,0 +1,118 @@
+"""Every question, measured and written as one page of Markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import meshes
+from benchmarks.case import Case, Timing, measure, ratio
+from benchmarks.load import cases as load
+from benchmarks.lookup import cases as lookup
+from benchmarks.pick import cases as pick
+from benchmarks.route import cases as route
+from benchmarks.update import cases as update
+
+Show = Callable[[str], object]
+
+
+def write(rounds: int, show: Show) -> str:
+    """Measure all questions at all sizes; the page. show: gets each line as it is known."""
+    lines: list[str] = []
+    for line in _page(rounds):
+        lines.append(line)
+        show(line)
+    return "\n".join(lines) + "\n"
+
+
+def _page(rounds: int) -> Iterator[str]:
+    yield "# Benchmarks"
+    yield ""
+    yield "Made by `python -m benchmarks report`. What counts is the **ratio** to a reference measured in the same run, round by"
+    yield "round in turn; absolute times of a shared machine move by a third. The bare loop is taken off calls of nanoseconds."
+    yield ""
+    yield from _machine()
+    for size in meshes.SIZES:
+        for cold in (False, True):
+            yield from _section(
+                f"Look-up, {size:,} hosts, {'cold' if cold else 'hot'}",
+                lookup.__doc__, lookup.cases(size, cold=cold), rounds, lookup.bare_loop(size, cold),
+            )  # fmt: skip
+    yield from _section("Route", route.__doc__, route.cases(), rounds, route.bare_loop())
+    yield from _section("Pick", pick.__doc__, pick.cases(), rounds, pick.bare_loop())
+    for size in meshes.SIZES:
+        yield from _section(f"Update, {size:,} services", update.__doc__, update.cases(size), rounds * 5)
+    yield from _loads(rounds)
+    yield from _imports()
+
+
+def _machine() -> Iterator[str]:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("roadstead", "msgspec", "PyYAML"))
+    yield f"* machine: {_processor()}, {os.cpu_count()} processors, {platform.system()} {platform.machine()}"
+    yield f"* Python {platform.python_version()} ({platform.python_implementation()}), {packages}"
+    yield f"* sizes: {', '.join(f'{size:,}' for size in meshes.SIZES)} hosts; workload: benchmarks/workload.py"
+    yield "* query sets: hot, 1,000 hosts again and again; cold, every host once, shuffled, fresh strings"
+    yield ""
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown processor"
+
+
+def _section(title: str, about: str | None, cases: list[Case], rounds: int, loop: Case | None = None) -> Iterator[str]:
+    timings = measure(cases, rounds, loop=loop)
+    yield f"## {title}"
+    yield ""
+    yield (about or "").strip().splitlines()[0]
+    yield ""
+    yield from _table(timings)
+    yield ""
+
+
+def _table(timings: dict[str, Timing]) -> Iterator[str]:
+    reference = next(iter(timings.values()))
+    yield f"| case | time | × {reference.case.name} | owed | holds |"
+    yield "|---|---|---|---|---|"
+    for timing in timings.values():
+        owed = [(name, limit, ratio(timing, timings[name])) for name, limit in timing.case.owed]
+        wanted = "; ".join(f"≤ {limit:g} × {name}" for name, limit, _ in owed)
+        holds = "; ".join("yes" if got <= limit else f"no, {got:.2f} ×" for _, limit, got in owed)
+        yield f"| {timing.case.name} | {_time(timing.median)} | {ratio(timing, reference):.2f} | {wanted} | {holds} |"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def _loads(rounds: int) -> Iterator[str]:
+    size = min(10_000, max(meshes.SIZES))
+    yield from _section(f"Load, {size:,} services", load.__doc__, load.cases(size), max(1, rounds // 5))
+    yield "| engine | resident over the bare process | peak | owed | holds |"
+    yield "|---|---|---|---|---|"
+    for engine in meshes.ENGINES:
+        used = load.memory(engine, size)
+        owed = ("≤ 100 MB", "yes" if used.resident <= 100 else "no") if engine == "native" else ("", "")
+        yield f"| {engine} | {used.resident:.0f} MB | {used.peak:.0f} MB | {owed[0]} | {owed[1]} |"
+    yield ""
+
+
+def _imports() -> Iterator[str]:
+    limits = {"import roadstead": 0.015, "from roadstead import Registry": 0.060}
+    yield "## Import"
+    yield ""
+    yield "| statement | over the bare interpreter | owed | holds |"
+    yield "|---|---|---|---|"
+    for name, seconds in load.imports().items():
+        limit = limits[name]
+        yield f"| `{name}` | {_time(seconds)} | ≤ {_time(limit)} | {'yes' if seconds <= limit else 'no'} |"
