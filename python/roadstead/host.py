@@ -17,8 +17,8 @@ A name is a wildcard if its first character is `*`; what follows is a plain suff
 | "", anything | * | yes | yes |
 | A.x.com | a.x.com | no (case counts) | no |
 
-`matches` is overlap and symmetric; `subset_of`: every name that a takes, b takes too. Neither knows case, ports or trailing dots:
-`normalise` removes those from what a request says.
+`matches` is overlap and symmetric; `subset_of`: every name that a takes, b takes too. Neither knows case, ports or
+trailing dots: `normalise` removes those from what a request says.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def closest(name: str, patterns: Iterable[str]) -> str | None:
 
 
 def expand(name: str, namespace: str, domain: str = "cluster.local") -> str:
-    """A short name in full, as seen from the namespace of the rule that says it: `reviews` → `reviews.ns.svc.cluster.local`.
+    """A short name in full, as seen from the namespace of the rule that says it: `reviews` →
+    `reviews.ns.svc.cluster.local`.
 
     Left alone: "", `*`, IP addresses, and whatever has a dot (`reviews.prod` is not a short name)."""
     if not name or "." in name or name[0] == "*" or is_ip(name):
@@ -85,8 +86,8 @@ def expand(name: str, namespace: str, domain: str = "cluster.local") -> str:
 
 
 def gateway_key(reference: str, namespace: str) -> str:
-    """A gateway as a VirtualService names it → `namespace/name`; `mesh` stays. `name`, `./name` are the rule's own namespace;
-    `name.ns` with whatever follows is the old form of `ns/name`."""
+    """A gateway as a VirtualService names it → `namespace/name`; `mesh` stays. `name`, `./name` are the rule's own
+    namespace; `name.ns` with whatever follows is the old form of `ns/name`."""
     if reference == "mesh":
         return reference
     owner, slash, name = reference.partition("/")

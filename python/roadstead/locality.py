@@ -8,8 +8,8 @@
 | us/a/1 | us | a | 1 |
 | us/a/1/x | us | a | 1 (the rest is ignored) |
 
-An endpoint's locality is its field; else the label `topology.istio.io/locality`; else the label `istio-locality`, where dots stand
-for slashes if there is no slash (a label value cannot hold one).
+An endpoint's locality is its field; else the label `topology.istio.io/locality`; else the label `istio-locality`, where
+dots stand for slashes if there is no slash (a label value cannot hold one).
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ _UDP = ("UDP",)
 
 
 class Protocol(str):
-    """A protocol word in its one spelling; `Protocol("grpc") == "GRPC"`, `Protocol("quic") == ""`. Equal words are one object."""
+    """A protocol word in its one spelling; `Protocol("grpc") == "GRPC"`, `Protocol("quic") == ""`. Equal words are one
+    object."""
 
     __slots__ = ("is_http", "is_http2", "is_tcp", "is_tls", "is_udp")
     is_http: bool

@@ -38,6 +38,21 @@ from roadstead.config.destination_rule import (
     WarmupConfiguration,
     ZoneAwareLoadBalancerSetting,
 )
+from roadstead.config.dialect import (
+    EXTENSIONS,
+    PRIORITIES,
+    PRIORITY_LABEL,
+    REGION_LABEL,
+    ZONE_LABEL,
+    Dialect,
+    Extension,
+    resolution_of,
+)
+from roadstead.config.findings import (
+    CODES,
+    Finding,
+    Severity,
+)
 from roadstead.config.gateway import (
     Gateway,
     Port,
@@ -46,6 +61,10 @@ from roadstead.config.gateway import (
     ServerTLSSettings,
     TLSCertificate,
     TLSProtocol,
+)
+from roadstead.config.kinds import (
+    KINDS,
+    Kind,
 )
 from roadstead.config.mesh_config import (
     AccessLogEncoding,
@@ -168,7 +187,14 @@ from roadstead.config.workload_group import (
 )
 
 __all__ = [
+    "CODES",
     "DEFAULT_NAMESPACE",
+    "EXTENSIONS",
+    "KINDS",
+    "PRIORITIES",
+    "PRIORITY_LABEL",
+    "REGION_LABEL",
+    "ZONE_LABEL",
     "AccessLogEncoding",
     "BackendUtilization",
     "BoolValue",
@@ -185,13 +211,16 @@ __all__ = [
     "Delegate",
     "Destination",
     "DestinationRule",
+    "Dialect",
     "Distribute",
     "DoubleValue",
     "Duration",
     "ExecHealthCheckConfig",
+    "Extension",
     "Failover",
     "FaultAbort",
     "FaultDelay",
+    "Finding",
     "FreeDuration",
     "Gateway",
     "GrpcHealthCheckConfig",
@@ -222,6 +251,7 @@ __all__ = [
     "IstioEgressListener",
     "IstioIngressListener",
     "IstioNetworkGateway",
+    "Kind",
     "L4MatchAttributes",
     "LabelSelector",
     "LabelSelectorRequirement",
@@ -272,6 +302,7 @@ __all__ = [
     "ServicePort",
     "ServiceSettings",
     "ServiceSettingsFlags",
+    "Severity",
     "Sidecar",
     "SidecarPort",
     "SimpleLB",
@@ -309,5 +340,6 @@ __all__ = [
     "WorkloadSelector",
     "ZoneAwareLoadBalancerSetting",
     "duration",
+    "resolution_of",
     "timestamp",
 ]

@@ -1,6 +1,7 @@
 """DestinationRule: policy for traffic whose destination is known.
 
-`health_check`, `circuit_breaker` and `keep_alive` are the extended dialect's (config/dialect.py); Istio does not know them.
+`health_check`, `circuit_breaker` and `keep_alive` are the extended dialect's (config/dialect.py); Istio does not know
+them.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ class WarmupConfiguration(Message, frozen=True, kw_only=True):
 
 
 class LoadBalancerSettings(Message, frozen=True, kw_only=True):
-    """One of simple, consistent_hash, backend_utilization. UNSPECIFIED: LEAST_REQUEST. warmup_duration_secs: deprecated."""
+    """One of simple, consistent_hash, backend_utilization. UNSPECIFIED: LEAST_REQUEST. warmup_duration_secs:
+    deprecated."""
 
     simple: SimpleLB | None = None
     consistent_hash: ConsistentHashLB | None = None
@@ -178,7 +180,8 @@ class ConnectionPoolSettings(Message, frozen=True, kw_only=True):
 
 
 class OutlierDetection(Message, frozen=True, kw_only=True):
-    """consecutive_errors: deprecated. Thresholds None: Envoy's default; 0: that detector is off. Percents 0: left out."""
+    """consecutive_errors: deprecated. Thresholds None: Envoy's default; 0: that detector is off. Percents 0: left
+    out."""
 
     consecutive_errors: Int32 = 0
     split_external_local_origin_errors: bool = False

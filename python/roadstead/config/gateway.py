@@ -49,7 +49,8 @@ class ServerTLSSettings(Message, frozen=True, kw_only=True):
 
 
 class Server(Message, frozen=True, kw_only=True):
-    """hosts: "namespace/name", namespace "*" or "." or left out. default_endpoint: accepted and without effect, as in Istio."""
+    """hosts: "namespace/name", namespace "*" or "." or left out. default_endpoint: accepted and without effect, as in
+    Istio."""
 
     port: Port | None = None
     bind: str = ""

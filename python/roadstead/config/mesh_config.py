@@ -1,7 +1,7 @@
 """MeshConfig and MeshNetworks: mesh-wide settings. They are files of their own, not Kubernetes documents.
 
-Every field of Istio's MeshConfig is accepted. What bears on outbound traffic is typed; the rest (telemetry, certificates,
-the proxy's bootstrap) is kept as the JSON it was written as and never read: type `Unread`.
+Every field of Istio's MeshConfig is accepted. What bears on outbound traffic is typed; the rest (telemetry,
+certificates, the proxy's bootstrap) is kept as the JSON it was written as and never read: type `Unread`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ Visibility = Literal["VISIBILITY_UNSPECIFIED", "NONE", "NAMESPACE", "PUBLIC"]
 
 
 class MeshOutboundTrafficPolicy(Message, frozen=True, kw_only=True):
-    """Unknown destinations. The mesh's default is ALLOW_ANY, an empty policy means REGISTRY_ONLY. tls: for ALLOW_ANY_DYNAMIC_DNS."""
+    """Unknown destinations. The mesh's default is ALLOW_ANY, an empty policy means REGISTRY_ONLY. tls: for
+    ALLOW_ANY_DYNAMIC_DNS."""
 
     mode: MeshOutboundMode = "REGISTRY_ONLY"
     tls: ClientTLSSettings | None = None
@@ -71,7 +72,8 @@ class VisibilityPolicy(Message, frozen=True, kw_only=True):
 
 
 class ServiceEntryVisibility(Message, frozen=True, kw_only=True):
-    """The most that exportTo of a ServiceEntry may give away; the first policy that matches its namespace, else the default."""
+    """The most that exportTo of a ServiceEntry may give away; the first policy that matches its namespace, else the
+    default."""
 
     default_visibility: Visibility = "VISIBILITY_UNSPECIFIED"
     apply_to_sidecars: bool = False

@@ -1,8 +1,8 @@
 """What all messages are made of: the base class, scalar types, and messages that several kinds share.
 
-The rules of the model: attribute names are Istio's in snake_case; a missing message is None, a missing list (), a missing map {},
-a missing scalar its protobuf zero, a missing member of a oneof None; enums are Istio's words; durations stay as written
-(`roadstead.config.duration.seconds` reads them).
+The rules of the model: attribute names are Istio's in snake_case; a missing message is None, a missing list (), a
+missing map {}, a missing scalar its protobuf zero, a missing member of a oneof None; enums are Istio's words; durations
+stay as written (`roadstead.config.duration.seconds` reads them).
 """
 
 from __future__ import annotations

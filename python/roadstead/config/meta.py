@@ -27,7 +27,7 @@ Spec = (
     | Sidecar
     | PeerAuthentication
 )
-T = TypeVar("T", bound=Spec, covariant=True)
+SpecT_co = TypeVar("SpecT_co", bound=Spec, covariant=True)
 
 DEFAULT_NAMESPACE = "default"
 
@@ -71,8 +71,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class Source(msgspec.Struct, frozen=True, gc=False):
-    """Where a resource was read. file: path or other name of the text. index: of the document in it, from 0. line: of the
-    document's first line, from 1; 0 without a text. pointer: inside the document, "/items/3" in a List."""
+    """Where a resource was read. file: path or other name of the text. index: of the document in it, from 0. line: of
+    the document's first line, from 1; 0 without a text. pointer: inside the document, "/items/3" in a List."""
 
     file: str = ""
     index: int = 0
@@ -92,13 +92,13 @@ class ResourceKey(NamedTuple):
     name: str
 
 
-class Resource(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
+class Resource(msgspec.Struct, Generic[SpecT_co], frozen=True, kw_only=True, gc=False):
     """One document. api_version: "networking.istio.io/v1" and the like; the versions mean the same."""
 
     kind: str
     api_version: str
     metadata: ObjectMeta
-    spec: T
+    spec: SpecT_co
     status: Status = NO_STATUS
     origin: Source = NOWHERE
 

@@ -16,7 +16,8 @@ class MutualTLS(Message, frozen=True, kw_only=True):
 
 
 class PeerAuthentication(Message, frozen=True, kw_only=True):
-    """selector None: the whole namespace, or the mesh in the root namespace. port_level_mtls: by the workload's port."""
+    """selector None: the whole namespace, or the mesh in the root namespace. port_level_mtls: by the workload's
+    port."""
 
     selector: LabelsSelector | None = None
     mtls: MutualTLS | None = None

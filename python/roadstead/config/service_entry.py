@@ -21,7 +21,8 @@ class ServicePort(Message, frozen=True, kw_only=True):
 
 
 class ServiceEntry(Message, frozen=True, kw_only=True):
-    """addresses: VIPs or CIDRs of every host. resolution None: left out (Istio: NONE; the extended dialect may mean DNS)."""
+    """addresses: VIPs or CIDRs of every host. resolution None: left out (Istio: NONE; the extended dialect may mean
+    DNS)."""
 
     hosts: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()

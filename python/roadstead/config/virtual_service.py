@@ -157,7 +157,8 @@ class HTTPMirrorPolicy(Message, frozen=True, kw_only=True):
 
 
 class CorsPolicy(Message, frozen=True, kw_only=True):
-    """allow_origin: deprecated, exact texts; ignored where allow_origins is given. unmatched_preflights UNSPECIFIED: FORWARD."""
+    """allow_origin: deprecated, exact texts; ignored where allow_origins is given. unmatched_preflights UNSPECIFIED:
+    FORWARD."""
 
     allow_origin: tuple[str, ...] = ()
     allow_origins: tuple[StringMatch, ...] = ()

@@ -36,7 +36,8 @@ class GrpcHealthCheckConfig(Message, frozen=True, kw_only=True):
 
 
 class ReadinessProbe(Message, frozen=True, kw_only=True):
-    """How a workload of the group is found ready; one of http_get, tcp_socket, exec, grpc. Seconds are whole numbers."""
+    """How a workload of the group is found ready; one of http_get, tcp_socket, exec, grpc. Seconds are whole
+    numbers."""
 
     initial_delay_seconds: Int32 = 0
     timeout_seconds: Int32 = 0

@@ -1,0 +1,278 @@
+"""A raw tree held against the model: spelling made Istio's, and everything that is wrong with it said at once.
+
+Runs only on documents that the decoder refused, or that need a closer look. What protobuf's JSON reader takes is taken:
+snake_case names, numbers of enumerations, whole numbers in quotes or with `.0`. Nothing else is.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import msgspec
+
+from roadstead.config.dialect import EXTENDED_FIELDS, EXTENSIONS, Dialect
+from roadstead.config.duration import nanoseconds
+from roadstead.config.findings import Finding
+from roadstead.config.schema import (
+    Anything,
+    Boolean,
+    Entries,
+    Fields,
+    Integer,
+    Items,
+    Number,
+    Object,
+    Shape,
+    Text,
+    Words,
+    fields_of,
+)
+
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+_MEANT = {
+    "consecutiveErrors": "consecutive5xxErrors",
+    "healthChecks": "outlierDetection",
+    "caCertificate": "caCertificates",
+}
+_MILLISECOND = 10**6
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+
+
+class _Wrong:
+    """Stands for a value that was reported and is left out of the result."""
+
+
+WRONG = _Wrong()
+
+
+class Conformer:
+    """Walks one document. findings: what was said so far, without file, line and column."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.findings: list[Finding] = []
+        self._dialect = dialect
+
+    def conform(self, value: Json, shape: Shape, path: str, pointer: str) -> Json | _Wrong:
+        """The value in the model's own spelling; parts that are wrong are reported and missing from it."""
+        if value is None:
+            return self._null(shape, path, pointer)
+        match shape:
+            case Object():
+                return self._object(value, shape, path, pointer)
+            case Items():
+                return self._items(value, shape, path, pointer)
+            case Entries():
+                return self._entries(value, shape, path, pointer)
+            case Text():
+                return self._text(value, shape, path, pointer)
+            case Words():
+                return self._word(value, shape, path, pointer)
+            case Integer():
+                return self._integer(value, shape, path, pointer)
+            case Number():
+                return self._number(value, path, pointer)
+            case Boolean():
+                return (
+                    value
+                    if isinstance(value, bool)
+                    else self._type("a boolean", value, path, pointer, "true or false, without quotes")
+                )
+            case Anything():
+                return value
+        raise AssertionError(shape)
+
+    def _say(self, code: str, message: str, path: str, pointer: str, hint: str = "") -> _Wrong:
+        self.findings.append(Finding(code, "error", message, path=path, hint=hint, pointer=pointer))
+        return WRONG
+
+    def _type(self, wanted: str, value: Json, path: str, pointer: str, hint: str = "") -> _Wrong:
+        return self._say("DEC-2", f"needs {wanted}, not {shown(value)}", path, pointer, hint)
+
+    def _null(self, shape: Shape, path: str, pointer: str) -> Json | _Wrong:
+        if shape.nullable or isinstance(shape, Anything):
+            return None
+        return self._say("DEC-3", f"needs {wanted(shape)}, not null", path, pointer, "leave the field out")
+
+    def _object(self, value: Json, shape: Object, path: str, pointer: str) -> Json | _Wrong:
+        if not isinstance(value, dict):
+            return self._type("an object", value, path, pointer, _fields_hint(shape))
+        fields = fields_of(shape.type)
+        result: dict[str, Json] = {}
+        for written, inner in value.items():
+            name = written if written in fields.shapes else fields.aliases.get(written, "")
+            at, place = f"{path}.{written}" if path else written, f"{pointer}/{escaped(written)}"
+            if not self._known(shape.type, fields, name, written, at, place):
+                continue
+            if name != written and name in value:
+                continue  # both spellings: protobuf's JSON reader lets the camelCase one win
+            if inner is None and not fields.closed:
+                continue  # Kubernetes' own metadata: null means left out
+            made = self.conform(inner, fields.shapes[name], at, place)
+            if not isinstance(made, _Wrong):
+                result[name] = made
+        return result
+
+    def _known(
+        self, struct: type[msgspec.Struct], fields: Fields, name: str, written: str, at: str, place: str
+    ) -> bool:
+        extension, instead = EXTENDED_FIELDS.get((struct, name), ("", ""))
+        if extension and self._dialect == "extended":
+            row = EXTENSIONS[extension]
+            self.findings.append(
+                Finding(row.code, "warning", row.means, path=at, hint=f"Istio {row.istio}", pointer=place)
+            )
+            return True
+        if name and not extension:
+            return True
+        if fields.closed:
+            extended = self._dialect == "extended"
+            known = [field for field in fields.shapes if extended or (struct, field) not in EXTENDED_FIELDS]
+            hint = f"did you mean {instead}?" if instead else suggestion(written, known)
+            self._say("DEC-1", f"unknown field {written!r}", at, place, hint)
+        return False
+
+    def _items(self, value: Json, shape: Items, path: str, pointer: str) -> Json | _Wrong:
+        if not isinstance(value, list):
+            return self._type("a list", value, path, pointer, "put `- ` in front of each item")
+        made = [
+            self.conform(item, shape.item, f"{path}[{index}]", f"{pointer}/{index}") for index, item in enumerate(value)
+        ]
+        return [item for item in made if not isinstance(item, _Wrong)]
+
+    def _entries(self, value: Json, shape: Entries, path: str, pointer: str) -> Json | _Wrong:
+        if not isinstance(value, dict):
+            return self._type("a map", value, path, pointer, "write `name: value`")
+        result: dict[str, Json] = {}
+        for key, inner in value.items():
+            at, place = f"{path}.{key}", f"{pointer}/{escaped(key)}"
+            if shape.integer_keys and not key.isdecimal():
+                self._say("DEC-2", f"the key {key!r} must be a whole number", at, place)
+                continue
+            made = self.conform(inner, shape.value, at, place)
+            if not isinstance(made, _Wrong):
+                result[key] = made
+        return result
+
+    def _text(self, value: Json, shape: Text, path: str, pointer: str) -> Json | _Wrong:
+        if not isinstance(value, str):
+            return self._type("a string", value, path, pointer, _text_hint(value, shape))
+        if shape.duration and (complaint := duration_complaint(value, shape.duration)):
+            return self._say("DEC-6", complaint, path, pointer, "write it like 1.5s, 300ms or 1h30m")
+        return value
+
+    def _word(self, value: Json, shape: Words, path: str, pointer: str) -> Json | _Wrong:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return shape.numbers.get(value) or self._say(
+                "DEC-4", f"there is no word with the number {value}", path, pointer, one_of(shape.words)
+            )
+        if not isinstance(value, str):
+            return self._type("a word", value, path, pointer, one_of(shape.words))
+        if value in shape.words:
+            return value
+        return self._say(
+            "DEC-4", f"unknown word {value!r}", path, pointer, suggestion(value, shape.words) or one_of(shape.words)
+        )
+
+    def _integer(self, value: Json, shape: Integer, path: str, pointer: str) -> Json | _Wrong:
+        number = whole(value)
+        if number is None:
+            return self._type("a whole number", value, path, pointer)
+        if not shape.low <= number <= shape.high:
+            return self._say("DEC-5", f"{number} is out of range", path, pointer, f"{shape.low} to {shape.high}")
+        return number
+
+    def _number(self, value: Json, path: str, pointer: str) -> Json | _Wrong:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(value, str):
+            try:
+                return float(value)
+            except ValueError:
+                pass
+        return self._type("a number", value, path, pointer)
+
+
+def whole(value: Json) -> int | None:
+    """The whole number that protobuf's JSON reader sees in a value, or None: 80, 80.0, "80"; not "80.0", 1e21 or
+    true."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 1e21 else None
+    if isinstance(value, str) and value.removeprefix("-").isdecimal() and value.isascii():
+        return int(value) if len(value) <= 20 else None
+    return None
+
+
+def duration_complaint(text: str, rule: str) -> str:
+    """What is wrong with a duration under a rule of the model ("whole milliseconds" or "any"); "" where nothing is."""
+    try:
+        length = nanoseconds(text)
+    except ValueError as error:
+        return str(error)
+    if rule == "any":
+        return ""
+    if length < _MILLISECOND:
+        return f"{text!r} is too short: at least 1ms"
+    return "" if length % _MILLISECOND == 0 else f"{text!r} is not a whole number of milliseconds"
+
+
+def suggestion(written: str, known: list[str] | tuple[str, ...]) -> str:
+    """ "did you mean …?", or "" where nothing is near."""
+    folded = {name.lower(): name for name in known}
+    plain = written.replace("_", "").replace("-", "").lower()
+    near = _MEANT.get(written) or folded.get(plain)
+    if near is None or near not in known:
+        close = get_close_matches(plain, folded, n=1, cutoff=0.7)
+        near = folded[close[0]] if close else None
+    return f"did you mean {near}?" if near else ""
+
+
+def one_of(words: tuple[str, ...]) -> str:
+    return f"one of {', '.join(words)}"
+
+
+def wanted(shape: Shape) -> str:
+    """What a shape takes, with its article."""
+    match shape:
+        case Object():
+            return "an object"
+        case Items():
+            return "a list"
+        case Entries():
+            return "a map"
+        case Text():
+            return "a string"
+        case Words():
+            return "a word"
+        case Boolean():
+            return "a boolean"
+        case _:
+            return "a number"
+
+
+def shown(value: Json) -> str:
+    """A value as it is quoted in a message: its kind, and itself where it is short."""
+    if isinstance(value, dict | list) or value is None:
+        return _KINDS.get(type(value), "null")
+    text = msgspec.json.encode(value).decode()
+    return f"{_KINDS[type(value)]}: {text if len(text) <= 40 else text[:37] + '...'}"
+
+
+def escaped(key: str) -> str:
+    """A key as a token of a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1") if "~" in key or "/" in key else key
+
+
+def _text_hint(value: Json, shape: Text) -> str:
+    if shape.duration:
+        return f"write the unit: {value}s" if isinstance(value, int) and not isinstance(value, bool) else ""
+    return "put it in quotes" if not isinstance(value, dict | list) else ""
+
+
+def _fields_hint(shape: Object) -> str:
+    names = [name for name in fields_of(shape.type).shapes if (shape.type, name) not in EXTENDED_FIELDS]
+    return f"with the fields {', '.join(names[:8])}{' …' if len(names) > 8 else ''}" if names else ""
