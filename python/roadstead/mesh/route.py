@@ -170,8 +170,8 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     2 alternative names, 3 addresses, 4 those of a host without a rule; where two virtual hosts of a port claim one domain the
     lower tier, then the older wins.
     tls: rules on a TLS port: on a sidecar they hold only for requests this process makes itself (dialect extended), on a
-    router for what it terminates. table: name of Istio's route table where it is not the port (routers, sniffed ports with
-    an address). require_tls: routers, httpsRedirect; the routes then are a redirect."""
+    router for what it terminates. table: routers: name of Istio's route table. require_tls: routers: httpsRedirect; the
+    routes then are a redirect."""
 
     name: str
     port: int

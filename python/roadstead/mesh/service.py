@@ -42,3 +42,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     connect_strategy: str = ""
     traffic_distribution: str = ""
     origin: Origin
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its virtual addresses and CIDRs as compiled for its node; none for 0.0.0.0."""
+        own = () if self.address == "0.0.0.0" else (self.address,)
+        return own + tuple([auto for auto in self.auto_addresses if auto])

@@ -139,8 +139,7 @@ def _services(services: tuple[Service, ...]) -> tuple[low.Service, ...]:
 
 def addresses_of(service: Service) -> tuple[str, ...]:
     """The virtual addresses of a service as compiled for its node; none for 0.0.0.0."""
-    own = () if service.address == "0.0.0.0" else (service.address,)
-    return own + tuple(auto for auto in service.auto_addresses if auto)
+    return service.addresses
 
 
 def _service(service: Service, addresses: tuple[str, ...]) -> low.Service:
