@@ -7,6 +7,7 @@ from typing import TypeVar, final
 
 from roadstead import _lowered as low
 from roadstead._fallback.chains import Chain
+from roadstead._fallback.checks import check
 from roadstead._fallback.cluster import Cluster
 from roadstead._fallback.hosts import Sharded, ip_of, network_of
 from roadstead._fallback.matching import fold
@@ -125,6 +126,7 @@ class Builder:
     def put(self, unit: low.Unit) -> None:
         """Add or replace the unit of that key; EngineError for bad input, and nothing changed then."""
         self._open()
+        check(unit)
         compiled = Compiled(unit, self._live)
         self.delete(unit.key)
         tables = self._snapshot

@@ -59,14 +59,14 @@ class Decision:
     # What conditions read
 
     @property
-    def path_given(self) -> str:
+    def _given_path(self) -> str:
         return self._request[1]
 
     @property
-    def source_ip(self) -> str | None:
+    def _given_source(self) -> str | None:
         return self._request[4]
 
-    def lines(self, name: str) -> list[str]:
+    def _lines_of(self, name: str) -> list[str]:
         """The values of a header (lower case), one for each line."""
         if name.startswith(":"):
             return self._pseudo(name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, final
 from roadstead import _lowered as low
 from roadstead._fallback.builder import Builder
 from roadstead._fallback.chains import RAW, TLS, Chain, choose
+from roadstead._fallback.checks import check
 from roadstead._fallback.cluster import Cluster
 from roadstead._fallback.columns import HostColumn, hosts_of, int32s, uint16s, uint64s
 from roadstead._fallback.decision import Decision
@@ -113,8 +114,10 @@ class Engine:
 
     def update_endpoints(self, cluster: str, groups: Sequence[low.LocalityGroup]) -> None:
         """Replace a cluster's endpoints; visible when this returns. KeyError for an unknown cluster."""
+        given = tuple(groups)
+        check(given)
         with self._lock:
-            self._known(cluster)._update(tuple(groups))
+            self._known(cluster)._update(given)
 
     def set_health(self, cluster: str, address: str, port: int, health: int) -> None:
         """Active health of an endpoint; UNKNOWN takes the mark away. KeyError for an unknown cluster or endpoint."""
@@ -236,7 +239,7 @@ class Engine:
         """Each route of the virtual host up to the one taken: (index, 1 taken / 0 not, first condition that failed)."""
         vhost = decision._vhost
         steps: list[tuple[int, int, str]] = []
-        path = bare(decision.path_given)
+        path = bare(decision._given_path)
         for route in () if vhost is None else vhost.routes:
             if route is decision._rule:
                 steps.append((route.index, 1, ""))

@@ -42,7 +42,7 @@ def set_cookies(policies: Sequence[low.HashPolicy], request: Decision) -> tuple[
 
 def _value(policy: low.HashPolicy, request: Decision) -> int | None:
     if policy.kind == low.HASH_HEADER:
-        lines = request.lines(header_name(policy.name))
+        lines = request._lines_of(header_name(policy.name))
         if not lines:
             return None
         found = 0
@@ -56,13 +56,13 @@ def _value(policy: low.HashPolicy, request: Decision) -> int | None:
                 return None
             cookie = _made_cookie(request)
         return xxh64(cookie.encode())
-    text = request.source_ip if policy.kind == low.HASH_SOURCE_IP else query_value(request.path_given, policy.name)
+    text = request._given_source if policy.kind == low.HASH_SOURCE_IP else query_value(request._given_path, policy.name)
     return None if text is None else xxh64(text.encode())
 
 
 def _cookie(request: Decision, name: str) -> str:
     """The first cookie of that name, without its quotes; "" where there is none."""
-    for line in request.lines("cookie"):
+    for line in request._lines_of("cookie"):
         for part in line.split(";"):
             key, equals, value = part.lstrip(" ").partition("=")
             if equals and key == name:

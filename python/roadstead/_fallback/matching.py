@@ -62,12 +62,12 @@ def header_condition(match: low.HeaderMatch) -> Condition:
     """Each line is tested by itself; inverted, no line may match. See `_lowered.HeaderMatch` for absent headers."""
     name, invert = header_name(match.name), match.invert
     if match.match.kind == low.PRESENT:
-        return lambda request: bool(request.lines(name)) is not invert
+        return lambda request: bool(request._lines_of(name)) is not invert
     test = text_test(match.match)
     absent = test("") is not invert if match.missing_as_empty else False
 
     def holds(request: Decision) -> bool:
-        lines = request.lines(name)
+        lines = request._lines_of(name)
         if not lines:
             return absent
         for line in lines:
@@ -84,7 +84,7 @@ def query_condition(match: low.QueryMatch) -> Condition:
     test = text_test(match.match)
 
     def holds(request: Decision) -> bool:
-        value = query_value(request.path_given, name)
+        value = query_value(request._given_path, name)
         return value is not None and test(value)
 
     return holds
