@@ -8,6 +8,7 @@ on a `Scope` is a dependency of the host under compilation: the scope notes it, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -17,10 +18,11 @@ from roadstead.mesh import Locality, Node, Service
 
 if TYPE_CHECKING:
     from roadstead.compile.networks import Gateways
+    from roadstead.compile.policy import PolicyTable
     from roadstead.compile.virtual_services import PreparedVirtualService
 
 
-class Env(msgspec.Struct, frozen=True):
+class Env(msgspec.Struct, frozen=True, dict=True):
     """The client and the mesh-wide settings; one for each view.
 
     extended: the dialect. locality: the client's, parsed. labels: the client's with its topology in them
@@ -32,6 +34,13 @@ class Env(msgspec.Struct, frozen=True):
     locality: Locality
     labels: Mapping[str, str]
     networks: Gateways | None = None
+
+    @cached_property
+    def policies(self) -> PolicyTable:
+        """The policies made for this view so far: equal ones are one object as long as the view lives."""
+        from roadstead.compile.policy import PolicyTable
+
+        return PolicyTable(self)
 
 
 class HostView(msgspec.Struct, frozen=True):

@@ -10,6 +10,9 @@ from roadstead.mesh.origin import Origin
 
 UNLIMITED = 0xFFFFFFFF
 
+ClusterType = Literal["EDS", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "DYNAMIC_DNS"]
+UpstreamProtocol = Literal["http1", "http2", "downstream"]
+
 
 class Endpoint(msgspec.Struct, frozen=True, gc=False):
     """address: IP, host name (DNS clusters; `extended` also STATIC) or path of a unix socket (port 0 then).
@@ -63,7 +66,8 @@ class TcpPool(msgspec.Struct, frozen=True, gc=False):
 
 
 class HttpPool(msgspec.Struct, frozen=True, gc=False):
-    """Limits of requests. h2_upgrade: "DEFAULT" | "UPGRADE" | "DO_NOT_UPGRADE"; retry_budget: (percent, min concurrency).
+    """Limits of requests. h2_upgrade: "DEFAULT" | "UPGRADE" | "DO_NOT_UPGRADE"; retry_budget: (percent, min concurrency),
+    retry_budget_interval: seconds over which requests count for it; None: those active now.
     protocol: what is spoken upstream: "http1", "http2" or "downstream" (same as the client's)."""
 
     max_pending_requests: int = UNLIMITED
@@ -74,8 +78,9 @@ class HttpPool(msgspec.Struct, frozen=True, gc=False):
     idle_timeout: float | None = None
     h2_upgrade: str = "DEFAULT"
     use_client_protocol: bool = False
-    protocol: Literal["http1", "http2", "downstream"] = "http1"
+    protocol: UpstreamProtocol = "http1"
     retry_budget: tuple[float, int] | None = None
+    retry_budget_interval: float | None = None
 
 
 class ConnectionPool(msgspec.Struct, frozen=True, gc=False):
@@ -102,7 +107,8 @@ class OutlierDetection(msgspec.Struct, frozen=True, gc=False):
 
 
 class HealthCheck(msgspec.Struct, frozen=True, gc=False):
-    """Active HTTP check (dialect extended: trafficPolicy.healthCheck; Envoy: health_checks). Seconds."""
+    """Active check (dialect extended: trafficPolicy.healthCheck; Envoy: health_checks). Seconds. path "": a TCP connection
+    is enough, nothing is asked over HTTP."""
 
     interval: float
     timeout: float
@@ -131,9 +137,12 @@ class Warmup(msgspec.Struct, frozen=True, gc=False):
 
 
 class LoadBalancer(msgspec.Struct, frozen=True, gc=False):
-    """policy in Envoy's words. ring_min None: not set (Envoy: 1024). locality_weighted: locality_weighted_lb_config present."""
+    """policy in Envoy's words. ring_min None: not set (Envoy: 1024). locality_weighted: locality_weighted_lb_config present.
+    zone_min_cluster_size: zone_aware_lb_config.min_cluster_size; None: not set (Envoy: 6)."""
 
-    policy: Literal["LEAST_REQUEST", "ROUND_ROBIN", "RANDOM", "RING_HASH", "MAGLEV", "CLUSTER_PROVIDED"] = "LEAST_REQUEST"
+    policy: Literal["LEAST_REQUEST", "ROUND_ROBIN", "RANDOM", "RING_HASH", "MAGLEV", "CLUSTER_PROVIDED"] = (
+        "LEAST_REQUEST"
+    )
     panic_threshold: int | None = 0
     locality_weighted: bool = False
     ring_min: int | None = None
@@ -141,6 +150,7 @@ class LoadBalancer(msgspec.Struct, frozen=True, gc=False):
     hash_key: HashKey | None = None
     warmup: Warmup | None = None
     zone_aware: bool = False
+    zone_min_cluster_size: int | None = None
 
 
 class TlsOrigination(msgspec.Struct, frozen=True, gc=False):
@@ -187,13 +197,13 @@ class Cluster(msgspec.Struct, frozen=True, gc=False):
     """One Envoy cluster. type in Envoy's words; DYNAMIC_DNS is the dynamic forward proxy. tls differs from cluster to cluster
     (its SNI carries the name), so it stands beside the shared policy.
 
-    dns_lookup_family: "V4_ONLY" "V6_ONLY" "ALL" for DNS types, "" else. port_override: upstream_port_override (NONE)."""
+    dns_lookup_family: "V4_ONLY" "V6_ONLY" "ALL" for services with a DNS resolution, "" else. port_override: upstream_port_override (NONE)."""
 
     name: str
     host: str
     port: int
     subset: str
-    type: Literal["EDS", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "DYNAMIC_DNS"]
+    type: ClusterType
     policy: ClusterPolicy
     groups: tuple[LocalityGroup, ...]
     namespace: str

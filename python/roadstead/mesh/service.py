@@ -48,3 +48,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         """Its virtual addresses and CIDRs as compiled for its node; none for 0.0.0.0."""
         own = () if self.address == "0.0.0.0" else (self.address,)
         return own + tuple([auto for auto in self.auto_addresses if auto])
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether the name in each request is looked up; DYNAMIC_DNS means that for wildcards only."""
+        return self.resolution == "DYNAMIC_DNS" and self.host.startswith("*")

@@ -1,0 +1,251 @@
+"""The endpoints behind a host: the host itself, those written into ServiceEntries, and WorkloadEntries they select
+(Istio: serviceentry/conversion.go, and the filters of xds/endpoints/endpoint_builder.go).
+
+What does not depend on the port (labels, locality, identity) is made once for each endpoint, then one `Endpoint` for
+each port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from roadstead.compile.inputs import Env, HostView, Scope
+from roadstead.compile.locality import client_labels
+from roadstead.compile.services import ip_family, resolution_of, usable_addresses
+from roadstead.config import Resource, ServiceEntry, WorkloadEntry
+from roadstead.locality import of_endpoint
+from roadstead.mesh import Endpoint, Port
+from roadstead.mesh.service import Resolution
+
+TLS_MODE_LABEL = "security.istio.io/tlsMode"
+DRAINING_LABEL = "istio.io/draining"
+PERSISTENT_SESSION_LABEL = "istio.io/persistent-session"
+WORKLOAD_NAME_LABEL = "service.istio.io/workload-name"
+AUTO_REGISTRATION = "istio.io/autoRegistrationGroup"
+DNS_RESOLUTIONS = ("DNS", "DNS_ROUND_ROBIN")
+
+PRIORITY_LABEL = "priority"
+PRIORITIES = {"high": 0, "medium": 1, "low": 2}
+"""Outer priorities of the extended dialect by the word of the label; any other word is an error of the document."""
+
+Kind = Literal["ip", "hostname", "unix"]
+
+
+class _Place(NamedTuple):
+    """One endpoint without its port."""
+
+    address: str
+    kind: Kind
+    weight: int
+    labels: dict[str, str]
+    locality: str
+    network: str
+    namespace: str
+    workload_name: str
+    service_account: str
+    tls_mode: str
+    health: str
+    tier: int
+    ports: Mapping[str, int]
+
+
+def endpoints_of(scope: Scope, view: HostView) -> dict[int, tuple[Endpoint, ...]]:
+    """Endpoints by number of the merged service's ports, in Istio's order: entries by age, then as written or selected.
+
+    STATIC services find theirs by the port's name, DNS services by its number: so two entries of one host that name a
+    port differently share it under DNS only. An entry with several addresses has its endpoints that often, as in Istio.
+    """
+    service = view.merged
+    by_number = service.resolution in DNS_RESOLUTIONS
+    found: dict[int, list[Endpoint]] = {port.number: [] for port in service.ports}
+    keeps_draining = bool(service.labels.get(PERSISTENT_SESSION_LABEL))
+    for entry in view.entries:
+        spec = entry.spec
+        wanted = _wanted(spec, service.ports, by_number)
+        if not wanted:
+            continue
+        resolution = resolution_of(spec, view.host, scope.env.extended)
+        copies = len(usable_addresses(spec.addresses))
+        if not spec.endpoints and spec.workload_selector is None:
+            if resolution in DNS_RESOLUTIONS:
+                places: Sequence[_Place] = (_host_itself(view.host, entry, scope.env),)
+            else:
+                continue
+        else:
+            places = _places(scope, entry, resolution)
+            if not keeps_draining:
+                places = [place for place in places if place.health != "DRAINING"]
+        if not by_number:
+            places = [place for place in places if _reachable(place, scope.env)]
+        for port, numbers in wanted:
+            made = [_at(place, port) for place in places]
+            for number in numbers:
+                found[number].extend(made * copies if copies != 1 else made)
+    if service.resolution == "DNS_ROUND_ROBIN":
+        # A logical DNS cluster follows one name; the first is the oldest entry's.
+        return {number: tuple(endpoints[:1]) for number, endpoints in found.items()}
+    return {number: tuple(endpoints) for number, endpoints in found.items()}
+
+
+def selected(endpoints: tuple[Endpoint, ...], labels: Mapping[str, str]) -> tuple[Endpoint, ...]:
+    """Members of a subset: those that carry all of its labels; without labels all of them, as the same object."""
+    if not labels:
+        return endpoints
+    if len(labels) == 1:
+        ((name, value),) = labels.items()
+        chosen = [endpoint for endpoint in endpoints if endpoint.labels.get(name) == value]
+    else:
+        wanted = labels.items()
+        chosen = [endpoint for endpoint in endpoints if wanted <= endpoint.labels.items()]
+    return endpoints if len(chosen) == len(endpoints) else tuple(chosen)
+
+
+def accounts(endpoints: Iterable[Endpoint]) -> set[str]:
+    """SPIFFE identities of workloads."""
+    return {endpoint.service_account for endpoint in endpoints if endpoint.service_account}
+
+
+def _wanted(
+    spec: ServiceEntry, ports: tuple[Port, ...], by_number: bool
+) -> list[tuple[tuple[int, str, int], tuple[int, ...]]]:
+    """Ports of an entry as (number, name, target port), with the numbers of the service's ports they belong to."""
+    wanted = []
+    for port in spec.ports:
+        if by_number:
+            numbers = tuple([known.number for known in ports if known.number == port.number])
+        else:
+            numbers = tuple([known.number for known in ports if known.name == port.name])
+        if numbers:
+            wanted.append(((port.number, port.name, port.target_port or port.number), numbers))
+    return wanted
+
+
+def _at(place: _Place, port: tuple[int, str, int]) -> Endpoint:
+    number, name, target = port
+    return Endpoint(
+        place.address,
+        0 if place.kind == "unix" else (place.ports.get(name) or target),
+        place.kind,
+        place.weight,
+        place.labels,
+        place.locality,
+        place.network,
+        _CLUSTER_ID,
+        place.namespace,
+        place.workload_name,
+        place.service_account,
+        place.tls_mode,
+        place.health,
+        "",
+        name,
+        number,
+        place.tier,
+    )
+
+
+# The registry that ServiceEntries belong to: Istio's name for the cluster of its own control plane.
+_CLUSTER_ID = "Kubernetes"
+_NO_PORTS: dict[str, int] = {}
+
+
+def _host_itself(host: str, entry: Resource[ServiceEntry], env: Env) -> _Place:
+    kind: Kind = "ip" if ip_family(host) else "hostname"
+    return _Place(host, kind, 1, _NO_LABELS, "", "", entry.namespace, entry.name, "", "disabled", "", 0, _NO_PORTS)
+
+
+_NO_LABELS: dict[str, str] = {}
+
+
+def _places(scope: Scope, entry: Resource[ServiceEntry], resolution: Resolution) -> list[_Place]:
+    env = scope.env
+    places = [
+        _place(endpoint, endpoint.labels, f"{entry.name}-{index}", entry.namespace, env)
+        for index, endpoint in enumerate(entry.spec.endpoints)
+    ]
+    selector = entry.spec.workload_selector
+    if selector is None:
+        return places
+    for workload in scope.workloads(entry.namespace, selector.labels):
+        place = _selected_place(workload, env)
+        # Only DNS can follow a name, and Istio lets it have the sockets too.
+        if place.kind == "ip" or resolution in DNS_RESOLUTIONS:
+            places.append(place)
+    return places
+
+
+def _selected_place(workload: Resource[WorkloadEntry], env: Env) -> _Place:
+    labels = workload_labels(workload)
+    name = workload.metadata.annotations.get(AUTO_REGISTRATION) or labels.get(WORKLOAD_NAME_LABEL) or workload.name
+    return _place(workload.spec, labels, name, workload.namespace, env)
+
+
+def workload_labels(workload: Resource[WorkloadEntry]) -> Mapping[str, str]:
+    """A workload's own labels: those of its metadata win over those of its spec."""
+    if not workload.metadata.labels:
+        return workload.spec.labels
+    return {**workload.spec.labels, **workload.metadata.labels}
+
+
+def selectable_labels(workload: Resource[WorkloadEntry]) -> Mapping[str, str]:
+    """What a selector compares: the workload's labels with its topology in them."""
+    labels = workload_labels(workload)
+    return _augmented(labels, _locality(workload.spec, labels, extended=False), workload.spec.network)
+
+
+def _place(written: WorkloadEntry, labels: Mapping[str, str], name: str, namespace: str, env: Env) -> _Place:
+    address = written.address
+    kind: Kind
+    if address.startswith("unix://"):
+        kind, address = "unix", address[7:]
+    else:
+        kind = "ip" if not address or ip_family(address) else "hostname"
+    locality = _locality(written, labels, env.extended)
+    account = ""
+    if written.service_account:
+        account = f"spiffe://{env.mesh.trust_domain or 'cluster.local'}/ns/{namespace}/sa/{written.service_account}"
+    return _Place(
+        address,
+        kind,
+        written.weight or 1,
+        _augmented(labels, locality, written.network),
+        locality,
+        written.network,
+        namespace,
+        name,
+        account,
+        labels.get(TLS_MODE_LABEL) or ("istio" if account else "disabled"),
+        "DRAINING" if labels.get(DRAINING_LABEL) else "",
+        PRIORITIES.get(labels.get(PRIORITY_LABEL, ""), 0) if env.extended else 0,
+        written.ports,
+    )
+
+
+def _locality(written: WorkloadEntry, labels: Mapping[str, str], extended: bool) -> str:
+    """Istio's locality of an endpoint; where it has none, the labels `region` and `zone` in the extended dialect."""
+    text = of_endpoint(written.locality, labels)
+    if text or not extended:
+        return text
+    region, zone = labels.get("region", ""), labels.get("zone", "")
+    return f"{region}/{zone}" if zone else region
+
+
+def _augmented(labels: Mapping[str, str], locality: str, network: str) -> dict[str, str]:
+    """Labels with the topology in them; equal ones are one object: many endpoints of a mesh are labelled alike."""
+    return _shared_labels(tuple(labels.items()), locality, network)
+
+
+@lru_cache(maxsize=4096)
+def _shared_labels(labels: tuple[tuple[str, str], ...], locality: str, network: str) -> dict[str, str]:
+    return client_labels(dict(labels), locality, network, _CLUSTER_ID)
+
+
+def _reachable(place: _Place, env: Env) -> bool:
+    """Whether a cluster of addresses can hold the endpoint: names are dropped (the extended dialect looks them up), and
+    what has no address needs a gateway of its network."""
+    if place.kind == "hostname":
+        return env.extended
+    if not place.address:
+        return env.networks is not None and place.network in env.networks.by_network
+    return True

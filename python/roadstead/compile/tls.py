@@ -1,0 +1,143 @@
+"""TLS that the mesh speaks to a cluster's endpoints (Istio: core/cluster_tls.go, BestEffortInferServiceMTLSMode)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from roadstead.compile.inputs import RuleView, Scope
+from roadstead.config import ClientTLSSettings
+from roadstead.mesh import Endpoint, Port, Service, TlsOrigination, sni_name
+from roadstead.mesh.cluster import UpstreamProtocol
+
+_HTTP2 = ("h2",)
+
+Accounts = Callable[[], tuple[str, ...]]
+"""Identities that may stand behind a service, sorted; a call, because most clusters never need them."""
+
+
+def rule_tls(
+    settings: ClientTLSSettings,
+    service: Service,
+    port: Port,
+    subset: str,
+    protocol: UpstreamProtocol,
+    accounts: Accounts,
+    secrets: bool,
+) -> TlsOrigination | None:
+    """What a rule's `tls` means for one cluster; None: plain text.
+
+    secrets: credential_name can be fetched. A client that cannot (a sidecar, unless the rule is chosen by a
+    workloadSelector) sends plain text, as Istio has it; so does MUTUAL without both of its files.
+    """
+    mode = settings.mode
+    if mode == "DISABLE":
+        return None
+    if mode == "ISTIO_MUTUAL":
+        names = settings.subject_alt_names or accounts()
+        return _workload_tls("ISTIO_MUTUAL", settings.sni, service, port, subset, names, protocol)
+    if settings.credential_name:
+        if not (secrets or _from_config_map(settings)):
+            return None
+    elif mode == "MUTUAL" and not (settings.client_certificate and settings.private_key):
+        return None
+    skip = bool(settings.insecure_skip_verify)
+    auto_sni = not settings.sni
+    names = settings.subject_alt_names
+    verify: Literal["", "san", "auto", "ca"]
+    if skip:
+        verify = ""
+    elif names:
+        verify = "san"
+    else:
+        verify = "auto" if auto_sni else "ca"
+        # Names of the entry are checked too; but whether the host is checked was decided by the rule alone.
+        names = accounts()
+        if names and verify == "ca":
+            verify = "san"
+    return TlsOrigination(
+        mode,
+        settings.sni,
+        names,
+        "" if skip else settings.ca_certificates,
+        settings.ca_crl,
+        settings.client_certificate if mode == "MUTUAL" else "",
+        settings.private_key if mode == "MUTUAL" else "",
+        settings.credential_name,
+        auto_sni,
+        verify,
+        _HTTP2 if protocol == "http2" else (),
+    )
+
+
+def automatic_tls(
+    scope: Scope,
+    service: Service,
+    port: Port,
+    subset: str,
+    protocol: UpstreamProtocol,
+    accounts: Accounts,
+    endpoints: Sequence[Endpoint] | None,
+) -> TlsOrigination | None:
+    """Mutual TLS without a rule: with workloads of the mesh, unless they are told not to speak it.
+
+    endpoints: for a cluster that connects to the address its caller dialled: then it is all or nothing, and anybody
+    without TLS behind the service means nothing. None for other clusters, where each endpoint's tls_mode decides.
+    """
+    if service.mesh_external or scope.env.mesh.enable_auto_mtls is False:
+        return None
+    if endpoints is not None and (not endpoints or any(endpoint.tls_mode == "disabled" for endpoint in endpoints)):
+        return None
+    if scope.peer_authentication(service.namespace, port.number) == "DISABLE":
+        return None
+    mode: Literal["AUTO", "ISTIO_MUTUAL"] = "AUTO" if endpoints is None else "ISTIO_MUTUAL"
+    return _workload_tls(mode, "", service, port, subset, accounts(), protocol)
+
+
+def identities(services: Sequence[Service], endpoints: set[str], trust_domains: Sequence[str]) -> tuple[str, ...]:
+    """Identities behind a host: its workloads' and the names its newest service lists, the former under every alias of
+    the mesh's trust domain."""
+    names = endpoints | set(services[-1].subject_alt_names)
+    if len(trust_domains) > 1:
+        names = {alias for name in names for alias in _aliases(name, trust_domains)}
+    return tuple(sorted(names))
+
+
+def may_use_secrets(scope: Scope, rule: RuleView | None) -> bool:
+    """Whether credential_name can be used: by routers, and by clients that a rule selects by their labels."""
+    if scope.env.node.type == "router":
+        return True
+    return rule is not None and rule.rules[0].spec.workload_selector is not None
+
+
+def _workload_tls(
+    mode: Literal["AUTO", "ISTIO_MUTUAL"],
+    sni: str,
+    service: Service,
+    port: Port,
+    subset: str,
+    names: tuple[str, ...],
+    protocol: UpstreamProtocol,
+) -> TlsOrigination:
+    # The peer of a dynamic cluster is known when the request is: the name in the request is its SNI and must be its own.
+    auto = service.is_dynamic and not sni
+    return TlsOrigination(
+        mode,
+        "" if auto else sni or sni_name(port.number, subset, service.host),
+        names,
+        auto_sni=auto,
+        verify="auto" if auto and not names else "san" if names else "ca",
+        alpn=_HTTP2 if protocol == "http2" else (),
+    )
+
+
+def _from_config_map(settings: ClientTLSSettings) -> bool:
+    return settings.credential_name.startswith("configmap://")
+
+
+def _aliases(name: str, trust_domains: Sequence[str]) -> list[str]:
+    for domain in trust_domains:
+        prefix = f"spiffe://{domain}/"
+        if name.startswith(prefix):
+            return [f"spiffe://{alias}/{name[len(prefix) :]}" for alias in trust_domains]
+    return [name]
