@@ -57,11 +57,7 @@ impl fmt::Debug for Made {
 
 impl Made {
     #[inline]
-    pub fn get_or_make(
-        &self,
-        py: Python<'_>,
-        make: impl FnOnce() -> PyResult<Py<PyAny>>,
-    ) -> PyResult<&Py<PyAny>> {
+    pub fn get_or_make(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<Py<PyAny>>) -> PyResult<&Py<PyAny>> {
         self.0.get_or_try_init(py, make)
     }
 

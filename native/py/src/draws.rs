@@ -32,11 +32,19 @@ pub struct Draws {
     engine: u32,
     seed: Option<u64>,
     threads: AtomicU64,
+    /// Forks there had been when the engine was made: a seed does not hold beyond the next one.
+    forks: u32,
 }
 
 impl Draws {
     pub fn new(seed: Option<u64>) -> Self {
-        Draws { engine: ENGINES.fetch_add(1, Relaxed), seed, threads: AtomicU64::new(0) }
+        let engine = ENGINES.fetch_add(1, Relaxed);
+        Draws { engine, seed, threads: AtomicU64::new(0), forks: FORKS.load(Relaxed) }
+    }
+
+    /// Where cursors of new schedules begin: runs with a seed can be repeated.
+    pub fn start(&self) -> u64 {
+        if self.seed.is_some() { 0 } else { entropy() }
     }
 
     /// The calling thread's next number.
@@ -58,20 +66,19 @@ impl Draws {
                 others.insert(last.engine, last);
             }
             let forks = FORKS.load(Relaxed);
-            let known = others.get(&self.engine).copied();
-            match (known, self.seed) {
-                // A seed fixes the sequence, in a forked child too.
-                (Some(known), Some(_)) => Generator { forks, ..known },
-                (Some(known), None) if known.forks == forks => known,
-                _ => Generator { engine: self.engine, forks, state: self.start() },
+            match others.get(&self.engine) {
+                Some(known) if known.forks == forks => *known,
+                _ => Generator { engine: self.engine, forks, state: self.first(forks) },
             }
         })
     }
 
-    fn start(&self) -> u64 {
+    fn first(&self, forks: u32) -> u64 {
         match self.seed {
-            Some(seed) => seed.wrapping_add(self.threads.fetch_add(1, Relaxed).wrapping_mul(GOLDEN)),
-            None => entropy(),
+            Some(seed) if self.forks == forks => {
+                seed.wrapping_add(self.threads.fetch_add(1, Relaxed).wrapping_mul(GOLDEN))
+            }
+            _ => entropy(),
         }
     }
 }
@@ -81,13 +88,12 @@ impl Draws {
 pub fn entropy() -> u64 {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let process = u64::from(std::process::id());
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos() as u64);
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
     RandomState::new().hash_one((CALLS.fetch_add(1, Relaxed), process, now))
 }
 
-/// Called in a forked child: unseeded generators start anew.
+/// Called in a forked child: all generators start anew, from the system's entropy.
 pub fn forked() {
     FORKS.fetch_add(1, Relaxed);
 }

@@ -30,8 +30,17 @@ pub fn no_healthy(py: Python<'_>, message: String) -> PyErr {
     raise(py, &NO_HEALTHY, "NoHealthyEndpoint", message)
 }
 
-pub fn overflow(py: Python<'_>, limit: Overflow) -> PyErr {
-    raise(py, &OVERFLOW, "Overflow", limit.limit())
+/// `cluster`: the name of the one that is at its limit.
+pub fn overflow(py: Python<'_>, cluster: &str, limit: Overflow) -> PyErr {
+    let what = match limit {
+        Overflow::MaxConnections => "connections",
+        Overflow::MaxPendingRequests => "pending requests",
+        Overflow::MaxRequests => "requests",
+        Overflow::MaxRetries => "retries",
+    };
+    let name = limit.limit();
+    let message = format!("{cluster}: the cluster has as many {what} as it may have ({name})");
+    raise(py, &OVERFLOW, "Overflow", (message, name))
 }
 
 /// What the core refuses.

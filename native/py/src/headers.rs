@@ -57,7 +57,7 @@ impl<'a, 'py> Headers<'a, 'py> {
     }
 
     /// Each line of the header `name` (lower case), in order, until `visit` says stop. `key` is the name as a Python string.
-    pub fn lines(&self, name: &str, key: impl FnOnce() -> Bound<'py, PyString>, visit: &mut dyn FnMut(&[u8]) -> bool) {
+    pub fn lines(&self, name: &str, key: impl FnOnce() -> Bound<'py, PyAny>, visit: &mut dyn FnMut(&[u8]) -> bool) {
         let result = match &self.given {
             Given::None => Ok(()),
             Given::Dict(dict) => self.in_dict(dict, name, &key(), visit),
@@ -74,7 +74,7 @@ impl<'a, 'py> Headers<'a, 'py> {
         &self,
         dict: &Bound<'py, PyDict>,
         name: &str,
-        key: &Bound<'py, PyString>,
+        key: &Bound<'py, PyAny>,
         visit: &mut dyn FnMut(&[u8]) -> bool,
     ) -> PyResult<()> {
         if let Some(value) = dict.get_item(key)? {

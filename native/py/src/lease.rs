@@ -1,32 +1,73 @@
 //! Leases: one try of a request, or one connection, that counts until it is finished.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
+use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire};
 
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
-use roadstead_core::overlay::{Counters, LeaseKind, Outcome, Slot, release};
+use roadstead_core::balance::ClusterLive;
+use roadstead_core::overlay::{LeaseKind, Outcome, Overflow, Slot, acquire, bind, release};
 
-use crate::cluster::Cluster;
+use crate::attach::PyAttach;
 use crate::endpoint::Endpoint;
+use crate::errors;
 
-/// What both kinds of lease hold. Finishing is one atomic exchange, so that any thread may do it and only the first counts.
+/// Where a lease stands. It only ever moves on, so that whoever moves it counts, whatever the thread.
+const PENDING: u8 = 0;
+const ACTIVE: u8 = 1;
+const DONE: u8 = 2;
+
+/// What both kinds of lease hold.
 pub struct Hold {
-    pub endpoint: Py<Endpoint>,
-    pub cluster: Py<Cluster>,
-    pub counters: Arc<Counters>,
-    pub slot: Arc<Slot>,
-    pub kind: LeaseKind,
-    pub done: AtomicBool,
+    endpoint: Py<PyAny>,
+    cluster: Py<PyAny>,
+    live: Arc<ClusterLive<PyAttach>>,
+    slot: Arc<Slot>,
+    /// As it was acquired.
+    kind: LeaseKind,
+    stage: AtomicU8,
 }
 
 impl Hold {
-    fn end(&self, outcome: Outcome) -> bool {
-        let first = !self.done.swap(true, AcqRel);
-        if first {
-            release(&self.counters, &self.slot, self.kind, outcome);
+    /// Count it. `cluster` and `endpoint` are the objects of `live` and of what was picked.
+    pub fn take(
+        py: Python<'_>,
+        cluster: Py<PyAny>,
+        live: Arc<ClusterLive<PyAttach>>,
+        endpoint: Py<PyAny>,
+        kind: LeaseKind,
+    ) -> PyResult<Self> {
+        let slot = Arc::clone(endpoint.bind(py).cast::<Endpoint>()?.get().slot());
+        let pending = matches!(kind, LeaseKind::Request { pending: true, .. });
+        let stage = AtomicU8::new(if pending { PENDING } else { ACTIVE });
+        match acquire(live.counters(), &slot, &live.limits, kind) {
+            Ok(()) => Ok(Hold { endpoint, cluster, live, slot, kind, stage }),
+            Err(limit) => Err(refused(py, &cluster, limit)),
         }
-        first
+    }
+
+    fn end(&self, outcome: Outcome) -> bool {
+        let stage = self.stage.swap(DONE, AcqRel);
+        if stage != DONE {
+            let kind = match self.kind {
+                LeaseKind::Request { retry, .. } => LeaseKind::Request { retry, pending: stage == PENDING },
+                LeaseKind::Connection => LeaseKind::Connection,
+            };
+            release(self.live.counters(), &self.slot, kind, outcome);
+        }
+        stage != DONE
+    }
+
+    fn ready(&self, py: Python<'_>) -> PyResult<()> {
+        let LeaseKind::Request { retry, .. } = self.kind else { return Ok(()) };
+        if self.stage.compare_exchange(PENDING, ACTIVE, AcqRel, Acquire).is_err() {
+            return Ok(());
+        }
+        bind(self.live.counters(), &self.slot, &self.live.limits, retry).map_err(|limit| {
+            // Nothing is held any more.
+            self.stage.store(DONE, std::sync::atomic::Ordering::Release);
+            refused(py, &self.cluster, limit)
+        })
     }
 
     fn finish(&self, status: Option<u16>, error: Option<&str>) {
@@ -38,22 +79,17 @@ impl Hold {
         });
     }
 
-    fn leave(&self, exception: bool) {
-        self.end(if exception { Outcome::Failure } else { Outcome::Success });
-    }
-
     /// Released by the collector: the program never said how it went.
-    fn drop_unfinished(&self, class: &str) {
+    fn drop_unfinished(&self) {
         if !self.end(Outcome::Dropped) {
             return;
         }
         Python::attach(|py| {
             // A destructor may run while an exception is on its way: it must arrive unharmed.
             let passing = PyErr::take(py);
-            let endpoint = self.endpoint.get();
-            let text = format!("unfinished {class} of {}: call finish() or use `with`\0", endpoint.name());
+            let text = format!("a lease on {} was dropped without finish()\0", self.cluster_name(py));
             let warned = std::ffi::CStr::from_bytes_with_nul(text.as_bytes())
-                .map_err(|_| PyErr::new::<PyResourceWarning, _>("unfinished lease"))
+                .map_err(|_| PyErr::new::<PyResourceWarning, _>("a lease was dropped without finish()"))
                 .and_then(|text| PyErr::warn(py, &py.get_type::<PyResourceWarning>(), text, 1));
             if let Err(error) = warned {
                 error.write_unraisable(py, None);
@@ -64,27 +100,44 @@ impl Hold {
         });
     }
 
-    fn repr(&self, py: Python<'_>, class: &str) -> String {
-        let state = if self.done.load(std::sync::atomic::Ordering::Acquire) { "finished" } else { "open" };
-        format!("<{class} {} cluster={} {state}>", self.endpoint.get().name(), self.cluster.get().name_str(py))
+    fn cluster_name(&self, py: Python<'_>) -> String {
+        name_of(&self.cluster, py)
+    }
+
+    fn repr(&self, py: Python<'_>, class: &str) -> PyResult<String> {
+        let state = match self.stage.load(Acquire) {
+            PENDING => "pending",
+            ACTIVE => "open",
+            _ => "finished",
+        };
+        let endpoint = self.endpoint.bind(py).cast::<Endpoint>()?.get().name(py);
+        Ok(format!("<{class} {endpoint} cluster={} {state}>", self.cluster_name(py)))
     }
 }
 
-/// Both classes are the same but for their names: PyO3 has no generic classes.
+fn name_of(cluster: &Py<PyAny>, py: Python<'_>) -> String {
+    cluster.getattr(py, "name").map_or_else(|_| String::new(), |name| name.to_string())
+}
+
+fn refused(py: Python<'_>, cluster: &Py<PyAny>, limit: Overflow) -> PyErr {
+    errors::overflow(py, &name_of(cluster, py), limit)
+}
+
+/// Both classes are the same but for `ready`: PyO3 has no generic classes.
 macro_rules! lease_class {
-    ($class:ident) => {
+    ($class:ident { $($own:tt)* }) => {
         #[pyclass(frozen, weakref, module = "roadstead._core")]
         pub struct $class(pub Hold);
 
         #[pymethods]
         impl $class {
             #[getter]
-            fn endpoint(&self, py: Python<'_>) -> Py<Endpoint> {
+            fn endpoint(&self, py: Python<'_>) -> Py<PyAny> {
                 self.0.endpoint.clone_ref(py)
             }
 
             #[getter]
-            fn cluster(&self, py: Python<'_>) -> Py<Cluster> {
+            fn cluster(&self, py: Python<'_>) -> Py<PyAny> {
                 self.0.cluster.clone_ref(py)
             }
 
@@ -99,29 +152,29 @@ macro_rules! lease_class {
                 slf
             }
 
-            #[pyo3(signature = (kind, value, trace, /))]
-            fn __exit__(
-                &self,
-                kind: &Bound<'_, PyAny>,
-                value: &Bound<'_, PyAny>,
-                trace: &Bound<'_, PyAny>,
-            ) {
+            fn __exit__(&self, kind: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, trace: &Bound<'_, PyAny>) {
                 let _ = (value, trace);
-                self.0.leave(!kind.is_none());
+                self.0.end(if kind.is_none() { Outcome::Success } else { Outcome::Failure });
             }
 
-            fn __repr__(&self, py: Python<'_>) -> String {
+            fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
                 self.0.repr(py, stringify!($class))
             }
+
+            $($own)*
         }
 
         impl Drop for $class {
             fn drop(&mut self) {
-                self.0.drop_unfinished(stringify!($class));
+                self.0.drop_unfinished();
             }
         }
     };
 }
 
-lease_class!(RequestLease);
-lease_class!(ConnectionLease);
+lease_class!(RequestLease {
+    fn ready(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.ready(py)
+    }
+});
+lease_class!(ConnectionLease {});

@@ -15,9 +15,9 @@ pub struct Fields<'a, 'py> {
 impl<'a, 'py> Fields<'a, 'py> {
     /// Fields are only ever appended, so a longer tuple is fine.
     pub fn of(value: &'a Bound<'py, PyAny>, what: &'static str, arity: usize) -> PyResult<Self> {
-        let items = value.cast::<PyTuple>().map_err(|_| {
-            errors::engine(value.py(), &format!("{what}: expected a tuple, got {}", type_name(value)))
-        })?;
+        let items = value
+            .cast::<PyTuple>()
+            .map_err(|_| errors::engine(value.py(), &format!("{what}: expected a tuple, got {}", type_name(value))))?;
         if items.len() < arity {
             let message = format!("{what}: expected {arity} fields, got {}", items.len());
             return Err(errors::engine(value.py(), &message));

@@ -1,0 +1,96 @@
+//! `Cluster`: the policy that compile made, and the live state behind it.
+
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use roadstead_core::balance::ClusterLive;
+
+use crate::attach::PyAttach;
+use crate::endpoint;
+
+/// Holds the live state, not the core's cluster: that one holds this object.
+#[pyclass(frozen, module = "roadstead._core")]
+pub struct Cluster {
+    #[pyo3(get)]
+    name: Py<PyString>,
+    #[pyo3(get)]
+    spec: Py<PyAny>,
+    live: Arc<ClusterLive<PyAttach>>,
+}
+
+impl Cluster {
+    pub fn new(py: Python<'_>, name: &str, spec: Py<PyAny>, live: Arc<ClusterLive<PyAttach>>) -> Self {
+        Cluster { name: PyString::new(py, name).unbind(), spec, live }
+    }
+
+    /// An attribute of the mesh cluster; those of the outbound policy have none.
+    fn of_spec<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.spec.bind(name.py()).getattr_opt(name)
+    }
+}
+
+#[pymethods]
+impl Cluster {
+    #[getter]
+    pub fn connection_pool<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_spec(intern!(py, "connection_pool"))
+    }
+
+    #[getter]
+    fn outlier_detection<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_spec(intern!(py, "outlier_detection"))
+    }
+
+    #[getter]
+    fn health_checks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let found = self.of_spec(intern!(py, "health_checks"))?;
+        Ok(found.unwrap_or_else(|| PyTuple::empty(py).into_any()))
+    }
+
+    #[getter]
+    fn load_balancer<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_spec(intern!(py, "load_balancer"))
+    }
+
+    #[getter]
+    pub fn tls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_spec(intern!(py, "tls"))
+    }
+
+    #[getter]
+    fn endpoints<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let state = self.live.state_full();
+        let count = state.membership.endpoints.len() as u32;
+        let objects = (0..count).map(|index| Ok(endpoint::object(py, &state, index)?.clone_ref(py)));
+        PyTuple::new(py, objects.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    #[getter]
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        dict(py, &self.live.stats())
+    }
+
+    fn priority_load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.live.priority_load())
+    }
+
+    fn endpoint_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let state = self.live.state_full();
+        let rows = state.slots().iter().map(|slot| dict(py, &slot.stats()));
+        PyTuple::new(py, rows.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<Cluster {}>", self.name.bind(py).to_string_lossy())
+    }
+}
+
+fn dict<'py>(py: Python<'py>, stats: &[(&'static str, u64)]) -> PyResult<Bound<'py, PyDict>> {
+    let made = PyDict::new(py);
+    for (name, value) in stats {
+        made.set_item(name, value)?;
+    }
+    Ok(made)
+}
