@@ -233,8 +233,11 @@ class _HostClusters:
             return rule_tls(blocks.tls, service, port, subset, protocol, self._identities, secrets)
         if service.mesh_external:
             return None
-        behind = self._at(port) if kind == "ORIGINAL_DST" else None
-        return automatic_tls(self._scope, service, port, subset, protocol, self._identities, behind)
+        dialled = service.resolution == "NONE" or kind == "ORIGINAL_DST"
+        behind = self._at(port) if dialled else None
+        return automatic_tls(
+            self._scope, service, port, subset, protocol, self._identities, behind, kind != "ORIGINAL_DST"
+        )
 
     def _identities(self) -> tuple[str, ...]:
         if self._accounts is None:

@@ -92,8 +92,8 @@ def keepalive_of(written: TcpKeepalive | None, base: Keepalive | None) -> Keepal
 def upstream_protocol(
     port: Port, settings: ConnectionPoolSettings | None, mesh_upgrades: bool, sidecar: bool
 ) -> UpstreamProtocol:
-    """What is spoken to a port's endpoints. A rule's UPGRADE holds for any declared protocol, the mesh's for HTTP only; a
-    sidecar that finds the protocol out by looking speaks what it was spoken to."""
+    """What is spoken to a port's endpoints. A rule's UPGRADE holds for any declared protocol, the mesh's for HTTP only;
+    a sidecar that finds the protocol out by looking speaks what it was spoken to."""
     http = settings.http if settings is not None else None
     if http is not None and http.use_client_protocol:
         return "downstream"
@@ -113,7 +113,7 @@ def _upstream_protocol(protocol: str, upgrade: str, mesh_upgrades: bool, sidecar
 
 @lru_cache(maxsize=8192)
 def ejection_of(outlier: OutlierDetection | None, breaker: CircuitBreaker | None) -> Ejection | None:
-    """Outlier detection. A circuit breaker fills in what outlierDetection leaves out; then a lone host may be ejected."""
+    """Outlier detection. A circuit breaker fills in what outlierDetection lacks, and lets a lone host be ejected."""
     if outlier is None:
         if breaker is None:
             return None

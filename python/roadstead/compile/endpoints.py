@@ -60,6 +60,7 @@ def endpoints_of(scope: Scope, view: HostView) -> dict[int, tuple[Endpoint, ...]
     service = view.merged
     by_number = service.resolution in DNS_RESOLUTIONS
     found: dict[int, list[Endpoint]] = {port.number: [] for port in service.ports}
+    followed: set[int] = set()
     keeps_draining = bool(service.labels.get(PERSISTENT_SESSION_LABEL))
     for entry in view.entries:
         spec = entry.spec
@@ -77,15 +78,17 @@ def endpoints_of(scope: Scope, view: HostView) -> dict[int, tuple[Endpoint, ...]
             places = _places(scope, entry, resolution)
             if not keeps_draining:
                 places = [place for place in places if place.health != "DRAINING"]
-        if not by_number:
-            places = [place for place in places if _reachable(place, scope.env)]
+        places = [place for place in places if _reachable(place, by_number, scope.env)]
+        if resolution == "DNS_ROUND_ROBIN":
+            # Such a cluster follows one name on each port: the first one selected, of the oldest entry.
+            places, copies = places[:1], 1
+            wanted = [(port, numbers) for port, numbers in wanted if port[0] not in followed]
+            if places:
+                followed.update(port[0] for port, _ in wanted)
         for port, numbers in wanted:
             made = [_at(place, port) for place in places]
             for number in numbers:
                 found[number].extend(made * copies if copies != 1 else made)
-    if service.resolution == "DNS_ROUND_ROBIN":
-        # A logical DNS cluster follows one name; the first is the oldest entry's.
-        return {number: tuple(endpoints[:1]) for number, endpoints in found.items()}
     return {number: tuple(endpoints) for number, endpoints in found.items()}
 
 
@@ -241,11 +244,11 @@ def _shared_labels(labels: tuple[tuple[str, str], ...], locality: str, network: 
     return client_labels(dict(labels), locality, network, _CLUSTER_ID)
 
 
-def _reachable(place: _Place, env: Env) -> bool:
-    """Whether a cluster of addresses can hold the endpoint: names are dropped (the extended dialect looks them up), and
-    what has no address needs a gateway of its network."""
+def _reachable(place: _Place, by_dns: bool, env: Env) -> bool:
+    """Whether a cluster can hold the endpoint: only DNS follows a name (and in the extended dialect anybody), and what has
+    no address needs a gateway of its network."""
     if place.kind == "hostname":
-        return env.extended
-    if not place.address:
-        return env.networks is not None and place.network in env.networks.by_network
-    return True
+        return by_dns or env.extended
+    if place.address:
+        return True
+    return not by_dns and env.networks is not None and place.network in env.networks.by_network

@@ -27,16 +27,18 @@ _WARMS_UP = ("LEAST_REQUEST", "ROUND_ROBIN")
 def balancer_of(
     settings: LoadBalancerSettings | None, plan: LocalityPlan, panic_threshold: int | None, kind: ClusterType
 ) -> LoadBalancer:
-    """The balancer of a cluster of that type. Nothing is balanced where the address is the connection's own or looked up
+    """The balancer of a cluster of that type. Nothing is balanced where the address is the connection's own or is found
     for each request."""
     weighted, zone_aware, zone_size = plan.weighted, plan.zone_aware, plan.min_cluster_size
     if kind == "DYNAMIC_DNS":
         return LoadBalancer("CLUSTER_PROVIDED", None)
-    if kind == "ORIGINAL_DST":
-        return LoadBalancer("CLUSTER_PROVIDED", panic_threshold, weighted)
-    if settings is None:
+    if kind == "ORIGINAL_DST" or settings is None:
         return LoadBalancer(
-            "LEAST_REQUEST", panic_threshold, weighted, zone_aware=zone_aware, zone_min_cluster_size=zone_size
+            "CLUSTER_PROVIDED" if kind == "ORIGINAL_DST" else "LEAST_REQUEST",
+            panic_threshold,
+            weighted,
+            zone_aware=zone_aware,
+            zone_min_cluster_size=zone_size,
         )
     policy: Algorithm
     ring_min = table_size = hash_key = None

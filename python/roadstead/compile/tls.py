@@ -78,11 +78,12 @@ def automatic_tls(
     protocol: UpstreamProtocol,
     accounts: Accounts,
     endpoints: Sequence[Endpoint] | None,
+    per_endpoint: bool,
 ) -> TlsOrigination | None:
     """Mutual TLS without a rule: with workloads of the mesh, unless they are told not to speak it.
 
-    endpoints: for a cluster that connects to the address its caller dialled: then it is all or nothing, and anybody
-    without TLS behind the service means nothing. None for other clusters, where each endpoint's tls_mode decides.
+    endpoints: those behind a service whose connections go where their caller dialled (None for any other): one without
+    TLS among them, or nobody at all, means none. per_endpoint: each endpoint's tls_mode decides, else all are alike.
     """
     if service.mesh_external or scope.env.mesh.enable_auto_mtls is False:
         return None
@@ -90,7 +91,7 @@ def automatic_tls(
         return None
     if scope.peer_authentication(service.namespace, port.number) == "DISABLE":
         return None
-    mode: Literal["AUTO", "ISTIO_MUTUAL"] = "AUTO" if endpoints is None else "ISTIO_MUTUAL"
+    mode: Literal["AUTO", "ISTIO_MUTUAL"] = "AUTO" if per_endpoint else "ISTIO_MUTUAL"
     return _workload_tls(mode, "", service, port, subset, accounts(), protocol)
 
 
@@ -119,7 +120,7 @@ def _workload_tls(
     names: tuple[str, ...],
     protocol: UpstreamProtocol,
 ) -> TlsOrigination:
-    # The peer of a dynamic cluster is known when the request is: the name in the request is its SNI and must be its own.
+    # The peer of a dynamic cluster is known when the request is: the host asked for is its SNI and must be its name.
     auto = service.is_dynamic and not sni
     return TlsOrigination(
         mode,
