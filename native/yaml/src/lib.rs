@@ -1,8 +1,19 @@
 //! YAML text → normalised JSON bytes, document by document, with a position index on demand.
 //!
 //! The tree is the one Go's sigs.k8s.io/yaml gives (YAML 1.1 scalars as go-yaml v2 resolves them), so that a file means here what
-//! it means to Kubernetes. The crate knows nothing of Istio and nothing of Python.
+//! it means to Kubernetes; keys keep their order. The crate knows nothing of Istio and nothing of Python.
+//!
+//! [`split`] cuts the text into documents, so that an error costs one document. [`plain`] reads the block style most files are
+//! written in; what it does not know goes through saphyr-parser in [`events`]. Both feed [`tree`], which writes the JSON.
 #![forbid(unsafe_code)]
+
+mod events;
+mod plain;
+mod scalar;
+mod split;
+mod tree;
+
+pub use events::Position;
 
 /// How much one document may cost. A document over a limit is refused; the others are read.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +22,8 @@ pub struct Limits {
     pub max_depth: usize,
     /// Nodes that aliases and merge keys may add to what is written.
     pub max_aliases: usize,
+    /// Bytes of one scalar.
+    pub max_scalar: usize,
     /// Bytes of JSON.
     pub max_bytes: usize,
 }
@@ -28,25 +41,38 @@ pub struct Problem {
 pub struct Document {
     /// Ordinal in the text; empty documents are counted, not returned.
     pub index: usize,
-    /// 1-based line of its first node.
+    /// 1-based line of its first content.
     pub line: usize,
     pub json: Result<Vec<u8>, Problem>,
 }
 
-/// Where a field is written: its JSON pointer, the place of its key (of the item itself in a sequence) and of its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    pub pointer: String,
-    pub key: (usize, usize),
-    pub value: (usize, usize),
+/// All documents of a text, in order. Takes time linear in the text and in what its aliases add.
+pub fn load(text: &[u8], limits: &Limits) -> Vec<Document> {
+    let text = split::normalised(text);
+    let mut out = Vec::new();
+    for (index, chunk) in split::documents(&text).into_iter().enumerate() {
+        let json = match chunk.checked(&text) {
+            Err(problem) => Err(problem),
+            Ok(body) => match plain::json(body, limits) {
+                Some(json) => Ok(json),
+                None => match events::json(body, chunk.line, limits) {
+                    Ok(None) => continue,
+                    Ok(Some(json)) => Ok(json),
+                    Err(problem) => Err(problem),
+                },
+            },
+        };
+        out.push(Document { index, line: chunk.content_line, json });
+    }
+    out
 }
 
-/// All documents of a text, in order.
-pub fn load(_text: &str, _limits: &Limits) -> Vec<Document> {
-    todo!()
-}
-
-/// Places of all nodes of document `index` that were reached before its end or its first error, in order of writing.
-pub fn positions(_text: &str, _index: usize) -> Vec<Position> {
-    todo!()
+/// Places of the nodes of document `index` that are reached before its end or its first error, in order of writing. A field that
+/// an alias or a merge key brings has no place of its own. Nodes nested deeper than `max_depth` are left out.
+pub fn positions(text: &[u8], index: usize, max_depth: usize) -> Vec<Position> {
+    let text = split::normalised(text);
+    match split::documents(&text).get(index) {
+        Some(chunk) => events::positions(chunk.valid(&text), chunk.line, max_depth),
+        None => Vec::new(),
+    }
 }
