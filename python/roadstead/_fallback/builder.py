@@ -78,13 +78,20 @@ class Compiled:
         for address in lowered.addresses or ("",):
             for network in chain.networks or (None,):
                 for sni in chain.snis or ("",):
-                    listener = str(ip_of(address)) if address else ""
+                    listener = _address_text(address) if address else ""
                     self.nodes.append(((listener, lowered.port, network, sni), claim))
 
 
 def _host_key(host: str) -> str:
     """Hosts are looked up without a trailing dot."""
     return fold(host[:-1] if host.endswith(".") else host)
+
+
+def _address_text(text: str) -> str:
+    address = ip_of(text)
+    if address is None:
+        raise EngineError(f"{text!r} is not an IP address")
+    return str(address)
 
 
 def _address_key(text: str) -> NameKey:

@@ -24,6 +24,9 @@ class HostColumn:
     def __new__(cls, values: Iterable[str]) -> Self:
         self = super().__new__(cls)
         self._values = tuple(values)
+        for value in self._values:
+            if not isinstance(value, str):
+                raise TypeError(f"a column holds strings, not {type(value).__name__}")
         return self
 
     def __len__(self) -> int:
