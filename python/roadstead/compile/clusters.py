@@ -3,10 +3,13 @@ cluster_builder.go, xds/endpoints)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 from roadstead.compile.endpoints import accounts, endpoints_of, selected
-from roadstead.compile.inputs import HostView, RuleView, Scope
+from roadstead.compile.inputs import Env, HostView, RuleView, Scope
 from roadstead.compile.load_balancer import hash_key_of, is_passthrough
-from roadstead.compile.locality import arrange, group_endpoints
+from roadstead.compile.locality import LocalityPlan, arrange, group_endpoints
 from roadstead.compile.networks import through_gateways
 from roadstead.compile.policy import Blocks, Effective, PolicyTable, RulePolicies
 from roadstead.compile.services import RACE
@@ -47,6 +50,27 @@ def policy_of(scope: Scope, view: HostView, port: int, subset: str = "") -> Clus
     if found is None or index is None:
         return None
     return clusters.policy(found, index)
+
+
+def arranger(
+    scope: Scope, view: HostView, cluster: Cluster
+) -> Callable[[Sequence[Endpoint]], tuple[LocalityGroup, ...]]:
+    """How endpoints from outside (resolvers, health, workloads) are grouped for a cluster of the host: as its own were.
+    What comes back asks the scope nothing more."""
+    clusters = _HostClusters(scope, view)
+    port = next(known for known in view.merged.ports if known.number == cluster.port)
+    plan, mtls = clusters.grouping(port, cluster.subset, cluster.type)
+    return partial(_grouped, scope.env, plan=plan, kind=cluster.type, mtls=mtls)
+
+
+def _grouped(
+    env: Env, endpoints: Sequence[Endpoint], plan: LocalityPlan, kind: ClusterType, mtls: bool | None
+) -> tuple[LocalityGroup, ...]:
+    groups = group_endpoints(endpoints)
+    # Istio sends only what it discovers itself (EDS) through other networks' gateways.
+    if env.networks is not None and kind == "EDS":
+        groups = through_gateways(groups, env.networks, env.node.network, mtls)
+    return arrange(groups, plan, env.locality, env.labels)
 
 
 def hash_keys(
@@ -142,12 +166,21 @@ class _HostClusters:
         blocks = self._policies.blocks(port.number, subset)
         return self._effective(port, blocks, self._type(blocks)).policy
 
+    def grouping(self, port: Port, subset: str, kind: ClusterType) -> tuple[LocalityPlan, bool | None]:
+        """(locality plan, whether a rule says mTLS for all) of one cluster."""
+        index = self.subset_index(subset)
+        blocks = self._policies.blocks(port.number, -1 if index is None else index)
+        effective = self._effective(port, blocks, self._type(blocks))
+        mtls = None if blocks.tls is None else blocks.tls.mode == "ISTIO_MUTUAL"
+        return (effective.plan if kind == "EDS" else effective.dns_plan), mtls
+
     def _cluster(self, port: Port, index: int) -> Cluster | None:
         view = self._view
         service = view.merged
         blocks = self._policies.blocks(port.number, index)
         kind = self._type(blocks)
         effective = self._effective(port, blocks, kind)
+        internal = not service.mesh_external
         name, labels, subset_origin = "", None, None
         if index >= 0:
             subset = self._policies.subset(index)
@@ -171,7 +204,7 @@ class _HostClusters:
             groups,
             view.namespace,
             service.origin,
-            self._tls(port, name, blocks, effective, kind),
+            self._tls(port, name, blocks, effective, kind) if blocks.tls is not None or internal else None,
             labels,
             subset_origin,
             port.target_port if kind == "ORIGINAL_DST" and service.resolution == "NONE" else 0,
@@ -213,12 +246,7 @@ class _HostClusters:
         whole = endpoints is self._at(port)
         if whole and key in self._arranged:
             return self._arranged[key]
-        env = self._scope.env
-        groups = group_endpoints(endpoints)
-        # Istio sends only what it discovers itself (EDS) through other networks' gateways.
-        if env.networks is not None and kind == "EDS":
-            groups = through_gateways(groups, env.networks, env.node.network, mtls)
-        groups = arrange(groups, plan, env.locality, env.labels)
+        groups = _grouped(self._scope.env, endpoints, plan, kind, mtls)
         if whole:
             self._arranged[key] = groups
         return groups
@@ -231,8 +259,6 @@ class _HostClusters:
         if blocks.tls is not None:
             secrets = may_use_secrets(self._scope, self._rule)
             return rule_tls(blocks.tls, service, port, subset, protocol, self._identities, secrets)
-        if service.mesh_external:
-            return None
         dialled = service.resolution == "NONE" or kind == "ORIGINAL_DST"
         behind = self._at(port) if dialled else None
         return automatic_tls(
@@ -246,7 +272,7 @@ class _HostClusters:
             mesh = self._scope.env.mesh
             workloads = {name for members in self._endpoints.values() for name in accounts(members)}
             domains = (mesh.trust_domain, *mesh.trust_domain_aliases)
-            self._accounts = identities(self._view.services, workloads, domains)
+            self._accounts = identities(self._view.entries, workloads, domains)
         return self._accounts
 
 

@@ -13,8 +13,9 @@ from typing import Literal, NamedTuple
 
 from roadstead.compile.inputs import Env, HostView, Scope
 from roadstead.compile.locality import client_labels
-from roadstead.compile.services import ip_family, resolution_of, usable_addresses
+from roadstead.compile.services import ip_family, usable_addresses
 from roadstead.config import Resource, ServiceEntry, WorkloadEntry
+from roadstead.config.dialect import PRIORITIES, PRIORITY_LABEL, REGION_LABEL, ZONE_LABEL, resolution_of
 from roadstead.locality import of_endpoint
 from roadstead.mesh import Endpoint, Port
 from roadstead.mesh.service import Resolution
@@ -25,10 +26,6 @@ PERSISTENT_SESSION_LABEL = "istio.io/persistent-session"
 WORKLOAD_NAME_LABEL = "service.istio.io/workload-name"
 AUTO_REGISTRATION = "istio.io/autoRegistrationGroup"
 DNS_RESOLUTIONS = ("DNS", "DNS_ROUND_ROBIN")
-
-PRIORITY_LABEL = "priority"
-PRIORITIES = {"high": 0, "medium": 1, "low": 2}
-"""Outer priorities of the extended dialect by the word of the label; any other word is an error of the document."""
 
 Kind = Literal["ip", "hostname", "unix"]
 
@@ -67,7 +64,7 @@ def endpoints_of(scope: Scope, view: HostView) -> dict[int, tuple[Endpoint, ...]
         wanted = _wanted(spec, service.ports, by_number)
         if not wanted:
             continue
-        resolution = resolution_of(spec, view.host, scope.env.extended)
+        resolution = resolution_of(spec, scope.env.dialect)
         copies = len(usable_addresses(spec.addresses))
         if not spec.endpoints and spec.workload_selector is None:
             if resolution in DNS_RESOLUTIONS:
@@ -164,7 +161,7 @@ _NO_LABELS: dict[str, str] = {}
 def _places(scope: Scope, entry: Resource[ServiceEntry], resolution: Resolution) -> list[_Place]:
     env = scope.env
     places = [
-        _place(endpoint, endpoint.labels, f"{entry.name}-{index}", entry.namespace, env)
+        _place(endpoint, endpoint.labels, f"{entry.name}-{index}", entry.namespace, env, env.extended)
         for index, endpoint in enumerate(entry.spec.endpoints)
     ]
     selector = entry.spec.workload_selector
@@ -181,7 +178,8 @@ def _places(scope: Scope, entry: Resource[ServiceEntry], resolution: Resolution)
 def _selected_place(workload: Resource[WorkloadEntry], env: Env) -> _Place:
     labels = workload_labels(workload)
     name = workload.metadata.annotations.get(AUTO_REGISTRATION) or labels.get(WORKLOAD_NAME_LABEL) or workload.name
-    return _place(workload.spec, labels, name, workload.namespace, env)
+    # The extended dialect gives meaning to labels of inline endpoints only; a workload's are its owner's business.
+    return _place(workload.spec, labels, name, workload.namespace, env, False)
 
 
 def workload_labels(workload: Resource[WorkloadEntry]) -> Mapping[str, str]:
@@ -197,14 +195,16 @@ def selectable_labels(workload: Resource[WorkloadEntry]) -> Mapping[str, str]:
     return _augmented(labels, _locality(workload.spec, labels, extended=False), workload.spec.network)
 
 
-def _place(written: WorkloadEntry, labels: Mapping[str, str], name: str, namespace: str, env: Env) -> _Place:
+def _place(
+    written: WorkloadEntry, labels: Mapping[str, str], name: str, namespace: str, env: Env, extended: bool
+) -> _Place:
     address = written.address
     kind: Kind
     if address.startswith("unix://"):
         kind, address = "unix", address[7:]
     else:
         kind = "ip" if not address or ip_family(address) else "hostname"
-    locality = _locality(written, labels, env.extended)
+    locality = _locality(written, labels, extended)
     account = ""
     if written.service_account:
         account = f"spiffe://{env.mesh.trust_domain or 'cluster.local'}/ns/{namespace}/sa/{written.service_account}"
@@ -220,7 +220,7 @@ def _place(written: WorkloadEntry, labels: Mapping[str, str], name: str, namespa
         account,
         labels.get(TLS_MODE_LABEL) or ("istio" if account else "disabled"),
         "DRAINING" if labels.get(DRAINING_LABEL) else "",
-        PRIORITIES.get(labels.get(PRIORITY_LABEL, ""), 0) if env.extended else 0,
+        PRIORITIES.get(labels.get(PRIORITY_LABEL, ""), 0) if extended else 0,
         written.ports,
     )
 
@@ -230,7 +230,7 @@ def _locality(written: WorkloadEntry, labels: Mapping[str, str], extended: bool)
     text = of_endpoint(written.locality, labels)
     if text or not extended:
         return text
-    region, zone = labels.get("region", ""), labels.get("zone", "")
+    region, zone = labels.get(REGION_LABEL, ""), labels.get(ZONE_LABEL, "")
     return f"{region}/{zone}" if zone else region
 
 
@@ -245,7 +245,7 @@ def _shared_labels(labels: tuple[tuple[str, str], ...], locality: str, network: 
 
 
 def _reachable(place: _Place, by_dns: bool, env: Env) -> bool:
-    """Whether a cluster can hold the endpoint: only DNS follows a name (and in the extended dialect anybody), and what has
+    """Whether a cluster can hold the endpoint: only DNS follows names (in the extended dialect any does), and what has
     no address needs a gateway of its network."""
     if place.kind == "hostname":
         return by_dns or env.extended

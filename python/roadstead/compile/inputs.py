@@ -1,8 +1,9 @@
 """What compile is given: the client, and the resources that concern one host, already selected.
 
-Selecting (visibility, Sidecar scope, which namespace owns a host, which rule applies) is `compile.scope`'s; turning what
-was selected into services, clusters, routes and chains is the other modules' and needs nothing but these types. Every call
-on a `Scope` is a dependency of the host under compilation: the scope notes it, so that a change finds the hosts it touches.
+Selecting (visibility, Sidecar scope, which namespace owns a host, which rule applies) is `compile.scope`'s; turning
+what was selected into services, clusters, routes and chains is the other modules' and needs nothing but these types.
+Every call on a `Scope` is a dependency of the host under compilation: the scope notes it, so that a change finds the
+hosts it touches.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from roadstead.config import DestinationRule, Gateway, MeshConfig, Resource, ServiceEntry, WorkloadEntry
+from roadstead.config import DestinationRule, Dialect, Gateway, MeshConfig, Resource, ServiceEntry, WorkloadEntry
 from roadstead.mesh import Locality, Node, Service
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class Env(msgspec.Struct, frozen=True, dict=True):
     labels: Mapping[str, str]
     networks: Gateways | None = None
 
+    @property
+    def dialect(self) -> Dialect:
+        return "extended" if self.extended else "istio"
+
     @cached_property
     def policies(self) -> PolicyTable:
         """The policies made for this view so far: equal ones are one object as long as the view lives."""
@@ -47,8 +52,9 @@ class HostView(msgspec.Struct, frozen=True):
     """The services of one host as this client sees them (registry.md 1.10 and 4.4): one namespace, in Istio's order.
 
     services: un-merged, as listeners and routes see them. merged: the one that clusters and `find` are made from.
-    entries: the ServiceEntries of (namespace, host) in order, the source of endpoints. imported: pulled in only as the
-    destination of a VirtualService: it has clusters, but no listener and no default route."""
+    entries: all ServiceEntries of (namespace, host) by age, the source of endpoints and identities: which of them the
+    client may see is no question here. imported: pulled in only as the destination of a VirtualService: it has clusters,
+    but no listener and no default route."""
 
     host: str
     namespace: str
@@ -62,7 +68,7 @@ class RuleView(msgspec.Struct, frozen=True):
     """The DestinationRule entry in force for a service and this client, merged (registry.md 5.2 and 5.3).
 
     rules: the rules that contributed, the first gives host and exportTo. policy_from: index in `rules` of the one whose
-    top-level trafficPolicy holds, -1 without one. subsets: (index in `rules`, index in that rule's subsets), in order."""
+    top-level trafficPolicy holds, -1 without one. subsets: (index in `rules`, index in its subsets), in order."""
 
     rules: tuple[Resource[DestinationRule], ...]
     policy_from: int
@@ -89,8 +95,8 @@ class Scope(Protocol):
         """WorkloadEntries that a selector takes, healthy ones only, in Istio's order (registry.md 2.1 and 2.2)."""
 
     def virtual_services(self, host: str, gateway: str = "mesh") -> Sequence[PreparedVirtualService]:
-        """Roots bound to the gateway with a host that overlaps `host`, in the client's order: private, exported, public,
-        each by age (registry.md 4.2 and 4.4)."""
+        """Roots bound to the gateway with a host that overlaps `host`, in the client's order: private, exported,
+        public, each by age (registry.md 4.2 and 4.4)."""
 
     def services_on(self, port: int) -> Sequence[HostView]:
         """Hosts with that port among those with listeners, in Istio's order: who shares a listener."""
@@ -99,4 +105,4 @@ class Scope(Protocol):
         """Gateways whose selector takes this client (routers), by age."""
 
     def peer_authentication(self, namespace: str, port: int) -> str:
-        """Mode in force for a namespace's workloads at a port: UNSET DISABLE PERMISSIVE STRICT (kind PeerAuthentication)."""
+        """Mode in force for a namespace's workloads at a port (PeerAuthentication): UNSET DISABLE PERMISSIVE STRICT."""

@@ -32,8 +32,8 @@ class Distribution(msgspec.Struct, frozen=True, gc=False):
 
 
 class LocalityPlan(msgspec.Struct, frozen=True, gc=False):
-    """What a cluster does with localities. failover: pairs (from region, to region); failover_enabled: whether endpoints
-    may get priorities at all; zone_aware: registry.md 8.9 instead of 8.4 (`min_cluster_size` goes to the cluster)."""
+    """What a cluster does with localities. failover: pairs (from region, to region). failover_enabled: endpoints
+    may get priorities at all. zone_aware: by region instead of by locality (`min_cluster_size` goes to the cluster)."""
 
     distribute: tuple[Distribution, ...] = ()
     failover: tuple[tuple[str, str], ...] = ()
@@ -54,9 +54,8 @@ def client_labels(labels: Mapping[str, str], locality: str, network: str, cluste
     """A workload's labels with its topology in them, as failoverPriority compares them."""
     made = dict(labels)
     where = parse_locality(locality)
-    for name, value in ((REGION_LABEL, where.region), (ZONE_LABEL, where.zone), (SUBZONE_LABEL, where.subzone)):
-        if value:
-            made[name] = value
+    topology = ((REGION_LABEL, where.region), (ZONE_LABEL, where.zone), (SUBZONE_LABEL, where.subzone))
+    made.update({name: value for name, value in topology if value})
     if cluster:
         made[CLUSTER_LABEL] = cluster
     if network:
@@ -65,7 +64,7 @@ def client_labels(labels: Mapping[str, str], locality: str, network: str, cluste
 
 
 def group_endpoints(endpoints: Sequence[Endpoint]) -> tuple[LocalityGroup, ...]:
-    """Groups by locality text (and outer priority), in the order of the text; priority is the outer one, not yet dense."""
+    """Groups by locality text (and outer priority), in the text's order; priority: the outer one, not yet dense."""
     if not endpoints:
         return ()
     first = endpoints[0]
@@ -106,11 +105,19 @@ def arrange(
                 groups = _by_labels(groups, plan.failover_priority, labels)
             if plan.failover or not plan.failover_priority:
                 return _by_locality(groups, plan.failover, client)
-    return _dense(groups, [(group.priority, 0) for group in groups])
+    return _outer(groups)
+
+
+def _outer(groups: tuple[LocalityGroup, ...]) -> tuple[LocalityGroup, ...]:
+    """Groups with their outer priorities alone; mostly there are none."""
+    for group in groups:
+        if group.priority:
+            return _dense(groups, [(group.priority, 0) for group in groups])
+    return groups
 
 
 def _dense(groups: Sequence[LocalityGroup], ranks: Sequence[tuple[int, int]]) -> tuple[LocalityGroup, ...]:
-    """Priorities 0..N without gaps, in the order of the ranks; a group that keeps its priority stays the same object."""
+    """Priorities 0..N without gaps, in the order of the ranks; a group whose priority stays, stays the same object."""
     order = {rank: priority for priority, rank in enumerate(sorted(set(ranks)))}
     return tuple([_with_priority(group, order[rank]) for group, rank in zip(groups, ranks, strict=True)])
 
@@ -132,7 +139,7 @@ def _by_locality(
     groups: tuple[LocalityGroup, ...], failover: tuple[tuple[str, str], ...], client: Locality
 ) -> tuple[LocalityGroup, ...]:
     if len(groups) == 1:
-        return _dense(groups, [(0, 0)])
+        return groups if groups[0].priority == 0 else _dense(groups, [(0, 0)])
     target = _target(failover, client.region)
     ranks = []
     for group in groups:

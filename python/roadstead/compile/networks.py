@@ -13,7 +13,7 @@ from roadstead.mesh import Endpoint, LocalityGroup
 
 
 class Gateways(msgspec.Struct, frozen=True):
-    """Gateways by network: (address, port) in order. scale: by what weights are multiplied, so that they divide evenly."""
+    """Gateways by network: (address, port) in order. scale: multiplies all weights, so that they divide evenly."""
 
     by_network: dict[str, tuple[tuple[str, int], ...]]
     scale: int

@@ -10,6 +10,7 @@ import msgspec
 
 from roadstead.compile.inputs import Env
 from roadstead.config import Resource, ServiceEntry
+from roadstead.config.dialect import resolution_of
 from roadstead.mesh import Node, Origin, Port, Service
 from roadstead.mesh.service import Resolution
 from roadstead.protocol import Protocol
@@ -51,8 +52,8 @@ def services_of(entry: Resource[ServiceEntry], env: Env) -> tuple[Service, ...]:
     external = spec.location == "MESH_EXTERNAL"
     families = _families(env.node) if env.node.dns_capture else ()
     made: list[Service] = []
+    resolution = resolution_of(spec, env.dialect)
     for host in dict.fromkeys(spec.hosts):
-        resolution = resolution_of(spec, host, env.extended)
         automatic = _automatic(entry, host, resolution, families) if families else ("", "")
         made += [
             Service(
@@ -88,16 +89,6 @@ def usable_addresses(addresses: Sequence[str]) -> tuple[str, ...]:
 def ports_of(spec: ServiceEntry) -> tuple[Port, ...]:
     """The ports of an entry; equal ports are one object."""
     return tuple([_port(port.number, port.name, port.protocol, port.target_port) for port in spec.ports])
-
-
-def resolution_of(spec: ServiceEntry, host: str, extended: bool) -> Resolution:
-    """Left out it is NONE; in the extended dialect DNS for a plain host name, unless the entry stands for a range of
-    addresses, which has no name to look up."""
-    if spec.resolution is not None:
-        return spec.resolution
-    if not extended or host.startswith("*") or any("/" in address for address in usable_addresses(spec.addresses)):
-        return "NONE"
-    return "DNS"
 
 
 def merge(services: Sequence[Service]) -> Service:

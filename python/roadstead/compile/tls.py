@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from roadstead.compile.inputs import RuleView, Scope
-from roadstead.config import ClientTLSSettings
+from roadstead.config import ClientTLSSettings, Resource, ServiceEntry
 from roadstead.mesh import Endpoint, Port, Service, TlsOrigination, sni_name
 from roadstead.mesh.cluster import UpstreamProtocol
 
@@ -95,10 +95,12 @@ def automatic_tls(
     return _workload_tls(mode, "", service, port, subset, accounts(), protocol)
 
 
-def identities(services: Sequence[Service], endpoints: set[str], trust_domains: Sequence[str]) -> tuple[str, ...]:
-    """Identities behind a host: its workloads' and the names its newest service lists, the former under every alias of
-    the mesh's trust domain."""
-    names = endpoints | set(services[-1].subject_alt_names)
+def identities(
+    entries: Sequence[Resource[ServiceEntry]], workloads: set[str], trust_domains: Sequence[str]
+) -> tuple[str, ...]:
+    """Identities behind a host: its workloads', under every alias of the mesh's trust domain, and the names its newest
+    entry lists; the names of older entries are forgotten, even for a newest that lists none."""
+    names = workloads | set(entries[-1].spec.subject_alt_names)
     if len(trust_domains) > 1:
         names = {alias for name in names for alias in _aliases(name, trust_domains)}
     return tuple(sorted(names))
