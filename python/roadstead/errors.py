@@ -1,6 +1,7 @@
 """Everything roadstead raises.
 
 RoadsteadError
+├── InputError                  nothing of what was to be loaded can be read
 ├── EngineError                 the engine was told something it cannot work with (regex outside RE2, table size …)
 └── Unavailable                 no endpoint can be used right now; `.status` and `.flags` as Envoy answers
     ├── NoHealthyEndpoint       503 UH
@@ -13,6 +14,10 @@ from __future__ import annotations
 
 class RoadsteadError(Exception):
     """Base of all errors of this package."""
+
+
+class InputError(RoadsteadError):
+    """Nothing of what was to be loaded can be read (as YAML or JSON, or as the settings it has to be)."""
 
 
 class EngineError(RoadsteadError):
@@ -48,4 +53,4 @@ class EndpointsPending(Unavailable):
     """The cluster's names are not resolved yet."""
 
 
-__all__ = ["EndpointsPending", "EngineError", "NoHealthyEndpoint", "Overflow", "RoadsteadError", "Unavailable"]
+__all__ = ["EndpointsPending", "EngineError", "InputError", "NoHealthyEndpoint", "Overflow", "RoadsteadError", "Unavailable"]

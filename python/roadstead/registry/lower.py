@@ -93,15 +93,11 @@ class Lowering:
             tuple([_chain(chain) for chain in host.chains]),
         )
 
-    def groups(self, groups: tuple[LocalityGroup, ...]) -> tuple[low.LocalityGroup, ...]:
-        """Endpoint groups alone, for the endpoints' own door."""
-        return tuple([_group(group) for group in groups])
-
     def _cluster(self, cluster: Cluster) -> low.Cluster:
         _, balancer, limits = self._policies.get(id(cluster.policy)) or self._policy(cluster.policy)
         shared = self._groups.get(id(cluster.groups))
         if shared is None:
-            shared = (cluster.groups, self.groups(cluster.groups))
+            shared = (cluster.groups, lowered_groups(cluster.groups))
             self._groups[id(cluster.groups)] = shared
         return low.Cluster(
             cluster, cluster.name, _CLUSTER_TYPES[cluster.type], balancer, limits, shared[1], cluster.port_override
@@ -123,6 +119,11 @@ class Lowering:
             shared = (route, _route(route))
             self._routes[id(route)] = shared
         return shared[1]
+
+
+def lowered_groups(groups: tuple[LocalityGroup, ...]) -> tuple[low.LocalityGroup, ...]:
+    """Endpoint groups alone, for the endpoints' own door."""
+    return tuple([_group(group) for group in groups])
 
 
 def _services(services: tuple[Service, ...]) -> tuple[low.Service, ...]:
@@ -339,4 +340,4 @@ def _grpc_code(text: str) -> int:
     return int(text) if text.isdigit() else _GRPC_CODES[text.upper()]
 
 
-__all__ = ["OUTBOUND", "Lowering", "addresses_of"]
+__all__ = ["OUTBOUND", "Lowering", "addresses_of", "lowered_groups"]

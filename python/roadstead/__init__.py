@@ -1,0 +1,101 @@
+"""Istio's service registry in your process: YAML in, routing decisions out.
+
+    from roadstead import Registry
+    registry = Registry.from_files("mesh/")
+    decision = registry.route("httpbin.org", path="/get")
+    endpoint = decision.pick()
+
+Names are imported when they are first used. BACKEND is the engine used by default: "native" or "fallback".
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from roadstead.config import Finding, MeshConfig, MeshNetworks, Resource, ResourceKey
+    from roadstead.core import BACKEND
+    from roadstead.errors import (
+        EndpointsPending,
+        EngineError,
+        InputError,
+        NoHealthyEndpoint,
+        Overflow,
+        RoadsteadError,
+        Unavailable,
+    )
+    from roadstead.mesh import Delta, Mesh, Node, Origin
+    from roadstead.objects import Cluster, Decision, Endpoint, Lease, Service
+    from roadstead.registry.endpoints import ClusterEndpoints
+    from roadstead.registry.registry import Registry
+    from roadstead.registry.view import View
+
+__all__ = [
+    "BACKEND",
+    "Cluster",
+    "ClusterEndpoints",
+    "Decision",
+    "Delta",
+    "Endpoint",
+    "EndpointsPending",
+    "EngineError",
+    "Finding",
+    "InputError",
+    "Lease",
+    "Mesh",
+    "MeshConfig",
+    "MeshNetworks",
+    "NoHealthyEndpoint",
+    "Node",
+    "Origin",
+    "Overflow",
+    "Registry",
+    "Resource",
+    "ResourceKey",
+    "RoadsteadError",
+    "Service",
+    "Unavailable",
+    "View",
+]
+
+_HOMES = {
+    "BACKEND": "core",
+    "Cluster": "objects",
+    "ClusterEndpoints": "registry.endpoints",
+    "Decision": "objects",
+    "Delta": "mesh",
+    "Endpoint": "objects",
+    "EndpointsPending": "errors",
+    "EngineError": "errors",
+    "Finding": "config",
+    "InputError": "errors",
+    "Lease": "objects",
+    "Mesh": "mesh",
+    "MeshConfig": "config",
+    "MeshNetworks": "config",
+    "NoHealthyEndpoint": "errors",
+    "Node": "mesh",
+    "Origin": "mesh",
+    "Overflow": "errors",
+    "Registry": "registry.registry",
+    "Resource": "config",
+    "ResourceKey": "config",
+    "RoadsteadError": "errors",
+    "Service": "objects",
+    "Unavailable": "errors",
+    "View": "registry.view",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

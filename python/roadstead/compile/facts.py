@@ -1,0 +1,225 @@
+"""Key facts of resources: what selecting needs to know of each, without keeping the resource.
+
+Facts are read once, when a resource arrives. Everything else about it is loaded again where compile touches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from roadstead.compile.endpoints import selectable_labels
+from roadstead.compile.virtual_services import delegates_of, gateways_of, hosts_of
+from roadstead.config import (
+    DestinationRule,
+    Gateway,
+    PeerAuthentication,
+    Resource,
+    ResourceKey,
+    ServiceEntry,
+    Sidecar,
+    VirtualService,
+    WorkloadEntry,
+)
+from roadstead.host import expand
+
+# (creation time, name, namespace): age, and what decides between resources of one age.
+Rank = tuple[float, str, str]
+Pairs = tuple[tuple[str, str], ...]
+
+_HEALTH_CHECKED = "proxy.istio.io/health-checks-enabled"
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_SETS: dict[tuple[str, ...], frozenset[str]] = {}
+
+
+class EntryFacts(msgspec.Struct, frozen=True, gc=False):
+    """A ServiceEntry. hosts as written; ports: numbers; selector: of workloads, None without one."""
+
+    key: ResourceKey
+    created: float
+    namespace: str
+    hosts: tuple[str, ...]
+    ports: tuple[int, ...]
+    export_to: frozenset[str]
+    selector: Pairs | None
+
+
+class WorkloadFacts(msgspec.Struct, frozen=True, gc=False):
+    """A WorkloadEntry. labels: all that selectors compare, sorted."""
+
+    key: ResourceKey
+    labels: Pairs
+    healthy: bool
+
+
+class RuleFacts(msgspec.Struct, frozen=True, gc=False):
+    """A DestinationRule. host resolved. subsets: names. selector: None without one; such a rule is private."""
+
+    key: ResourceKey
+    rank: tuple[bool, float, str, str]
+    namespace: str
+    host: str
+    export_to: frozenset[str]
+    selector: Pairs | None
+    subsets: tuple[str, ...]
+    has_policy: bool
+
+
+class VirtualServiceFacts(msgspec.Struct, frozen=True, gc=False):
+    """A VirtualService. hosts resolved and lower case, none: a delegate. gateways: `mesh` or `namespace/name`.
+
+    destinations: (host, port or 0) of routes and mirrors, by the namespaces they are for (() = every client);
+    delegates: (namespace, name) it hands rules to."""
+
+    key: ResourceKey
+    rank: Rank
+    namespace: str
+    hosts: tuple[str, ...]
+    gateways: tuple[str, ...]
+    export_to: frozenset[str]
+    destinations: tuple[tuple[str, int, tuple[str, ...]], ...]
+    delegates: tuple[tuple[str, str], ...]
+
+
+class GatewayFacts(msgspec.Struct, frozen=True, gc=False):
+    key: ResourceKey
+    rank: Rank
+    selector: Pairs
+
+
+class SidecarFacts(msgspec.Struct, frozen=True, gc=False):
+    """A Sidecar; those with a selector come first."""
+
+    key: ResourceKey
+    rank: tuple[bool, float, str, str]
+    selector: Pairs | None
+
+
+class PeerFacts(msgspec.Struct, frozen=True, gc=False):
+    """A PeerAuthentication of a whole namespace."""
+
+    key: ResourceKey
+    rank: Rank
+    mode: str
+
+
+def is_subset(selector: Pairs, labels: Mapping[str, str]) -> bool:
+    """Whether the labels carry all of the selector's."""
+    for name, value in selector:
+        if labels.get(name) != value:
+            return False
+    return True
+
+
+def pairs(labels: Mapping[str, str]) -> Pairs:
+    """Labels as comparable facts."""
+    return tuple(sorted(labels.items()))
+
+
+def entry_facts(resource: Resource[ServiceEntry]) -> EntryFacts:
+    spec = resource.spec
+    selector = spec.workload_selector
+    return EntryFacts(
+        resource.key,
+        resource.creation_time,
+        resource.namespace,
+        spec.hosts,
+        tuple([port.number for port in spec.ports]),
+        _exported(spec.export_to),
+        None if selector is None else pairs(selector.labels),
+    )
+
+
+def workload_facts(resource: Resource[WorkloadEntry]) -> WorkloadFacts:
+    return WorkloadFacts(resource.key, pairs(selectable_labels(resource)), _is_healthy(resource))
+
+
+def _is_healthy(resource: Resource[WorkloadEntry]) -> bool:
+    """Checked workloads count from their first good report on (registry.md 2.1)."""
+    if resource.metadata.annotations.get(_HEALTH_CHECKED) not in _TRUE:
+        return True
+    for condition in resource.status.conditions:
+        if condition.type == "Healthy":
+            return condition.status == "True"
+    return False
+
+
+def rule_facts(resource: Resource[DestinationRule], domain: str) -> RuleFacts:
+    spec = resource.spec
+    chosen = spec.workload_selector
+    selector = None if chosen is None else pairs(chosen.match_labels)
+    return RuleFacts(
+        resource.key,
+        (selector is None, resource.creation_time, resource.name, resource.namespace),
+        resource.namespace,
+        expand(spec.host, resource.namespace, domain),
+        _exported(spec.export_to) if selector is None else _exported((".",)),
+        selector,
+        tuple([subset.name for subset in spec.subsets]),
+        spec.traffic_policy is not None,
+    )
+
+
+def virtual_service_facts(resource: Resource[VirtualService], domain: str) -> VirtualServiceFacts:
+    spec, namespace = resource.spec, resource.namespace
+    return VirtualServiceFacts(
+        resource.key,
+        (resource.creation_time, resource.name, namespace),
+        namespace,
+        tuple(dict.fromkeys(hosts_of(resource, domain))),
+        gateways_of(resource),
+        _exported(tuple([namespace if name == "." else name for name in spec.export_to])),
+        tuple(dict.fromkeys(_destinations(spec, namespace, domain))),
+        delegates_of(resource),
+    )
+
+
+def _destinations(spec: VirtualService, namespace: str, domain: str) -> Iterable[tuple[str, int, tuple[str, ...]]]:
+    """What a VirtualService draws into a client's scope (registry.md 4.4)."""
+    for rule in spec.http:
+        # Istio ignores a rule here as soon as one match names another namespace, whatever its other matches say.
+        sources = tuple(dict.fromkeys([match.source_namespace for match in rule.match if match.source_namespace]))
+        named = [target.destination for target in rule.route]
+        named += [rule.mirror, *[mirror.destination for mirror in rule.mirrors]]
+        for destination in named:
+            if destination is not None:
+                port = 0 if destination.port is None else destination.port.number
+                yield expand(destination.host, namespace, domain), port, sources
+    for l4 in (*spec.tls, *spec.tcp):
+        for target in l4.route:
+            if target.destination is not None:
+                port = 0 if target.destination.port is None else target.destination.port.number
+                yield expand(target.destination.host, namespace, domain), port, ()
+
+
+def gateway_facts(resource: Resource[Gateway]) -> GatewayFacts:
+    return GatewayFacts(
+        resource.key, (resource.creation_time, resource.name, resource.namespace), pairs(resource.spec.selector)
+    )
+
+
+def sidecar_facts(resource: Resource[Sidecar]) -> SidecarFacts:
+    chosen = resource.spec.workload_selector
+    selector = None if chosen is None else pairs(chosen.labels)
+    rank = (selector is None, resource.creation_time, resource.name, resource.namespace)
+    return SidecarFacts(resource.key, rank, selector)
+
+
+def peer_facts(resource: Resource[PeerAuthentication]) -> PeerFacts | None:
+    """None for one that is for some workloads only: those are not told apart here."""
+    spec = resource.spec
+    if spec.selector is not None and spec.selector.match_labels:
+        return None
+    rank = (resource.creation_time, resource.name, resource.namespace)
+    return PeerFacts(resource.key, rank, "UNSET" if spec.mtls is None else spec.mtls.mode)
+
+
+def _exported(names: tuple[str, ...]) -> frozenset[str]:
+    """The same few sets stand in most resources."""
+    made = _SETS.get(names)
+    if made is None:
+        made = frozenset(names)
+        if len(_SETS) < 4096:
+            _SETS[names] = made
+    return made

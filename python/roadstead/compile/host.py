@@ -1,0 +1,75 @@
+"""One unit of one client: selected by the scope, made by the other modules, put together here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roadstead.compile.chains import filter_chains
+from roadstead.compile.clusters import clusters_of
+from roadstead.compile.gateways import gateway_units
+from roadstead.compile.inputs import HostView
+from roadstead.compile.scope import ClientScope
+from roadstead.compile.touch import GATEWAYS
+from roadstead.compile.virtual_hosts import rule_hosts, virtual_hosts
+from roadstead.mesh import HostMesh, Mesh
+
+
+def compile_host(scope: ClientScope, key: str) -> HostMesh | None:
+    """What a host means for the scope's client: a service host as written, or the lower-case host of a VirtualService
+    without a service. None where it means nothing. What is read about other hosts is noted in the scope."""
+    scope.reading(key)
+    view = scope.view(key)
+    if view is not None:
+        return _service_unit(scope, key, view)
+    if scope.env.node.type == "router" or key != key.lower() or key in scope.index.services:
+        return None
+    made = rule_hosts(scope, key)
+    if not made:
+        return None
+    rank = scope.index.roots.get(key) or ()
+    return HostMesh(key, order_text(*rank[0].rank) if rank else order_text(0.0, key, ""), virtual_hosts=made)
+
+
+def _service_unit(scope: ClientScope, key: str, view: HostView) -> HostMesh:
+    clusters = clusters_of(scope, view)
+    order = order_text(view.merged.creation_time, view.host, view.namespace)
+    if scope.env.node.type == "router":
+        return HostMesh(key, order, (view.merged,), clusters)
+    if view.imported:
+        return HostMesh(key, order, clusters=clusters, virtual_hosts=virtual_hosts(scope, view))
+    # `find` sees every address of the host, each with the ports of its own entry; the merged view comes first.
+    services = (view.merged, *view.services[1:])
+    return HostMesh(key, order, services, clusters, virtual_hosts(scope, view), filter_chains(scope, view))
+
+
+def compile_gateways(scope: ClientScope) -> tuple[HostMesh, ...]:
+    """The units of a router's own listeners; none for a sidecar."""
+    scope.reading(GATEWAYS)
+    if scope.env.node.type != "router":
+        return ()
+    return tuple(gateway_units(scope))
+
+
+def compile_each(scope: ClientScope) -> Iterator[HostMesh]:
+    """Every unit of the client, one after the other."""
+    for key in scope.units():
+        made = compile_host(scope, key)
+        if made is not None:
+            yield made
+    yield from compile_gateways(scope)
+
+
+def compile_all(scope: ClientScope) -> Mesh:
+    """The whole mesh of the client, from scratch."""
+    return mesh_of({host.key: host for host in compile_each(scope)}, *scope.outbound())
+
+
+def mesh_of(hosts: dict[str, HostMesh], outbound: str, egress_cluster: str) -> Mesh:
+    """Hosts as a mesh, in Istio's order of services."""
+    ordered = sorted(hosts.values(), key=lambda host: (host.order, host.key))
+    return Mesh({host.key: host for host in ordered}, outbound, egress_cluster)
+
+
+def order_text(created: float, name: str, namespace: str) -> str:
+    """Text that sorts by (creation time, name, namespace)."""
+    return f"{int(created):012d}\0{name}\0{namespace}"

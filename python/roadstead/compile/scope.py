@@ -1,0 +1,483 @@
+"""What one client sees of all resources: it satisfies `inputs.Scope` over an `Index`.
+
+While a unit is compiled (`reading`), every question about another host than the unit's own is noted, so that a change
+finds the units it touches (`touch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar, cast, overload
+
+import msgspec
+
+from roadstead.compile import touch
+from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, is_subset, pairs
+from roadstead.compile.index import Index
+from roadstead.compile.inputs import Env, HostView, RuleView
+from roadstead.compile.patterns import HostTable
+from roadstead.compile.rules import RuleEntry, chosen, merged
+from roadstead.compile.services import merge, services_of
+from roadstead.compile.virtual_services import MESH, PreparedVirtualService, prepare
+from roadstead.compile.visibility import EgressListener, Exports, listeners_of, sidecar_for
+from roadstead.config import (
+    DestinationRule,
+    Gateway,
+    Resource,
+    ResourceKey,
+    ServiceEntry,
+    Sidecar,
+    Spec,
+    VirtualService,
+    WorkloadEntry,
+)
+from roadstead.mesh import Service, cluster_name
+
+S = TypeVar("S", bound=Spec)
+ANY_PORT = 0
+# Views and prepared VirtualServices kept at hand: what neighbouring units ask for again.
+_KEPT = 512
+
+
+class Load(Protocol):
+    """Gives back a resource whose facts are in the index."""
+
+    def __call__(self, key: ResourceKey, /) -> Resource[Spec]: ...
+
+
+class _Pick(msgspec.Struct, frozen=True, gc=False):
+    """The entries of one host that a client gets. ports: None for all, else what is imported and, of that, heard by
+    listeners (`heard`)."""
+
+    entries: tuple[EntryFacts, ...]
+    imported: bool = False
+    ports: frozenset[int] | None = None
+    heard: frozenset[int] | None = None
+
+
+class ClientScope:
+    """The scope of one client. Caches live until `changed`."""
+
+    def __init__(self, env: Env, index: Index, load: Load) -> None:
+        self._env = env
+        self._index = index
+        self._load = load
+        self._exports = Exports(env.mesh)
+        self._namespace = env.node.namespace
+        self._router = env.node.type == "router"
+        self._views: dict[str, HostView | None] = {}
+        self._prepared: dict[ResourceKey, PreparedVirtualService | None] = {}
+        self._unit = ""
+        self._notes: set[str] = set()
+        self._ports_read: dict[int, touch.PortPlace | None] = {}
+        self._sidecar: Resource[Sidecar] | None = None
+        self._listeners: tuple[EgressListener, ...] = ()
+        self._locked: frozenset[int] = frozenset()
+        self._choose_sidecar()
+
+    # Changes
+
+    @property
+    def env(self) -> Env:
+        return self._env
+
+    @property
+    def index(self) -> Index:
+        return self._index
+
+    @property
+    def sidecar(self) -> Resource[Sidecar] | None:
+        """The Sidecar in force for this client."""
+        return self._sidecar
+
+    def with_env(self, env: Env) -> ClientScope:
+        """The same client's scope under other mesh-wide settings."""
+        return ClientScope(env, self._index, self._load)
+
+    def changed(self, what: touch.Touch) -> bool:
+        """Forget what a change may have made stale; True where every unit of this client has to be made again."""
+        self._views.clear()
+        self._prepared.clear()
+        everything = what.everything
+        if what.sidecars & {self._namespace, self._env.mesh.root_namespace} and not self._router:
+            before = self._sidecar
+            self._choose_sidecar()
+            everything = everything or before != self._sidecar
+        return everything
+
+    def _choose_sidecar(self) -> None:
+        self._sidecar = None
+        self._listeners = ()
+        if not self._router:
+            sidecars = self._index.sidecars
+            own = sidecars.get(self._namespace, ())
+            root = sidecars.get(self._env.mesh.root_namespace, ())
+            fact = sidecar_for(own, root, self._env.node.labels)
+            if fact is not None:
+                self._sidecar = cast("Resource[Sidecar]", self._load(fact.key))
+                self._listeners = listeners_of(self._sidecar.spec, self._namespace)
+        self._locked = frozenset([listener.port for listener in self._listeners if listener.port])
+
+    def reading(self, unit: str) -> None:
+        """Start noting what the unit of that key reads."""
+        self._unit = unit.lower()
+        self._notes = set()
+        self._ports_read = {}
+
+    def notes(self) -> tuple[set[str], dict[int, touch.PortPlace | None]]:
+        """What was read since `reading`: tokens, and how far among the services of each port (None: to the end)."""
+        return self._notes, self._ports_read
+
+    # Services
+
+    def view(self, host: str) -> HostView | None:
+        """The services of that very host."""
+        folded = self._note_host(host)
+        known = self._views.get(host)
+        if known is not None:
+            return known
+        entries = self._index.services.get(folded)
+        view = None if entries is None else self._view(host, entries)
+        if view is not None:
+            if len(self._views) >= _KEPT:
+                self._views.clear()
+            self._views[host] = view
+        return view
+
+    def _note_host(self, host: str) -> str:
+        folded = host.lower()
+        if folded != self._unit:
+            self._notes.add(touch.host_token(folded))
+        return folded
+
+    def _view(self, host: str, entries: tuple[EntryFacts, ...]) -> HostView | None:
+        pick = self._pick(host, entries)
+        if pick is None:
+            return None
+        loaded = tuple([cast("Resource[ServiceEntry]", self._load(fact.key)) for fact in pick.entries])
+        services = tuple([service for entry in loaded for service in services_of(entry, self._env) if service.host == host])
+        if not services:
+            return None
+        namespace = services[0].namespace
+        if pick.ports is None:
+            return HostView(host, namespace, services, merge(services), loaded, pick.imported)
+        imported = _trimmed(services, pick.ports)
+        if not imported:
+            return None
+        heard = _trimmed(services, pick.ports if pick.heard is None else pick.heard)
+        return HostView(host, namespace, heard, merge(imported), loaded, pick.imported)
+
+    def _pick(self, host: str, entries: tuple[EntryFacts, ...]) -> _Pick | None:
+        """Which entries of a host this client gets (registry.md 1.10 (4), 4.1, 4.4)."""
+        seen = self._seen(host, entries)
+        if not seen:
+            return None
+        if not self._listeners:
+            return _Pick(self._one_namespace(seen))
+        found: tuple[EntryFacts, ...] = ()
+        ports: set[int] = set()
+        heard: set[int] = set()
+        for listener in self._listeners:
+            taken = [fact for fact in seen if listener.service(fact.namespace, host)]
+            if listener.port:
+                taken = [fact for fact in taken if listener.port in fact.ports]
+            if not taken:
+                continue
+            mine = self._one_namespace(taken)
+            # One namespace has a host; the first listener that imports it decides which.
+            if found and mine[0].namespace != found[0].namespace:
+                continue
+            found = tuple(dict.fromkeys((*found, *mine)))
+            every = {port for fact in mine for port in fact.ports}
+            ports |= {listener.port} if listener.port else every
+            heard |= {listener.port} if listener.port else every - self._locked
+        if found:
+            everything = {port for fact in found for port in fact.ports}
+            if ports == everything == heard:
+                return _Pick(found)
+            return _Pick(found, ports=frozenset(ports), heard=frozenset(heard))
+        return self._drawn_in(host, seen)
+
+    def _seen(self, host: str, entries: tuple[EntryFacts, ...]) -> list[EntryFacts]:
+        """Visible entries: exported to the client's namespace by name first, then public ones, each by age."""
+        client = self._namespace
+        if len(entries) == 1:
+            fact = entries[0]
+            return [fact] if host in fact.hosts and self._exports.service(fact, client) is not None else []
+        ranked = []
+        for fact in entries:
+            if host in fact.hosts:
+                rank = self._exports.service(fact, client)
+                if rank is not None:
+                    ranked.append((rank, fact))
+        return [fact for _, fact in sorted(ranked, key=lambda item: item[0])]
+
+    def _one_namespace(self, facts: Sequence[EntryFacts]) -> tuple[EntryFacts, ...]:
+        """The client's own namespace, else that of the first."""
+        if len(facts) == 1:
+            return (facts[0],)
+        own = tuple([fact for fact in facts if fact.namespace == self._namespace])
+        return own or tuple([fact for fact in facts if fact.namespace == facts[0].namespace])
+
+    def _drawn_in(self, host: str, seen: list[EntryFacts]) -> _Pick | None:
+        """A host that only VirtualServices name as a destination (registry.md 4.4 and 1.10 (8))."""
+        wanted: set[int] = set()
+        for fact in self._index.importers.get(host, ()):
+            for root in self._roots_of(fact):
+                if self._selects(root, MESH):
+                    wanted |= {
+                        port
+                        for target, port, sources in fact.destinations
+                        if target == host and (not sources or self._namespace in sources)
+                    }
+        if not wanted:
+            return None
+        own = [fact for fact in seen if fact.namespace == self._namespace]
+        oldest = own or sorted(seen, key=lambda fact: (fact.created, fact.namespace, fact.key.name))
+        found = tuple([fact for fact in seen if fact.namespace == oldest[0].namespace])
+        every = frozenset([port for fact in found for port in fact.ports])
+        ports = every if ANY_PORT in wanted else every & wanted
+        return _Pick(found, imported=True, ports=ports) if ports else None
+
+    def _roots_of(self, fact: VirtualServiceFacts) -> Iterator[VirtualServiceFacts]:
+        if fact.hosts:
+            yield fact
+            return
+        for key in self._index.delegators(fact):
+            root = self._index.virtual_service(key)
+            if root is not None:
+                yield root
+
+    def matching(self, pattern: str) -> Sequence[HostView]:
+        """Hosts that a host of a VirtualService covers, in Istio's order."""
+        folded = pattern.lower()
+        self._notes.add(touch.pattern_token(folded))
+        return self._ordered([host for name in self._index.services.overlapping(folded) for host in self._literals(name)])
+
+    def services_on(self, port: int) -> Sequence[HostView]:
+        """Hosts with that port among those with listeners, oldest first. They are looked at one by one as they are read,
+        and only those that were read are dependencies."""
+        return _OnPort(self, port)
+
+    def read_on(self, port: int) -> Iterator[HostView]:
+        """What `services_on` reads."""
+        self._ports_read.setdefault(port, (0.0, ""))
+        done = set()
+        for place in self._index.on_port(port):
+            end = self._ports_read[port]
+            if end is not None and end < place:
+                self._ports_read[port] = place
+            if place[1] in done:
+                continue
+            done.add(place[1])
+            for view in self._ordered(self._literals(place[1])):
+                if not view.imported and any(known.number == port for known in view.merged.ports):
+                    yield view
+        self._ports_read[port] = None
+
+    def _literals(self, folded: str) -> list[str]:
+        return self._index.literals(folded)
+
+    def _ordered(self, hosts: list[str]) -> list[HostView]:
+        views = [view for host in hosts if (view := self.view(host)) is not None]
+        views.sort(key=_age)
+        return views
+
+    # Rules
+
+    def rule(self, view: HostView) -> RuleView | None:
+        """The DestinationRule for a service (registry.md 5.1)."""
+        self._note_host(view.host)
+        client, root = self._namespace, self._env.mesh.root_namespace
+        entries = self._local_rules(client, view.host, only_private=client == root)
+        if not entries:
+            for namespace in dict.fromkeys((view.namespace, root)):
+                entries = self._exported_rules(namespace, view.host)
+                if entries:
+                    break
+        entry = chosen(entries, self._env.node.labels, client) if entries else None
+        return None if entry is None else self._rule_view(entry)
+
+    def _local_rules(self, namespace: str, host: str, only_private: bool) -> tuple[RuleEntry, ...]:
+        """The client's own namespace; of the root namespace's rules only those that never leave it."""
+        exports = self._exports
+        for rules in self._rules_over(namespace, host):
+            kept = [
+                rule
+                for rule in rules
+                if exports.rule_is_local(rule.export_to, namespace)
+                and (not only_private or exports.rule_is_private(rule.export_to, namespace))
+            ]
+            if kept:
+                return merged(kept)
+        return ()
+
+    def _exported_rules(self, namespace: str, host: str) -> tuple[RuleEntry, ...]:
+        """The most specific host of a namespace's exported rules; if it is not for this client, none is."""
+        exports = self._exports
+        for rules in self._rules_over(namespace, host):
+            kept = [rule for rule in rules if not exports.rule_is_private(rule.export_to, namespace)]
+            if kept:
+                return tuple(
+                    [entry for entry in merged(kept) if exports.rule_reaches(entry.export_to, self._namespace)]
+                )
+        return ()
+
+    def _rules_over(self, namespace: str, host: str) -> Iterator[tuple[RuleFacts, ...]]:
+        """Rules of a namespace whose host takes this one, most specific host first."""
+        table: HostTable[tuple[RuleFacts, ...]] | None = self._index.rules.get(namespace)
+        if table is not None:
+            for name in table.best(host):
+                yield table.get(name) or ()
+
+    def _rule_view(self, entry: RuleEntry) -> RuleView:
+        rules = tuple([cast("Resource[DestinationRule]", self._load(rule.key)) for rule in entry.rules])
+        return RuleView(rules, entry.policy_from, entry.subsets)
+
+    # Workloads
+
+    def workloads(self, namespace: str, selector: Mapping[str, str]) -> Sequence[Resource[WorkloadEntry]]:
+        """WorkloadEntries that a selector takes, healthy ones only, by name."""
+        wanted = pairs(selector)
+        self._notes.add(touch.selector_token(namespace, wanted))
+        known = self._index.workloads.get(namespace, {})
+        keys = [
+            fact.key for fact in known.values() if fact.healthy and (not wanted or is_subset(wanted, dict(fact.labels)))
+        ]
+        return [cast("Resource[WorkloadEntry]", self._load(key)) for key in sorted(keys)]
+
+    # VirtualServices
+
+    def virtual_services(self, host: str, gateway: str = MESH) -> Sequence[PreparedVirtualService]:
+        """Roots bound to the gateway with a host that overlaps `host`: private, exported, public, each by age."""
+        folded = self._note_host(host)
+        roots = self._index.roots
+        found: dict[ResourceKey, tuple[int, VirtualServiceFacts]] = {}
+        for name in roots.overlapping(folded):
+            for fact in roots.get(name) or ():
+                if fact.key not in found and self._selects(fact, gateway):
+                    rank = self._exports.virtual_service(fact, self._namespace)
+                    if rank is not None:
+                        found[fact.key] = (rank, fact)
+        if not found:
+            return ()
+        ordered = sorted(found.values(), key=lambda item: (item[0], item[1].rank))
+        made = [self._prepare(fact) for _, fact in ordered]
+        return [prepared for prepared in made if prepared is not None]
+
+    def _selects(self, fact: VirtualServiceFacts, gateway: str) -> bool:
+        """Whether a root is bound to the gateway, visible, and selected by an egress listener."""
+        if gateway not in fact.gateways or self._exports.virtual_service(fact, self._namespace) is None:
+            return False
+        if gateway != MESH or not self._listeners:
+            return True
+        return any(listener.virtual_service(fact.namespace, fact.hosts) for listener in self._listeners)
+
+    def _prepare(self, fact: VirtualServiceFacts) -> PreparedVirtualService | None:
+        if fact.key in self._prepared:
+            return self._prepared[fact.key]
+        made = prepare(
+            cast("Resource[VirtualService]", self._load(fact.key)),
+            self._delegate,
+            default_export_to=self._env.mesh.default_virtual_service_export_to,
+            domain=self._index.domain,
+        )
+        if len(self._prepared) >= _KEPT:
+            self._prepared.clear()
+        self._prepared[fact.key] = made
+        return made
+
+    def _delegate(self, namespace: str, name: str) -> Resource[VirtualService] | None:
+        fact = self._index.virtual_service(ResourceKey("VirtualService", namespace, name))
+        if fact is None or fact.hosts:
+            return None
+        return cast("Resource[VirtualService]", self._load(fact.key))
+
+    # Routers and mTLS
+
+    def gateways(self) -> Sequence[Resource[Gateway]]:
+        """Gateways whose selector takes this client (routers), by age."""
+        self._notes.add(touch.GATEWAYS)
+        labels = self._env.node.labels
+        return [
+            cast("Resource[Gateway]", self._load(fact.key))
+            for fact in self._index.gateways
+            if is_subset(fact.selector, labels)
+        ]
+
+    def peer_authentication(self, namespace: str, port: int) -> str:
+        """Mode in force for a namespace's workloads: its own, else the root namespace's."""
+        self._notes.add(touch.peer_token(namespace))
+        for owner in (namespace, self._env.mesh.root_namespace):
+            for fact in self._index.peers.get(owner, ())[:1]:
+                if fact.mode != "UNSET":
+                    return fact.mode
+        return "UNSET"
+
+    # Unknown destinations
+
+    def outbound(self) -> tuple[str, str]:
+        """(ALLOW_ANY | REGISTRY_ONLY | GATEWAY, cluster that unknown traffic goes to or "") (registry.md 6.13)."""
+        if self._router:
+            return "GATEWAY", ""
+        policy = None if self._sidecar is None else self._sidecar.spec.outbound_traffic_policy
+        if policy is None:
+            mode = self._env.mesh.outbound_traffic_policy.mode
+            return ("REGISTRY_ONLY" if mode == "REGISTRY_ONLY" else "ALLOW_ANY"), ""
+        if policy.mode == "REGISTRY_ONLY" or policy.egress_proxy is None:
+            return policy.mode, ""
+        proxy = policy.egress_proxy
+        return policy.mode, cluster_name(0 if proxy.port is None else proxy.port.number, proxy.subset, proxy.host)
+
+    # Units
+
+    def units(self) -> Iterator[str]:
+        """Keys of everything that may mean something to this client: service hosts, and for sidecars the hosts that
+        only VirtualServices know."""
+        services = self._index.services
+        for folded in services:
+            yield from self._literals(folded)
+        if not self._router:
+            for host in self._index.roots:
+                if host not in services:
+                    yield host
+
+
+class _OnPort(Sequence[HostView]):
+    """The services of a port, read only as far as they are looked at."""
+
+    def __init__(self, scope: ClientScope, port: int) -> None:
+        self._scope = scope
+        self._port = port
+
+    def __iter__(self) -> Iterator[HostView]:
+        return self._scope.read_on(self._port)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @overload
+    def __getitem__(self, at: int) -> HostView: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[HostView]: ...
+    def __getitem__(self, at: int | slice) -> HostView | Sequence[HostView]:
+        return list(self)[at]
+
+
+def _trimmed(services: tuple[Service, ...], ports: frozenset[int]) -> tuple[Service, ...]:
+    made = []
+    for service in services:
+        kept = tuple([port for port in service.ports if port.number in ports])
+        if kept == service.ports:
+            made.append(service)
+        elif kept:
+            made.append(msgspec.structs.replace(service, ports=kept))
+    return tuple(made)
+
+
+def _age(view: HostView) -> tuple[float, str, str]:
+    """Istio's order of services: creation time, host, namespace."""
+    return view.services[0].creation_time if view.services else view.merged.creation_time, view.host, view.namespace
+
+
+__all__ = ["ClientScope", "Load"]

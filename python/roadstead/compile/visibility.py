@@ -1,0 +1,159 @@
+"""Who may see what: exportTo (registry.md 4.1 to 4.3) and the Sidecar's egress listeners (4.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from roadstead.compile.facts import EntryFacts, SidecarFacts, VirtualServiceFacts, is_subset
+from roadstead.config import IstioEgressListener, LabelSelector, MeshConfig, Sidecar
+from roadstead.host import matches, subset_of
+
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+
+# How a resource reaches a client: by naming its namespace, or because it is public; lower comes first.
+NAMED, PUBLIC = 0, 1
+
+
+class Exports:
+    """exportTo of the three kinds under one mesh configuration."""
+
+    __slots__ = ("_mesh", "_rules_private", "_services", "_virtual_services")
+
+    def __init__(self, mesh: MeshConfig) -> None:
+        self._mesh = mesh
+        self._services = frozenset(mesh.default_service_export_to or ("*",))
+        self._virtual_services = frozenset(mesh.default_virtual_service_export_to or ("*",))
+        self._rules_private = "." in mesh.default_destination_rule_export_to
+
+    def service(self, fact: EntryFacts, client: str) -> int | None:
+        """NAMED, PUBLIC, or None where a client of that namespace does not see the service."""
+        names = fact.export_to or self._services
+        own = fact.namespace == client
+        cap = self._cap(fact.namespace)
+        if cap != "PUBLIC":
+            own = own and cap == "NAMESPACE" and ("*" in names or "." in names or fact.namespace in names)
+            return NAMED if own and "~" not in names else None
+        if "*" in names:
+            return PUBLIC
+        if "~" in names:
+            return None
+        return NAMED if client in names or (own and "." in names) else None
+
+    def _cap(self, namespace: str) -> str:
+        """The most that ServiceEntries of a namespace may be exported (meshConfig.serviceEntryVisibility)."""
+        rules = self._mesh.service_entry_visibility
+        if rules is None or not rules.apply_to_sidecars:
+            return "PUBLIC"
+        labels = {NAMESPACE_NAME: namespace}
+        for policy in rules.policies:
+            selectors = [rule.namespace_selector for rule in policy.matching_rules]
+            if all(selector is None or selects(selector, labels) for selector in selectors):
+                return _capped(policy.visibility)
+        return _capped(rules.default_visibility)
+
+    def virtual_service(self, fact: VirtualServiceFacts, client: str) -> int | None:
+        """Place in the client's order: 0 private, 1 exported to its namespace, 2 public; None: not seen (registry.md 4.2)."""
+        names = fact.export_to
+        if not names:
+            names = frozenset([fact.namespace if name == "." else name for name in self._virtual_services])
+        if "*" in names:
+            return 2
+        if "~" in names or client not in names:
+            return None
+        return 0 if names == {fact.namespace} else 1
+
+    def rule_is_private(self, names: frozenset[str], namespace: str) -> bool:
+        """Whether a DestinationRule never leaves its namespace (registry.md 4.3)."""
+        if not names:
+            return self._rules_private
+        return names in ({"."}, {namespace})
+
+    @staticmethod
+    def rule_is_local(names: frozenset[str], namespace: str) -> bool:
+        """Whether a DestinationRule counts in its own namespace."""
+        return not names or "*" in names or "." in names or namespace in names
+
+    @staticmethod
+    def rule_reaches(names: frozenset[str], client: str) -> bool:
+        """Whether an exported DestinationRule may be used by a client's namespace."""
+        return not names or "*" in names or client in names
+
+
+def _capped(visibility: str) -> str:
+    return "PUBLIC" if visibility == "VISIBILITY_UNSPECIFIED" else visibility
+
+
+def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """Kubernetes' label selector."""
+    if not selector.match_labels.items() <= labels.items():
+        return False
+    for term in selector.match_expressions:
+        value = labels.get(term.key)
+        if term.operator == "In" and value not in term.values:
+            return False
+        if term.operator == "NotIn" and value is not None and value in term.values:
+            return False
+        if (term.operator, value is None) in (("Exists", True), ("DoesNotExist", False)):
+            return False
+    return True
+
+
+class EgressListener(msgspec.Struct, frozen=True):
+    """One egress listener. port 0: every port. takes / excludes: host patterns by namespace ("*": any)."""
+
+    port: int
+    takes: dict[str, tuple[str, ...]]
+    excludes: dict[str, tuple[str, ...]]
+
+    def service(self, namespace: str, host: str) -> bool:
+        """Whether a service is imported: contained in what is taken, and in nothing that is excluded."""
+        for owner in (namespace, "*"):
+            if any(subset_of(host, pattern) for pattern in self.excludes.get(owner, ())):
+                return False
+        for owner in (namespace, "*"):
+            if any(subset_of(host, pattern) for pattern in self.takes.get(owner, ())):
+                return True
+        return False
+
+    def virtual_service(self, namespace: str, hosts: Iterable[str]) -> bool:
+        """Whether a VirtualService is selected: one of its hosts shares a name with what is taken."""
+        patterns = [*self.takes.get(namespace, ()), *self.takes.get("*", ())]
+        return any(matches(host, pattern.lower()) for host in hosts for pattern in patterns)
+
+
+def listeners_of(sidecar: Sidecar, namespace: str) -> tuple[EgressListener, ...]:
+    """The egress listeners of a Sidecar, as if it stood in the client's namespace; none where it says nothing: then
+    everything visible is imported."""
+    return tuple([_listener(listener, namespace) for listener in sidecar.egress])
+
+
+def _listener(listener: IstioEgressListener, namespace: str) -> EgressListener:
+    takes: dict[str, list[str]] = {}
+    excludes: dict[str, list[str]] = {}
+    for text in listener.hosts:
+        owner, slash, host = text.partition("/")
+        if not slash or "/" in host:
+            continue
+        table = takes
+        if owner.startswith("~"):
+            table, owner = excludes, owner[1:] or "*"
+        table.setdefault(namespace if owner == "." else owner, []).append(host)
+    port = listener.port
+    number = 0 if port is None or port.protocol.upper() == "HTTP_PROXY" else port.number
+    return EgressListener(
+        number,
+        {owner: tuple(hosts) for owner, hosts in takes.items()},
+        {owner: tuple(hosts) for owner, hosts in excludes.items()},
+    )
+
+
+def sidecar_for(
+    own: Sequence[SidecarFacts], root: Sequence[SidecarFacts], labels: Mapping[str, str]
+) -> SidecarFacts | None:
+    """The Sidecar of a client: of its namespace the first that takes it, else the root namespace's default one."""
+    for fact in own:
+        if fact.selector is None or is_subset(fact.selector, labels):
+            return fact
+    return next((fact for fact in root if fact.selector is None), None)

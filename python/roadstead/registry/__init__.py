@@ -1,0 +1,1 @@
+"""The registry: resources in, one engine for each node out."""

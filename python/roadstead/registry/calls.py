@@ -1,0 +1,77 @@
+"""The signatures of what a registry takes over from its engine unchanged: bound methods kept as attributes.
+
+A method of a Python class around them would add a frame to every request. What each does is said in `_core.pyi`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from roadstead._core import Cluster, Decision, Headers, HostColumn, Service
+    from typing_extensions import Buffer
+
+
+class Find(Protocol):
+    """The service that owns (host, port) for the node, HTTP or not, or None (contracts: find)."""
+
+    def __call__(self, host: str, port: int) -> Service | None: ...
+
+
+class Route(Protocol):
+    """Where an HTTP request goes. Never raises for 404, 502, 503: see `Decision.kind`."""
+
+    def __call__(
+        self,
+        host: str,
+        port: int | None = None,
+        path: str = "/",
+        method: str = "GET",
+        headers: Headers | None = None,
+        *,
+        scheme: str | None = None,
+        source_ip: str | None = None,
+        original_destination: tuple[str, int] | None = None,
+        draw: int | None = None,
+    ) -> Decision: ...
+
+
+class Connect(Protocol):
+    """Where a connection goes (TCP, or TLS by its SNI): a host name selects its service, an IP the listener."""
+
+    def __call__(
+        self, host: str, port: int, *, sni: str | None = None, source_ip: str | None = None, draw: int | None = None
+    ) -> Decision: ...
+
+
+class FindMany(Protocol):
+    """`find` of whole columns. ports: uint16[n]; out: int32[n], index into `services()` or -1."""
+
+    def __call__(self, hosts: HostColumn, ports: Buffer, out: Buffer) -> None: ...
+
+
+class RouteMany(Protocol):
+    """`route` of whole columns, GET without headers. out: int32[n], index into `clusters()` or -1 where nothing is forwarded."""
+
+    def __call__(
+        self, hosts: HostColumn, ports: Buffer, out: Buffer, *, paths: HostColumn | None = None, draws: Buffer | None = None
+    ) -> None: ...
+
+
+class Explain(Protocol):
+    """Each route of the decision's virtual host up to the one taken: (index, 1 taken / 0 not, first condition that failed)."""
+
+    def __call__(self, decision: Decision) -> Sequence[tuple[int, int, str]]: ...
+
+
+class Services(Protocol):
+    """All services in order of their index, None where one was removed."""
+
+    def __call__(self) -> Sequence[Service | None]: ...
+
+
+class Clusters(Protocol):
+    """All clusters in order of their index, None where one was removed."""
+
+    def __call__(self) -> Sequence[Cluster | None]: ...

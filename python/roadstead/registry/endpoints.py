@@ -1,0 +1,63 @@
+"""The endpoints' own door: what DNS, health checks and workloads report, straight to the engine, without a compile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal
+
+from roadstead import _lowered as low
+from roadstead.host import is_ip
+from roadstead.mesh import Endpoint, LocalityGroup
+from roadstead.registry.lower import lowered_groups
+
+if TYPE_CHECKING:
+    from roadstead._core import Engine
+
+Health = Literal["unknown", "healthy", "unhealthy", "degraded"]
+Arrange = Callable[[Iterable[Endpoint]], tuple[LocalityGroup, ...]]
+"""Endpoints → the cluster's groups with the priorities and weights its policy gives them."""
+
+_HEALTH: dict[str, int] = {
+    "unknown": low.UNKNOWN,
+    "healthy": low.HEALTHY,
+    "unhealthy": low.UNHEALTHY,
+    "degraded": low.DEGRADED,
+}
+
+
+class ClusterEndpoints:
+    """The endpoints of one cluster of one node (`Registry.endpoints`).
+
+    What is set here holds until a change of configuration gives the cluster other endpoints; then those hold."""
+
+    __slots__ = ("_arrange", "_engine", "name")
+
+    def __init__(self, engine: Engine, name: str, arrange: Arrange) -> None:
+        self._engine = engine
+        self._arrange = arrange
+        self.name = name
+
+    def update(self, endpoints: Iterable[Endpoint | str]) -> None:
+        """Replace all endpoints of the cluster; visible when this returns. Localities get the priorities and weights that
+        the cluster's policy gives them. An endpoint may be text: "10.0.0.1:80", "[::1]:80", "name:80", "unix:///path".
+
+        Counters, health and ejections of endpoints that stay (same address and port) survive. KeyError once the cluster
+        is gone; ValueError for text that is no endpoint."""
+        given = [parse_endpoint(one) if isinstance(one, str) else one for one in endpoints]
+        self._engine.update_endpoints(self.name, lowered_groups(self._arrange(given)))
+
+    def set_health(self, address: str, port: int, health: Health) -> None:
+        """What an active check found; takes effect at once. "unknown" takes the mark away. KeyError for an endpoint that
+        the cluster does not have."""
+        self._engine.set_health(self.name, address, port, _HEALTH[health])
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """`address:port`, `[v6]:port` or `unix:///path` → an endpoint of weight 1."""
+    if text.startswith("unix://"):
+        return Endpoint(text[len("unix://") :], 0, "unix")
+    address, colon, port = text.rpartition(":")
+    bare = address[1:-1] if address.startswith("[") and address.endswith("]") else address
+    if not colon or not bare or not port.isdecimal() or not 0 < int(port) < 65536 or (":" in bare and bare is address):
+        raise ValueError(f"not an endpoint: {text!r} (expected address:port, [v6]:port or unix:///path)")
+    return Endpoint(bare, int(port), "ip" if is_ip(bare) else "hostname")

@@ -1,0 +1,54 @@
+"""What people hand to a registry → resources and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from roadstead.config import Resource, ResourceKey, Spec
+from roadstead.config.decode import Decoded, decode, decode_tree
+from roadstead.config.dialect import Dialect
+from roadstead.config.yaml import load
+
+Given: TypeAlias = Resource[Spec] | Mapping[str, object] | str | bytes
+"""A resource, a document as dicts and lists, or YAML or JSON text with any number of documents."""
+Put: TypeAlias = Given | Iterable[Given]
+Doomed: TypeAlias = ResourceKey | Resource[Spec] | Mapping[str, object] | str
+"""What to delete: a key (also as the tuple it is), a resource or document (its key counts), or "Kind/namespace/name"."""
+Delete: TypeAlias = Doomed | Iterable[Doomed]
+
+
+def taken_in(put: Put, dialect: Dialect) -> Iterator[Decoded]:
+    """What becomes of each document."""
+    for one in [put] if isinstance(put, (Resource, Mapping, str, bytes)) else put:
+        if isinstance(one, Resource):
+            yield Decoded((one,))
+        elif isinstance(one, Mapping):
+            yield decode_tree(dict(one), dialect)  # type: ignore[arg-type]
+        else:
+            yield from read_text(one.encode() if isinstance(one, str) else one, "", dialect)
+
+
+def read_text(text: bytes, name: str, dialect: Dialect) -> Iterator[Decoded]:
+    """Every document of a text."""
+    for document in load(text, name):
+        yield decode(document, dialect, text)
+
+
+def keys_of(delete: Delete) -> list[ResourceKey]:
+    """The keys of what is to be deleted. ValueError for text that is no key."""
+    single = isinstance(delete, (Resource, ResourceKey, Mapping, str))
+    return [_key(one) for one in ([delete] if single else delete)]  # type: ignore[list-item,union-attr]
+
+
+def _key(doomed: Doomed) -> ResourceKey:
+    if isinstance(doomed, Resource):
+        return doomed.key
+    if isinstance(doomed, Mapping):
+        metadata = doomed.get("metadata")
+        fields = metadata if isinstance(metadata, Mapping) else {}
+        return ResourceKey(str(doomed.get("kind")), str(fields.get("namespace") or "default"), str(fields.get("name")))
+    parts = doomed.split("/") if isinstance(doomed, str) else tuple(doomed)
+    if len(parts) != 3:
+        raise ValueError(f"not a key of a resource: {doomed!r} (expected Kind/namespace/name)")
+    return ResourceKey(*parts)

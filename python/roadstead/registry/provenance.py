@@ -1,0 +1,29 @@
+"""From a piece of the mesh back to the text: positions are not kept, the text is read again when somebody asks."""
+
+from __future__ import annotations
+
+from roadstead.config import ResourceKey
+from roadstead.config.yaml import positions
+from roadstead.mesh import Origin
+from roadstead.registry.store import Store
+
+
+def place_of(store: Store, origin: Origin) -> str:
+    """ "file:line:column"; the file alone if its text changed since; "" for what never was in a file."""
+    resource = store.get(ResourceKey(origin.kind, origin.namespace, origin.name))
+    if resource is None or not resource.origin.file:
+        return ""
+    source = resource.origin
+    text = store.text_of(source)
+    if text is None:
+        return source.file
+    places = positions(text, source.index)
+    pointer = source.pointer + origin.path
+    while True:
+        found = places.at(pointer)
+        if found is not None:
+            return f"{source.file}:{found[0]}:{found[1]}"
+        if len(pointer) <= len(source.pointer):
+            return f"{source.file}:{source.line}"
+        # A field that was left out: its parent is where it would stand.
+        pointer = pointer.rpartition("/")[0]

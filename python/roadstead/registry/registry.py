@@ -1,0 +1,303 @@
+"""The registry: configuration in, decisions out; changes are compiled, lowered and published host by host."""
+
+from __future__ import annotations
+
+import gc
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Self
+
+from roadstead import core
+from roadstead.compile.touch import Touch
+from roadstead.config import Finding, MeshConfig, MeshNetworks, Resource, ResourceKey, Spec
+from roadstead.config.decode import Decoded, decode_mesh, decode_networks
+from roadstead.config.dialect import Dialect
+from roadstead.config.files import read
+from roadstead.config.yaml import load
+from roadstead.errors import InputError
+from roadstead.mesh import Delta, Node
+from roadstead.registry.intake import Delete, Put, keys_of, read_text, taken_in
+from roadstead.registry.refusal import Refused
+from roadstead.registry.settings import Settings
+from roadstead.registry.view import Shared, View
+
+StrPath = str | os.PathLike[str]
+Changes = dict[ResourceKey, Resource[Spec] | None]
+
+
+class Registry(View):
+    """Istio's service registry in this process, as one node sees it.
+
+    Reading (`find`, `route`, `connect` and what they return) takes no lock and never sees half a change; changing (`apply`)
+    is for one thread at a time, others wait. A registry owns no thread and does no I/O after it was loaded, but for
+    `locate`, which reads a file again.
+
+    node: the workload on whose behalf decisions are made; default a sidecar in the namespace "default".
+    mesh: a MeshConfig or the path of one; default Istio's own. networks: the same for MeshNetworks.
+    dialect: "extended" also takes what common guides write beyond Istio; "istio" is Istio to the letter.
+    backend: "native" or "fallback"; default the native engine where it is installed.
+    seed: makes decisions repeatable; default the system's entropy. clock: nanoseconds, monotonic; default the system's."""
+
+    __slots__ = ("_dialect",)
+
+    def __init__(
+        self,
+        *,
+        node: Node | None = None,
+        mesh: MeshConfig | StrPath | None = None,
+        networks: MeshNetworks | StrPath | None = None,
+        dialect: Dialect = "extended",
+        backend: str | None = None,
+        seed: int | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        """An empty registry: every host is unknown. Raises InputError for a MeshConfig or MeshNetworks that is refused."""
+        if dialect not in ("istio", "extended"):
+            raise ValueError(f"no dialect {dialect!r}: use 'extended' or 'istio'")
+        settings, findings = _settings(mesh, networks, dialect)
+        shared = Shared(core.engine(backend), settings, seed, clock)
+        if findings:
+            shared.findings["mesh"] = findings
+        super().__init__(shared, node or Node())
+        self._dialect = dialect
+        _remember(shared)
+        self.publish(self.stage(Touch()))
+
+    @classmethod
+    def from_files(
+        cls,
+        *paths: StrPath,
+        node: Node | None = None,
+        mesh: MeshConfig | StrPath | None = None,
+        networks: MeshNetworks | StrPath | None = None,
+        dialect: Dialect = "extended",
+        backend: str | None = None,
+        seed: int | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> Self:
+        """Load files and folders (.yaml, .yml, .json; "-" is standard input).
+
+        What cannot be used is left out and told in `diagnostics`. Raises FileNotFoundError for a path that is not there and
+        InputError where nothing at all can be read as YAML or JSON."""
+        registry = cls(
+            node=node, mesh=mesh, networks=networks, dialect=dialect, backend=backend, seed=seed, clock=clock
+        )
+        registry._load((text.name, text.data) for text in read(paths))
+        return registry
+
+    @classmethod
+    def from_text(
+        cls,
+        text: str | bytes,
+        *,
+        node: Node | None = None,
+        mesh: MeshConfig | StrPath | None = None,
+        networks: MeshNetworks | StrPath | None = None,
+        dialect: Dialect = "extended",
+        backend: str | None = None,
+        seed: int | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> Self:
+        """Load YAML or JSON text with any number of documents. Raises InputError where nothing of it can be read."""
+        registry = cls(
+            node=node, mesh=mesh, networks=networks, dialect=dialect, backend=backend, seed=seed, clock=clock
+        )
+        registry._load([("", text.encode() if isinstance(text, str) else text)])
+        return registry
+
+    def view(self, node: Node) -> View:
+        """The same configuration for another node. It follows every `apply` as long as somebody holds it."""
+        with self._shared.lock:
+            view = View(self._shared, node)
+            everything = Touch()
+            everything.everything = True
+            with _collector_at_rest():
+                view.publish(view.stage(everything))
+            return view
+
+    def apply(
+        self,
+        put: Put = (),
+        delete: Delete = (),
+        *,
+        mesh: MeshConfig | None = None,
+        networks: MeshNetworks | None = None,
+    ) -> Delta:
+        """Change the configuration: all of it becomes visible at once, in every view.
+
+        put: resources, documents (dicts) or YAML text, one or many; each replaces the one of its kind, namespace and name.
+        delete: keys, resources, documents, or "Kind/namespace/name". mesh, networks: replace the mesh-wide settings.
+
+        An object that is refused (`Delta.diagnostics` says why) is refused alone: its previous version keeps serving.
+        The delta's hosts and clusters are those of this registry's own node."""
+        changes: Changes = dict.fromkeys(keys_of(delete))
+        findings: list[Finding] = []
+        said: dict[ResourceKey, tuple[Finding, ...]] = {}
+        for decoded in taken_in(put, self._dialect):
+            findings += decoded.findings
+            for resource in decoded.resources:
+                changes[resource.key] = resource
+                said[resource.key] = decoded.findings if len(decoded.resources) == 1 else ()
+        with self._shared.lock:
+            for key in changes:
+                self._shared.findings.pop(key, None)
+            self._shared.findings.update({key: found for key, found in said.items() if found})
+            touch = Touch()
+            if mesh is not None or networks is not None:
+                self._resettle(mesh, networks)
+                touch.everything = True
+            hosts, clusters = self._change(changes, touch, findings)
+        return Delta(tuple(hosts), tuple(clusters), tuple(findings))
+
+    # Loading
+
+    def _load(self, texts: Iterable[tuple[str, bytes]]) -> None:
+        changes: Changes = {}
+        readable = 0
+        unreadable: list[Finding] = []
+        shared = self._shared
+        with shared.lock, _collector_at_rest():
+            for name, text in texts:
+                shared.store.saw(name, text)
+                for number, decoded in enumerate(read_text(text, name, self._dialect)):
+                    broken = [finding for finding in decoded.findings if finding.code == "DOC-1"]
+                    unreadable += broken
+                    readable += not broken
+                    self._keep_findings(f"{name}#{number}", decoded)
+                    for resource in decoded.resources:
+                        changes[resource.key] = resource
+            if unreadable and not readable:
+                raise InputError(str(unreadable[0]))
+            shared.store.keep_warm = True
+            try:
+                touch = Touch()
+                touch.everything = True
+                self._change(changes, touch, [])
+            finally:
+                shared.store.cool()
+
+    def _keep_findings(self, place: str, decoded: Decoded) -> None:
+        if decoded.findings:
+            alone = len(decoded.resources) == 1
+            self._shared.findings[decoded.resources[0].key if alone else place] = decoded.findings
+
+    # Changing
+
+    def _resettle(self, mesh: MeshConfig | None, networks: MeshNetworks | None) -> None:
+        before = self._shared.settings
+        self._shared.settings = Settings(mesh or before.mesh, networks or before.networks, before.extended)
+        for view in list(self._shared.views):
+            view.resettle(self._shared.settings)
+
+    def _change(self, changes: Changes, touch: Touch, findings: list[Finding]) -> tuple[list[str], list[str]]:
+        """Take the changes in, stage them in every view, put back what an engine refuses, publish."""
+        before = {key: self._shared.store.get(key) for key in changes}
+        self._set(changes, touch)
+        views = list(self._shared.views)
+        while True:
+            staged = {view: view.stage(touch) for view in views}
+            refused = [piece for one in staged.values() for piece in one.refused]
+            if not refused:
+                break
+            self._set(self._put_back(refused, before, findings), touch)
+        hosts: list[str] = []
+        clusters: list[str] = []
+        for view, one in staged.items():
+            changed = view.publish(one)
+            if view is self:
+                hosts, clusters = changed
+        return hosts, clusters
+
+    def _set(self, changes: Changes, touch: Touch) -> None:
+        store, index = self._shared.store, self._shared.index
+        for key, resource in changes.items():
+            if resource is None:
+                if key in store:
+                    store.pop(key)
+                    touch.add(index.delete(key))
+            else:
+                store.put(resource)
+                touch.add(index.put(resource))
+
+    def _put_back(self, refused: Iterable[Refused], before: Changes, findings: list[Finding]) -> Changes:
+        """The previous versions of what the engine refuses; what was refused before goes altogether."""
+        back: Changes = {}
+        for piece in refused:
+            origin = piece.origin
+            key = ResourceKey(origin.kind, origin.namespace, origin.name)
+            if key in back:
+                continue
+            bad = self._shared.store.get(key)
+            finding = Finding(
+                "ENG-1",
+                "error",
+                piece.reason,
+                file="" if bad is None else bad.origin.file,
+                line=0 if bad is None else bad.origin.line,
+                path=origin.path.removeprefix("/").replace("/", "."),
+                pointer=origin.path,
+            )
+            findings.append(finding)
+            self._shared.findings[key] = (*self._shared.findings.get(key, ()), finding)
+            back[key] = before.pop(key, None)
+        return back
+
+
+def _settings(
+    mesh: MeshConfig | StrPath | None, networks: MeshNetworks | StrPath | None, dialect: Dialect
+) -> tuple[Settings, tuple[Finding, ...]]:
+    findings: tuple[Finding, ...] = ()
+    if mesh is None:
+        mesh = MeshConfig()
+    elif not isinstance(mesh, MeshConfig):
+        text = Path(mesh).read_bytes()
+        decoded = decode_mesh(next(iter(load(text, str(mesh)))), dialect, text)
+        findings += decoded.findings
+        if decoded.value is None:
+            raise InputError(str(decoded.findings[0]))
+        mesh = decoded.value
+    if networks is not None and not isinstance(networks, MeshNetworks):
+        text = Path(networks).read_bytes()
+        made = decode_networks(next(iter(load(text, str(networks)))), dialect, text)
+        findings += made.findings
+        if made.value is None:
+            raise InputError(str(made.findings[0]))
+        networks = made.value
+    return Settings(mesh, networks, dialect == "extended"), findings
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """A bulk load makes objects that stay and no cycles; walking them again and again would double its time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+_registries: weakref.WeakSet[Shared] = weakref.WeakSet()
+_watching = False
+
+
+def _remember(shared: Shared) -> None:
+    """After a fork a registry's lock may be held by a thread that the child does not have."""
+    global _watching  # noqa: PLW0603 - registered once, and not at import
+    _registries.add(shared)
+    if not _watching and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_unlock_all)
+        _watching = True
+
+
+def _unlock_all() -> None:
+    for shared in list(_registries):
+        shared.lock = RLock()
+
+
+__all__ = ["Registry"]

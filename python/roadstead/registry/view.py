@@ -1,0 +1,182 @@
+"""What one node sees of a registry: decisions, look-ups, and the mesh behind them."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from roadstead.compile.clusters import arranger
+from roadstead.compile.index import Index
+from roadstead.compile.scope import ClientScope
+from roadstead.compile.touch import GATEWAYS, Touch, touched
+from roadstead.config import Finding, ResourceKey
+from roadstead.mesh import Cluster, Mesh, Node, Origin
+from roadstead.registry.calls import Clusters, Connect, Explain, Find, FindMany, Route, RouteMany, Services
+from roadstead.registry.endpoints import ClusterEndpoints
+from roadstead.registry.engine import NodeEngine, Staged
+from roadstead.registry.provenance import place_of
+from roadstead.registry.settings import Settings, env_of
+from roadstead.registry.store import Resources, Store
+
+if TYPE_CHECKING:
+    from roadstead._core import Cluster as LiveCluster
+    from roadstead._core import HostColumn
+
+
+class Shared:
+    """What all views of a registry have in common. `lock` is held by the one who changes anything here."""
+
+    def __init__(
+        self, engine: ModuleType, settings: Settings, seed: int | None, clock: Callable[[], int] | None
+    ) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.seed = seed
+        self.clock = clock
+        self.store = Store()
+        self.index = Index()
+        # By resource, or by text for what became none.
+        self.findings: dict[ResourceKey | str, tuple[Finding, ...]] = {}
+        self.views: weakref.WeakSet[View] = weakref.WeakSet()
+        self.lock = threading.RLock()
+
+
+class View:
+    """A registry as one node sees it (`Registry.view`; the registry itself is the view of its own node).
+
+    find, route, connect, find_many, route_many, explain, services and clusters are the engine's own bound methods: a call
+    enters the engine without a Python frame in between."""
+
+    __slots__ = (
+        "__weakref__",
+        "_node_engine",
+        "_shared",
+        "clusters",
+        "connect",
+        "explain",
+        "find",
+        "find_many",
+        "route",
+        "route_many",
+        "services",
+    )
+
+    find: Find
+    route: Route
+    connect: Connect
+    find_many: FindMany
+    route_many: RouteMany
+    explain: Explain
+    services: Services
+    clusters: Clusters
+
+    def __init__(self, shared: Shared, node: Node) -> None:
+        scope = ClientScope(env_of(node, shared.settings), shared.index, shared.store.load)
+        self._shared = shared
+        self._node_engine = NodeEngine(shared.engine, scope, shared.seed, shared.clock)
+        engine = self._node_engine.engine
+        self.find = engine.find
+        self.route = engine.route
+        self.connect = engine.connect
+        self.find_many = engine.find_many
+        self.route_many = engine.route_many
+        self.explain = engine.explain
+        self.services = engine.services
+        self.clusters = engine.clusters
+        shared.views.add(self)
+
+    # Reading
+
+    @property
+    def node(self) -> Node:
+        """The node that sees this."""
+        return self._node_engine.scope.env.node
+
+    @property
+    def backend(self) -> str:
+        """The engine at work: "native" or "fallback"."""
+        return str(self._shared.engine.NAME)
+
+    @property
+    def version(self) -> int:
+        """Counts published changes of this view."""
+        return self._node_engine.engine.version
+
+    @property
+    def mesh(self) -> Mesh:
+        """What the configuration means for the node, in Envoy's nouns, hosts in Istio's order. Made when asked for; what
+        `endpoints(…).update` set is the engine's alone and not in it."""
+        with self._shared.lock:
+            return self._node_engine.mesh()
+
+    @property
+    def resources(self) -> Resources:
+        """The resources in force, by (kind, namespace, name); decoded one by one when they are read."""
+        return Resources(self._shared.store)
+
+    @property
+    def diagnostics(self) -> tuple[Finding, ...]:
+        """All that was found in what is loaded, refused documents included, in order of place."""
+        return tuple(sorted([finding for said in self._shared.findings.values() for finding in said]))
+
+    def cluster(self, name: str) -> LiveCluster | None:
+        """The live cluster of that name ("outbound|80|v1|host"), None where there is none."""
+        return self._node_engine.engine.cluster(name)
+
+    def host_column(self, values: Iterable[str]) -> HostColumn:
+        """Hosts (or paths) prepared once for `find_many` and `route_many`; it belongs to this engine."""
+        column: HostColumn = self._shared.engine.HostColumn(values)
+        return column
+
+    def endpoints(self, cluster: str) -> ClusterEndpoints:
+        """The door for what resolvers, health checks and workloads report about a cluster's endpoints; no compile, one
+        publish. Keep it for repeated use. KeyError for an unknown cluster."""
+        live = self._node_engine.engine.cluster(cluster)
+        if live is None or not isinstance(live.spec, Cluster):
+            raise KeyError(cluster)
+        spec = live.spec
+        with self._shared.lock:
+            scope = self._node_engine.scope
+            view = scope.view(spec.host)
+            if view is None:
+                raise KeyError(cluster)
+            return ClusterEndpoints(self._node_engine.engine, cluster, arranger(scope, view, spec))
+
+    def locate(self, origin: Origin) -> str:
+        """Where a piece of the mesh was written, as "file:line:column"; the file alone if it changed since, "" if the
+        resource did not come from a file."""
+        return place_of(self._shared.store, origin)
+
+    # Changing: the registry's business
+
+    def stage(self, what: Touch) -> Staged:
+        """Compile what a change touches; readers see nothing yet."""
+        mine = self._node_engine
+        scope = mine.scope
+        if scope.changed(what):
+            units = dict.fromkeys([*scope.units(), *mine.hosts, GATEWAYS])
+        else:
+            units = dict.fromkeys(
+                sorted(
+                    touched(
+                        what,
+                        self._shared.index,
+                        mine.notes,
+                        under_sidecar=scope.sidecar is not None,
+                        root_namespace=scope.env.mesh.root_namespace,
+                    )
+                )
+            )
+        return mine.stage(units)
+
+    def publish(self, staged: Staged) -> tuple[list[str], list[str]]:
+        """Make a staged change visible: (hosts, clusters) that are new, different or gone."""
+        return self._node_engine.publish(staged)
+
+    def resettle(self, settings: Settings) -> None:
+        """Take over other mesh-wide settings; the next stage has to be of everything."""
+        mine = self._node_engine
+        mine.scope = mine.scope.with_env(env_of(mine.scope.env.node, settings))
