@@ -66,20 +66,20 @@ def _matches(
 def conflict(root: HTTPMatchRequest, delegate: HTTPMatchRequest) -> bool:
     """Whether the two conditions cannot stand together by Istio's rules, which are stricter than logic."""
     return (
-        any([_incompatible(getattr(root, field), getattr(delegate, field)) for field in _REPLACED])
+        any(_incompatible(getattr(root, field), getattr(delegate, field)) for field in _REPLACED)
         or _keys_conflict(root.headers, delegate.headers)
         or _keys_conflict(root.without_headers, delegate.without_headers)
         or _keys_conflict(root.query_params, delegate.query_params)
         or root.ignore_uri_case != delegate.ignore_uri_case
         or bool(root.port and delegate.port and root.port != delegate.port)
-        or any([root.source_labels.get(key, value) != value for key, value in delegate.source_labels.items()])
+        or any(root.source_labels.get(key, value) != value for key, value in delegate.source_labels.items())
         or bool(root.source_namespace and root.source_namespace != delegate.source_namespace)
         or bool(root.gateways and not set(delegate.gateways) <= set(root.gateways))
     )
 
 
 def _keys_conflict(root: Mapping[str, StringMatch], delegate: Mapping[str, StringMatch]) -> bool:
-    return any([_incompatible(root.get(key), match) for key, match in delegate.items()])
+    return any(_incompatible(root.get(key), match) for key, match in delegate.items())
 
 
 def _incompatible(root: StringMatch | None, delegate: StringMatch | None) -> bool:

@@ -43,7 +43,7 @@ def l4_applies(match: L4Match, env: Env, port: int, gateway: str = MESH) -> bool
 def _from_here(labels: Mapping[str, str], namespace: str, env: Env) -> bool:
     if namespace and namespace != env.node.namespace:
         return False
-    return not labels or all([env.labels.get(key) == value for key, value in labels.items()])
+    return not labels or all(env.labels.get(key) == value for key, value in labels.items())
 
 
 def route_match(match: HTTPMatchRequest) -> RouteMatch:

@@ -90,21 +90,30 @@ def prepare(
     return PreparedVirtualService(
         namespace,
         resource.name,
-        tuple(dict.fromkeys([expand(host, namespace, domain).lower() for host in spec.hosts])),
-        tuple([gateway_key(name, namespace) for name in spec.gateways]) or (MESH,),
+        hosts_of(resource, domain),
+        gateways_of(resource),
         tuple(_http_rules(resource, delegates, default_export_to, domain)),
         tuple([_full(route, namespace, domain) for route in spec.tls]),
         tuple([_full(route, namespace, domain) for route in spec.tcp]),
-        tuple(
-            dict.fromkeys(
-                [
-                    (route.delegate.namespace or namespace, route.delegate.name)
-                    for route in spec.http
-                    if route.delegate is not None
-                ]
-            )
-        ),
+        delegates_of(resource),
     )
+
+
+def hosts_of(resource: Resource[VirtualService], domain: str = DOMAIN) -> tuple[str, ...]:
+    """The hosts of a root, in full and lower case."""
+    namespace = resource.namespace
+    return tuple(dict.fromkeys([expand(host, namespace, domain).lower() for host in resource.spec.hosts]))
+
+
+def gateways_of(resource: Resource[VirtualService]) -> tuple[str, ...]:
+    """What a root is bound to: "mesh", or gateways as "namespace/name"."""
+    return tuple([gateway_key(name, resource.namespace) for name in resource.spec.gateways]) or (MESH,)
+
+
+def delegates_of(resource: Resource[VirtualService]) -> tuple[tuple[str, str], ...]:
+    """(namespace, name) of every delegate a root asks for."""
+    found = [route.delegate for route in resource.spec.http if route.delegate is not None]
+    return tuple(dict.fromkeys([(delegate.namespace or resource.namespace, delegate.name) for delegate in found]))
 
 
 def _http_rules(
@@ -136,9 +145,9 @@ def _full(route: _Route, namespace: str, domain: str) -> _Route:
     """The route with names in full; the very same object where nothing is short."""
     changes: dict[str, object] = {}
     targets = tuple([_full_target(target, namespace, domain) for target in route.route])
-    if any([new is not old for new, old in zip(targets, route.route, strict=True)]):
+    if any(new is not old for new, old in zip(targets, route.route, strict=True)):
         changes["route"] = targets
-    if any([match.gateways for match in route.match]):
+    if any(match.gateways for match in route.match):
         changes["match"] = tuple([_full_match(match, namespace) for match in route.match])
     if isinstance(route, HTTPRoute):
         if route.mirror is not None:

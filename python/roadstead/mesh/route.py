@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from roadstead.mesh.cluster import HashKey
+from roadstead.mesh.cluster import HashKey, Tunnel
 from roadstead.mesh.origin import Origin
 
 HashPolicy = HashKey
@@ -184,7 +184,8 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
 
 
 class TcpRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Where connections go (Envoy: tcp_proxy). timeout, retry and cors exist so that a decision reads alike: always None."""
+    """Where connections go (Envoy: tcp_proxy). Seconds. tunnel: tunneling_config. timeout, retry and cors exist so that a
+    decision reads alike: always None."""
 
     destinations: tuple[Destination, ...]
     origin: Origin
@@ -192,6 +193,7 @@ class TcpRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     idle_timeout: float | None = None
     max_connection_duration: float | None = None
     hash_policies: tuple[HashKey, ...] = ()
+    tunnel: Tunnel | None = None
     timeout: None = None
     retry: None = None
     cors: None = None

@@ -1,0 +1,142 @@
+"""Filter chains of one host: where a connection that is no HTTP goes (registry.md 6.14, 6.15, 7.1 and 7.2; Istio:
+core/listener.go, core/tls.go).
+
+Who wins where two hosts want the same chain of one listener is the engine's to say, by the age of the hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from roadstead.compile.endpoints import endpoints_of
+from roadstead.compile.inputs import HostView, Scope
+from roadstead.compile.matches import l4_applies
+from roadstead.compile.tcp_routes import default_tcp_route, tcp_route
+from roadstead.compile.virtual_services import PreparedVirtualService
+from roadstead.mesh import FilterChain, Port, Service, TcpRoute
+from roadstead.protocol import Protocol
+
+
+class Listener(NamedTuple):
+    """Where a port of a service is heard. addresses (): the wildcard address. cidrs: what its connections were dialled to.
+    named: the address says which service is meant, so the server name need not."""
+
+    addresses: tuple[str, ...] = ()
+    cidrs: tuple[str, ...] = ()
+    named: bool = False
+
+
+_WILDCARD = Listener()
+
+
+def filter_chains(scope: Scope, view: HostView) -> tuple[FilterChain, ...]:
+    """The chains of a host's TCP, TLS and sniffed ports, services and ports in order, each with its default chain last."""
+    if scope.env.node.type == "router" or view.imported:
+        return ()
+    made: list[FilterChain] = []
+    rules: Sequence[PreparedVirtualService] | None = None
+    for service in view.services:
+        for port in service.ports:
+            protocol = Protocol(port.protocol)
+            if protocol.is_http or protocol.is_udp:
+                continue
+            if rules is None:
+                rules = scope.virtual_services(view.host)
+            build = _tls_chains if protocol.is_tls else _tcp_chains
+            for listener in _listeners(scope, view, service, port):
+                made += build(scope, view, port.number, listener, rules)
+    return tuple(made)
+
+
+def _listeners(scope: Scope, view: HostView, service: Service, port: Port) -> Iterator[Listener]:
+    addresses = service.addresses
+    if addresses:
+        cidrs = tuple([address for address in addresses if "/" in address])
+        yield Listener((), cidrs) if cidrs else Listener(addresses, (), True)
+        return
+    if service.resolution == "NONE" and any(
+        entry.spec.endpoints or entry.spec.workload_selector is not None for entry in view.entries
+    ):
+        yield from _endpoint_listeners(scope, view, service, port)
+        return
+    yield _WILDCARD
+
+
+def _endpoint_listeners(scope: Scope, view: HostView, service: Service, port: Port) -> Iterator[Listener]:
+    """Without a VIP every address behind the service gets a listener of its own, except the client's."""
+    endpoints = endpoints_of(scope, view).get(port.number, ())
+    if not endpoints:
+        if service.selector is None:
+            yield _WILDCARD
+        return
+    client = scope.env.node.ips[:1]
+    for endpoint in endpoints:
+        if endpoint.kind == "ip" and endpoint.address not in client:
+            yield Listener((endpoint.address,), (), True)
+
+
+def _tls_chains(
+    scope: Scope, view: HostView, port: int, listener: Listener, rules: Sequence[PreparedVirtualService]
+) -> Iterator[FilterChain]:
+    """Chains by server name; the service's own only where no rule is for this client."""
+    cidrs = listener.cidrs
+    seen: set[tuple[tuple[str, ...], tuple[str, ...]]] = set()
+    for rule in rules:
+        for index, written in enumerate(rule.tls):
+            for at, match in enumerate(written.match):
+                if not l4_applies(match, scope.env, port):
+                    continue
+                # Subnets once written stay in force for what follows: Istio's quirk.
+                cidrs = match.destination_subnets or cidrs
+                key = (match.sni_hosts, match.destination_subnets)
+                if key in seen:
+                    continue
+                route = tcp_route(scope, written.route, port, rule.origin(f"/spec/tls/{index}/match/{at}"))
+                if route is not None:
+                    seen.add(key)
+                    yield _chain(view, port, listener, route, cidrs, match.sni_hosts)
+    if not seen:
+        # A resolver of names needs the name, whatever address was dialled.
+        named = listener.named and not (view.merged.resolution == "DYNAMIC_DNS" and view.host.startswith("*"))
+        snis = () if named else (view.host,)
+        yield _chain(view, port, listener, default_tcp_route(scope, view, port), cidrs, snis)
+
+
+def _tcp_chains(
+    scope: Scope, view: HostView, port: int, listener: Listener, rules: Sequence[PreparedVirtualService]
+) -> Iterator[FilterChain]:
+    """Chains by destination subnet up to the first rule without one, which ends the list; else the service's own."""
+    settled = False
+    for rule in rules:
+        for index, written in enumerate(rule.tcp):
+            if not written.route:
+                continue
+            origin = rule.origin(f"/spec/tcp/{index}")
+            subnets: list[str] = []
+            everything = not written.match
+            for match in written.match:
+                if l4_applies(match, scope.env, port):
+                    if not match.destination_subnets:
+                        everything = True
+                        break
+                    subnets += match.destination_subnets
+            if not everything and not subnets:
+                continue
+            route = tcp_route(scope, written.route, port, origin)
+            if route is None:
+                continue
+            yield _chain(view, port, listener, route, listener.cidrs if everything else tuple(subnets))
+            if everything:
+                return
+            settled = settled or sorted(subnets) == sorted(listener.cidrs)
+    if not settled:
+        yield _chain(view, port, listener, default_tcp_route(scope, view, port), listener.cidrs)
+
+
+def _chain(
+    view: HostView, port: int, listener: Listener, route: TcpRoute, cidrs: tuple[str, ...], snis: tuple[str, ...] = ()
+) -> FilterChain:
+    # `*` as a server name is no condition.
+    names = () if "*" in snis else tuple([sni.lower() for sni in snis])
+    return FilterChain(view.host, port, route, listener.addresses, cidrs, names)

@@ -1,0 +1,180 @@
+"""What a router listens on: servers of its Gateways and the VirtualServices bound to them (registry.md 9; Istio:
+model.MergeGateways, core/gateway.go).
+
+A router has no routes of its own to services: it does what VirtualServices say for the hosts of a server, and answers 404
+to everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from roadstead.compile.endpoints import endpoints_of
+from roadstead.compile.gateway_chains import server_chains
+from roadstead.compile.gateway_hosts import table_hosts
+from roadstead.compile.inputs import HostView, Scope
+from roadstead.config import Gateway, Resource
+from roadstead.config import Server as Written
+from roadstead.config.gateway import ServerTLSSettings
+from roadstead.mesh import FilterChain, HostMesh, Origin, VirtualHost
+from roadstead.protocol import Protocol
+
+_PASSING = ("PASSTHROUGH", "AUTO_PASSTHROUGH")
+
+
+class Server(msgspec.Struct, frozen=True):
+    """One server of one Gateway, bound to a port of the router.
+
+    port: what the Gateway says; bound: where the router listens (its service may map the one to the other). hosts: as
+    written, `./` and `*/` settled. gateway: "namespace/name". table: Istio's name of its route table, "" for TCP and
+    TLS that is passed on."""
+
+    port: int
+    bound: int
+    protocol: Protocol
+    bind: str
+    hosts: tuple[str, ...]
+    tls: ServerTLSSettings | None
+    gateway: str
+    table: str
+    origin: Origin
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether it speaks TLS; an HTTP server has TLS settings only to redirect."""
+        return self.tls is not None and not self.protocol.is_http
+
+    @property
+    def passes_tls(self) -> bool:
+        """Whether TLS goes through unopened."""
+        return self.tls is not None and self.tls.mode in _PASSING
+
+    @property
+    def redirects(self) -> bool:
+        return self.tls is not None and self.tls.https_redirect
+
+    @property
+    def server_names(self) -> tuple[str, ...]:
+        """Names that a TLS client may ask for; none: any."""
+        names = tuple(dict.fromkeys([host.rpartition("/")[2].lower() for host in self.hosts]))
+        return () if "*" in names else names
+
+
+def gateway_units(scope: Scope) -> tuple[HostMesh, ...]:
+    """One unit for each port that the router listens on; none for sidecars."""
+    if scope.env.node.type != "router":
+        return ()
+    ports: dict[int, list[Server]] = {}
+    for server in _merged(_servers(scope)):
+        ports.setdefault(server.bound, []).append(server)
+    return tuple([_unit(scope, bound, ports[bound]) for bound in sorted(ports)])
+
+
+def _unit(scope: Scope, bound: int, servers: Sequence[Server]) -> HostMesh:
+    tables: dict[str, list[Server]] = {}
+    chains: list[FilterChain] = []
+    names: set[tuple[str, str]] = set()
+    for server in servers:
+        if server.table:
+            tables.setdefault(server.table, []).append(server)
+        else:
+            chains += server_chains(scope, server, names)
+    hosts: list[VirtualHost] = []
+    for table in tables.values():
+        hosts += table_hosts(scope, table)
+    return HostMesh(f"gateway/{bound}", "", virtual_hosts=tuple(hosts), chains=tuple(chains))
+
+
+def _servers(scope: Scope) -> Iterator[Server]:
+    targets: dict[int, int] = {}
+    for gateway in scope.gateways():
+        for index, written in enumerate(gateway.spec.servers):
+            if written.port is None:
+                continue
+            number = written.port.number
+            if number not in targets:
+                targets[number] = _bound_port(scope, number)
+            yield _server(gateway, index, written, number, targets[number])
+
+
+def _server(gateway: Resource[Gateway], index: int, written: Written, number: int, bound: int) -> Server:
+    assert written.port is not None
+    protocol = Protocol(written.port.protocol)
+    bind = f".{written.bind}" if written.bind else ""
+    table = ""
+    if protocol.is_http:
+        table = f"http.{bound}{bind}"
+    elif protocol == "HTTPS" and (written.tls is None or written.tls.mode not in _PASSING):
+        table = f"https.{number}.{written.port.name}.{gateway.name}.{gateway.namespace}{bind}"
+    return Server(
+        number,
+        bound,
+        protocol,
+        written.bind,
+        tuple([_settled(host, gateway.namespace) for host in written.hosts]),
+        written.tls,
+        f"{gateway.namespace}/{gateway.name}",
+        table,
+        Origin("Gateway", gateway.namespace, gateway.name, f"/spec/servers/{index}"),
+    )
+
+
+def _settled(host: str, namespace: str) -> str:
+    """`./h` -> `<namespace>/h`, `*/h` -> `h`."""
+    owner, slash, name = host.partition("/")
+    if not slash or owner == "*":
+        return name if slash else host
+    return f"{namespace}/{name}" if owner == "." else host
+
+
+def _merged(servers: Iterator[Server]) -> Iterator[Server]:
+    """The servers that Istio keeps, oldest Gateway first.
+
+    On one port and bind plain servers merge only as HTTP with HTTP, TLS servers stand side by side by name, and a TLS
+    server that repeats a name is left out as a whole."""
+    plain: dict[int, Server] = {}
+    used: dict[int, set[str]] = {}
+    names: set[tuple[int, str, str]] = set()
+    tables: set[str] = set()
+    for server in servers:
+        if server.tls is not None:
+            taken = {(server.bound, server.bind, host) for host in server.hosts}
+            if taken & names:
+                continue
+            names |= taken
+        binds = used.setdefault(server.bound, set())
+        first = plain.get(server.bound)
+        if first is not None and first.bind == server.bind:
+            if not (first.protocol.is_http and server.protocol.is_http):
+                continue
+        elif first is None and binds:
+            if server.bind in binds and not server.is_tls:
+                continue
+            if server.table and server.table in tables:
+                continue
+        elif first is None and not server.is_tls:
+            plain[server.bound] = server
+        binds.add(server.bind)
+        tables.add(server.table)
+        yield server
+
+
+def _bound_port(scope: Scope, number: int) -> int:
+    """Where the router listens for a Gateway's port: the target port of the first of its own services with that port,
+    else the very number."""
+    ips = frozenset(scope.env.node.ips)
+    for view in scope.services_on(number):
+        if _may_be_own(view, ips):
+            for endpoint in endpoints_of(scope, view).get(number, ()):
+                if endpoint.address in ips:
+                    return endpoint.port
+    return number
+
+
+def _may_be_own(view: HostView, ips: frozenset[str]) -> bool:
+    return any(
+        entry.spec.workload_selector is not None or any(endpoint.address in ips for endpoint in entry.spec.endpoints)
+        for entry in view.entries
+    )

@@ -1,0 +1,230 @@
+"""HTTP routes of one VirtualService for one client, and the default route of a service
+(registry.md 6.4 to 6.12; Istio: route.BuildHTTPRoutesForVirtualService, TranslateRoute)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from roadstead.compile import actions, headers, matches
+from roadstead.compile.hashing import HashKeys
+from roadstead.compile.inputs import HostView, Scope
+from roadstead.compile.retries import default_retry, retry_of
+from roadstead.compile.virtual_services import MESH, HttpRule, PreparedVirtualService
+from roadstead.config import Destination as Target
+from roadstead.config import HTTPRoute, HTTPRouteDestination
+from roadstead.config.duration import seconds
+from roadstead.mesh import (
+    Destination,
+    HashKey,
+    Mirror,
+    Origin,
+    Retry,
+    Route,
+    cluster_name,
+)
+from roadstead.mesh.route import NO_OPS
+
+UNKNOWN_CLUSTER = "UnknownService"
+
+
+def http_routes(
+    scope: Scope,
+    rules: PreparedVirtualService,
+    port: int,
+    gateway: str = MESH,
+    *,
+    hashes: HashKeys | None = None,
+    tls: bool = False,
+) -> tuple[Route, ...]:
+    """The routes that may hold for this client at a port, in order, up to the first that takes everything. None left: for
+    this client and port the VirtualService does not exist.
+
+    port: of the listener, on routers the number in the Gateway's server. gateway: "mesh" or "namespace/name" of the Gateway
+    whose server is compiled. tls: the listener speaks TLS."""
+    made: list[Route] = []
+    compiler = _Compiler(scope, rules, port, gateway, hashes or HashKeys(scope), tls)
+    for rule in rules.http:
+        for route in compiler.routes(rule):
+            made.append(route)
+            if matches.is_catch_all(route.match):
+                return tuple(made)
+    return tuple(made)
+
+
+def default_route(scope: Scope, view: HostView, port: int, hashes: HashKeys | None = None) -> Route:
+    """Everything to the service itself, with the retries that hold without a rule."""
+    return Route(
+        name="default",
+        match=matches.EVERYTHING,
+        destinations=(Destination(cluster_name(port, "", view.host)),),
+        retry=default_retry(scope.env),
+        hash_policies=(hashes or HashKeys(scope)).of_view(view, port),
+        origin=view.merged.origin,
+    )
+
+
+class _Compiler:
+    """One VirtualService at one port."""
+
+    __slots__ = ("_env", "_gateway", "_hashes", "_port", "_router", "_rules", "_scope", "_tls")
+
+    def __init__(
+        self, scope: Scope, rules: PreparedVirtualService, port: int, gateway: str, hashes: HashKeys, tls: bool
+    ) -> None:
+        self._scope = scope
+        self._env = scope.env
+        self._rules = rules
+        self._port = port
+        self._gateway = gateway
+        self._router = scope.env.node.type == "router"
+        self._hashes = hashes
+        self._tls = tls
+
+    def routes(self, rule: HttpRule) -> Iterator[Route]:
+        """One route for each match that may hold, lazily: after one that takes everything nothing more is asked for."""
+        written = rule.route
+        base: Route | None = None
+        for at, match in enumerate(written.match):
+            if not matches.applies(match, self._env, self._port, self._gateway):
+                continue
+            base = base or self._route(rule)
+            if base is None:
+                return
+            outer, inner = rule.pairs[at] if rule.pairs else (at, -1)
+            yield msgspec.structs.replace(
+                base,
+                name=f"{written.name}.{match.name}" if match.name else written.name,
+                match=matches.route_match(match),
+                stat_prefix=match.stat_prefix,
+                origin=base.origin if outer < 0 else self._rules.origin(f"/spec/http/{rule.index}/match/{outer}"),
+                delegate_origin=_delegate_origin(rule, inner),
+            )
+        if not written.match:
+            base = self._route(rule)
+            if base is not None:
+                yield base
+
+    def _route(self, rule: HttpRule) -> Route | None:
+        """The rule without its matches; None for what Envoy would refuse."""
+        written = rule.route
+        redirect = response = None
+        if written.redirect is not None:
+            redirect = actions.redirect(written.redirect, self._port, self._tls)
+        elif written.direct_response is not None:
+            response = actions.direct_response(written.direct_response)
+        else:
+            return self._forward(rule)
+        if redirect is None and response is None:
+            return None
+        return Route(
+            name=written.name,
+            match=matches.EVERYTHING,
+            redirect=redirect,
+            direct_response=response,
+            headers=headers.header_ops(written.headers),
+            cors=actions.cors(written.cors_policy),
+            origin=self._rules.origin(f"/spec/http/{rule.index}"),
+            delegate_origin=_delegate_origin(rule, -1),
+        )
+
+    def _forward(self, rule: HttpRule) -> Route | None:
+        written = rule.route
+        after, host_rewrite = NO_OPS, headers.authority(written.headers)
+        rewrite = written.rewrite
+        if rewrite is not None and rewrite.authority:
+            host_rewrite = rewrite.authority
+        targets = written.route
+        if len(targets) == 1:
+            only = targets[0]
+            destinations: tuple[Destination, ...] = (Destination(self._cluster(only.destination)),)
+            after = headers.header_ops(only.headers)
+            host_rewrite = host_rewrite or headers.authority(only.headers)
+        else:
+            destinations = tuple([self._weighted(target) for target in targets if target.weight > 0])
+            if not destinations:
+                return None
+        hash_policies = self._hash_policies(targets)
+        regex = None if rewrite is None else rewrite.uri_regex_rewrite
+        fault = written.fault
+        return Route(
+            name=written.name,
+            match=matches.EVERYTHING,
+            destinations=destinations,
+            headers=headers.header_ops(written.headers),
+            headers_after=after,
+            timeout=(seconds(written.timeout) or None) if written.timeout is not None else None,
+            retry=self._retry(written, rule, len(targets) == 1 and bool(hash_policies)),
+            prefix_rewrite=None if rewrite is None or regex is not None else rewrite.uri or None,
+            regex_rewrite=None if regex is None else (regex.match, regex.rewrite),
+            host_rewrite=host_rewrite,
+            mirrors=self._mirrors(written) if written.mirror is not None or written.mirrors else (),
+            delay=None if fault is None else actions.delay(fault.delay),
+            abort=None if fault is None else actions.abort(fault.abort),
+            cors=actions.cors(written.cors_policy),
+            hash_policies=hash_policies,
+            origin=self._rules.origin(f"/spec/http/{rule.index}"),
+            delegate_origin=_delegate_origin(rule, -1),
+        )
+
+    def _weighted(self, target: HTTPRouteDestination) -> Destination:
+        return Destination(
+            self._cluster(target.destination),
+            target.weight,
+            headers.header_ops(target.headers),
+            headers.authority(target.headers),
+        )
+
+    def _cluster(self, target: Target | None) -> str:
+        if target is None or not target.host:
+            return UNKNOWN_CLUSTER
+        return cluster_name(self._target_port(target), target.subset, target.host)
+
+    def _target_port(self, target: Target) -> int:
+        """The port named; else on routers the service's only one, else the listener's.
+
+        On a sidecar Istio looks the service up in a table where each has the listener's port only."""
+        if target.port is not None and target.port.number:
+            return target.port.number
+        if self._router:
+            return only_port(self._scope.view(target.host)) or self._port
+        return self._port
+
+    def _hash_policies(self, targets: tuple[HTTPRouteDestination, ...]) -> tuple[HashKey, ...]:
+        found: list[HashKey] = []
+        for weighted in targets:
+            target = weighted.destination
+            if target is not None:
+                explicit = target.port is not None and bool(target.port.number)
+                found += self._hashes.of(target.host, self._target_port(target), target.subset, explicit)
+        return tuple(found)
+
+    def _retry(self, written: HTTPRoute, rule: HttpRule, hashed: bool) -> Retry | None:
+        if written.retries is None:
+            return default_retry(self._env, hashed)
+        return retry_of(written.retries, self._rules.origin(f"/spec/http/{rule.index}/retries"), hashed)
+
+    def _mirrors(self, written: HTTPRoute) -> tuple[Mirror, ...]:
+        wanted = [] if written.mirror is None else [(written.mirror, actions.mirror_share(written))]
+        wanted += [
+            (mirror.destination, actions.policy_share(mirror))
+            for mirror in written.mirrors
+            if mirror.destination is not None
+        ]
+        return tuple([Mirror(self._cluster(target), share) for target, share in wanted if share > 0])
+
+
+def _delegate_origin(rule: HttpRule, match: int) -> Origin | None:
+    if rule.delegate is None:
+        return None
+    namespace, name, index = rule.delegate
+    path = f"/spec/http/{index}" if match < 0 else f"/spec/http/{index}/match/{match}"
+    return Origin("VirtualService", namespace, name, path)
+
+
+def only_port(view: HostView | None) -> int:
+    """Number of the service's only port; 0 where it has several, or there is no service."""
+    if view is None or len(view.merged.ports) != 1:
+        return 0
+    return view.merged.ports[0].number

@@ -1,0 +1,204 @@
+"""Virtual hosts of one host: which VirtualService owns it at each port, and the names it answers to
+(registry.md 3.5 and 6.3; Istio: core/httproute.go, route.BuildSidecarVirtualHostWrapper).
+
+On sidecars the first VirtualService that claims a host and has a route for this client owns it alone; a service that nobody
+claims gets a default route. A host of a VirtualService that is no service with the port ("plain") has routes on port 80 only,
+and on ports of services that the same VirtualService claims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from roadstead.compile.hashing import HashKeys
+from roadstead.compile.inputs import HostView, Scope
+from roadstead.compile.routes import default_route, http_routes
+from roadstead.compile.virtual_services import PreparedVirtualService
+from roadstead.host import closest, is_ip, matches
+from roadstead.mesh import Port, Route, Service, VirtualHost
+from roadstead.protocol import Protocol
+
+HTTP_PORT = 80
+_OWN, _OWN_DEFAULT, _ALTERNATIVE, _ADDRESS, _ADDRESS_DEFAULT = range(5)
+
+Listening: TypeAlias = dict[int, tuple[Service, Port]]
+"""Service and port behind each port number of a host; of several services the last one counts, as in Istio."""
+
+
+def virtual_hosts(scope: Scope, view: HostView) -> tuple[VirtualHost, ...]:
+    """What the host of a service answers to over HTTP.
+
+    In the extended dialect `http` rules hold on TLS ports too, for requests that this process makes itself: those
+    virtual hosts have `tls` set."""
+    if scope.env.node.type == "router":
+        return ()
+    rules = scope.virtual_services(view.host)
+    hashes = HashKeys(scope)
+    listening = listening_ports(view)
+    made = _service_hosts(scope, view, listening, rules, hashes)
+    if rules:
+        made += _plain(scope, rules, view.host.lower(), listening, hashes)
+    return tuple(made)
+
+
+def rule_hosts(scope: Scope, host: str) -> tuple[VirtualHost, ...]:
+    """The same for a host, in lower case, that only VirtualServices know."""
+    rules = () if scope.env.node.type == "router" else scope.virtual_services(host)
+    return tuple(_plain(scope, rules, host, {}, HashKeys(scope))) if rules else ()
+
+
+def _service_hosts(
+    scope: Scope, view: HostView, listening: Listening, rules: Sequence[PreparedVirtualService], hashes: HashKeys
+) -> list[VirtualHost]:
+    """One for each port that takes HTTP, with the rules of the VirtualService that owns it or the default route."""
+    name = view.host.lower()
+    made = []
+    for number, (service, port) in listening.items():
+        protocol = Protocol(port.protocol)
+        http = is_http(protocol)
+        if not http and not (rules and protocol.is_tls and scope.env.extended):
+            continue
+        owner, routes = _owner(scope, rules, name, number, hashes, tls=not http)
+        if owner is None:
+            if not http:
+                continue
+            routes = (default_route(scope, view, number, hashes),)
+        domains = tuple(_domains(name, service, scope.env.node.domain, owned=owner is not None))
+        origin = service.origin if owner is None else owner.origin()
+        made.append(VirtualHost(f"{name}:{number}", number, domains, routes, not http, origin))
+    return made
+
+
+def listening_ports(view: HostView | None) -> Listening:
+    """The ports a host is heard on, UDP left out. Ports of a service that is only a destination are not heard."""
+    if view is None or view.imported:
+        return {}
+    found: Listening = {}
+    for service in view.services:
+        mine: Listening = {}
+        for port in service.ports:
+            if port.protocol != "UDP":
+                mine.setdefault(port.number, (service, port))
+        found.update(mine)
+    return found
+
+
+def is_http(protocol: Protocol) -> bool:
+    """Whether HTTP rules hold on a port: HTTP is declared, or nothing is and it may turn out to be."""
+    return protocol.is_http or protocol.is_sniffed
+
+
+def most_specific(rules: Sequence[PreparedVirtualService], host: str) -> PreparedVirtualService | None:
+    """The first with the host that takes `host` most closely."""
+    best = closest(host, [pattern for rule in rules for pattern in rule.hosts])
+    return None if best is None else next(rule for rule in rules if best in rule.hosts)
+
+
+def _owner(
+    scope: Scope, rules: Sequence[PreparedVirtualService], name: str, port: int, hashes: HashKeys, tls: bool
+) -> tuple[PreparedVirtualService | None, tuple[Route, ...]]:
+    """The first VirtualService that claims the service and has a route for this client."""
+    for rule in rules:
+        if rule.http and _claims(rules, rule, name):
+            routes = http_routes(scope, rule, port, hashes=hashes, tls=tls)
+            if routes:
+                return rule, routes
+    return None, ()
+
+
+def _claims(rules: Sequence[PreparedVirtualService], rule: PreparedVirtualService, name: str) -> bool:
+    """By its very name; through a wildcard only where no VirtualService has a closer one."""
+    if not name.startswith("*") and name in rule.hosts:
+        return True
+    by_wildcard = any(host.startswith("*") and matches(host, name) for host in rule.hosts)
+    return by_wildcard and most_specific(rules, name) is rule
+
+
+def _plain(
+    scope: Scope, rules: Sequence[PreparedVirtualService], name: str, listening: Listening, hashes: HashKeys
+) -> Iterator[VirtualHost]:
+    done: set[int] = set(listening)
+    for rule in rules:
+        if name not in rule.hosts or not rule.http:
+            continue
+        for number in sorted({HTTP_PORT} | _claimed_ports(scope, rule, name)):
+            if number in done or _taken(scope, name, number):
+                continue
+            if number == HTTP_PORT and not _hears_http(scope, number):
+                continue
+            routes = http_routes(scope, rule, number, hashes=hashes)
+            if routes:
+                done.add(number)
+                yield VirtualHost(f"{name}:{number}", number, ((name, _OWN),), routes, False, rule.origin())
+
+
+def _taken(scope: Scope, name: str, port: int) -> bool:
+    """A wildcard that takes some service with the port is not plain there, whoever owns that service."""
+    return name.startswith("*") and any(port in listening_ports(view) for view in scope.matching(name))
+
+
+def _claimed_ports(scope: Scope, rule: PreparedVirtualService, name: str) -> set[int]:
+    """HTTP ports of the services that a VirtualService claims through its other hosts."""
+    found: set[int] = set()
+    for host in rule.hosts:
+        if host == name:
+            continue
+        views: Sequence[HostView | None] = scope.matching(host) if host.startswith("*") else (scope.view(host),)
+        for view in views:
+            listening = listening_ports(view)
+            if view is not None and listening and _claims(scope.virtual_services(view.host), rule, view.host.lower()):
+                found.update(number for number, (_, port) in listening.items() if is_http(Protocol(port.protocol)))
+    return found
+
+
+def _hears_http(scope: Scope, port: int) -> bool:
+    """Whether there is a listener for HTTP of any host: without one Istio makes no route table for the port."""
+    for view in scope.services_on(port):
+        heard = listening_ports(view).get(port)
+        if heard is not None:
+            protocol = Protocol(heard[1].protocol)
+            if protocol.is_http or (protocol.is_sniffed and not any(map(is_ip, heard[0].addresses))):
+                return True
+    return False
+
+
+def _domains(name: str, service: Service, domain: str, *, owned: bool) -> Iterator[tuple[str, int]]:
+    own = _OWN if owned else _OWN_DEFAULT
+    yield name, own
+    if not is_ip(name):
+        yield f"{name}.", own
+    for alternative in alternative_names(name, domain):
+        yield alternative, _ALTERNATIVE
+    for address in service.addresses:
+        yield (
+            f"[{address}]" if ":" in address and "/" not in address else address,
+            (_ADDRESS if owned else _ADDRESS_DEFAULT),
+        )
+
+
+def alternative_names(host: str, domain: str) -> tuple[str, ...]:
+    """Shorter names under which a client in a DNS domain may know a host (registry.md 3.5)."""
+    if ".svc." in domain:
+        return _kubernetes_names(host, domain)
+    own, shared = host.split("."), domain.split(".")
+    common = 0
+    while common < min(len(own), len(shared)) and own[-1 - common] == shared[-1 - common]:
+        common += 1
+    unique = own[: len(own) - common]
+    if not common or not unique:
+        return ()
+    short = ".".join(unique)
+    return (short, f"{short}.{own[len(unique)]}") if len(unique) == 2 else (short,)
+
+
+def _kubernetes_names(host: str, domain: str) -> tuple[str, ...]:
+    namespace, _, suffix = domain.partition(".svc.")
+    if not host.endswith(f".svc.{suffix}"):
+        return ()
+    name, dot, owner = host.removesuffix(f".svc.{suffix}").partition(".")
+    if not dot:
+        return ()
+    if owner == namespace:
+        return name, f"{name}.{owner}.svc", f"{name}.{owner}"
+    return f"{name}.{owner}", f"{name}.{owner}.svc"
