@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.case import Case
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
 
 Timed: TypeAlias = Callable[[Case, str], None]
 
@@ -21,6 +23,8 @@ def timed(benchmark: BenchmarkFixture) -> Timed:
         benchmark.group = group
         benchmark.name = case.name
         benchmark.extra_info["operations"] = case.operations
-        benchmark.pedantic(case.run, setup=lambda: ((case.prepare(),), {}), rounds=5, warmup_rounds=1)
+        benchmark.pedantic(  # type: ignore[no-untyped-call]
+            case.run, setup=lambda: ((case.prepare(),), {}), rounds=5, warmup_rounds=1
+        )
 
     return run

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import yaml
 
 from benchmarks import meshes, workload
-from benchmarks.case import Case
+from benchmarks.case import Case, measure
 from roadstead import Registry
 
 PYYAML = "PyYAML C loader"
@@ -90,17 +90,14 @@ def memory(engine: Literal["native", "fallback"], size: int) -> Memory:
 
 def imports() -> dict[str, float]:
     """Seconds over the bare interpreter, median of several: `import roadstead` and `from roadstead import Registry`."""
-    programs = {
-        "bare": "pass",
-        "import roadstead": "import roadstead",
-        "from roadstead import Registry": "from roadstead import Registry",
-    }
-    cases_ = [
-        Case(name, lambda _, program=program: subprocess.run([sys.executable, "-c", program], check=True))
-        for name, program in programs.items()
-    ]
-    from benchmarks.case import measure
+    statements = ("pass", "import roadstead", "from roadstead import Registry")
+    timings = measure([Case(statement, _python(statement)) for statement in statements], 11)
+    bare = timings["pass"].median
+    return {name: timing.median - bare for name, timing in timings.items() if name != "pass"}
 
-    timings = measure(cases_, 11)
-    bare = timings["bare"].median
-    return {name: timing.median - bare for name, timing in timings.items() if name != "bare"}
+
+def _python(statement: str) -> Callable[[None], None]:
+    def run(_: None) -> None:
+        subprocess.run([sys.executable, "-c", statement], check=True)
+
+    return run

@@ -14,6 +14,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    # For type checkers the objects are the contract's classes; at run time they are its abstract faces.
+    from roadstead._core import Cluster, Decision, Endpoint, Service
+    from roadstead._core import _Lease as Lease
     from roadstead.config import Finding, MeshConfig, MeshNetworks, Resource, ResourceKey
     from roadstead.core import BACKEND
     from roadstead.errors import (
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
         Unavailable,
     )
     from roadstead.mesh import Delta, Mesh, Node, Origin
-    from roadstead.objects import Cluster, Decision, Endpoint, Lease, Service
     from roadstead.registry.endpoints import ClusterEndpoints
     from roadstead.registry.registry import Registry
     from roadstead.registry.view import View

@@ -59,7 +59,7 @@ def run() -> int:
     """Run the command line; the exit code."""
     try:
         outcome = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except click.Abort:
         click.echo("interrupted", err=True)
         return exit_codes.INTERRUPTED
     except click.UsageError as error:

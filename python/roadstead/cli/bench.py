@@ -152,9 +152,8 @@ def _rounds(whats: dict[str, Callable[[], None]], seconds: float) -> dict[str, l
 
 
 def _show(report: Report) -> None:
-    click.echo(
-        f"{report.hosts:,} hosts, {report.clusters:,} clusters, loaded in {report.load_seconds:.3g} s; {report.engine} engine"
-    )
+    size = f"{report.hosts:,} hosts, {report.clusters:,} clusters"
+    click.echo(f"{size}, loaded in {report.load_seconds:.3g} s; {report.engine} engine")
     click.echo()
     rows = [
         [one.what, f"{one.nanoseconds:,.0f} ns", f"{one.per_second:,}", f"{one.relative:.2f}"] for one in report.results

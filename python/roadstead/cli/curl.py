@@ -104,7 +104,7 @@ def parse(text: str) -> CurlRequest:
     data: list[str] = []
     method, get, head = "", False, False
     for name, value in _options(words):
-        if name == "" or name == "url":
+        if name in ("", "url"):
             urls.append(value)
         elif name in ("X", "request"):
             method = value.upper()

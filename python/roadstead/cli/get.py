@@ -14,6 +14,7 @@ from roadstead.cli.options import Source, complain, load, source_options
 
 if TYPE_CHECKING:
     from roadstead import Registry
+    from roadstead.config import Resource, Spec
 
 Cells = Callable[[dict[str, Tree]], Tree]
 
@@ -68,10 +69,20 @@ _KINDS = (
         (("GATEWAYS", _at("gateways")), ("HOSTS", _at("hosts"))),
         (("HTTP", _count("http")), ("TLS", _count("tls")), ("TCP", _count("tcp"))),
     ),
-    _Kind("DestinationRule", ("destinationrule", "destinationrules", "dr"), (("HOST", _at("host")),), (("SUBSETS", _subsets),)),
-    _Kind("WorkloadEntry", ("workloadentry", "workloadentries", "we"), (("ADDRESS", _at("address")),), (("LOCALITY", _at("locality")), ("LABELS", _at("labels")))),
+    _Kind(
+        "DestinationRule", ("destinationrule", "destinationrules", "dr"),
+        (("HOST", _at("host")),),
+        (("SUBSETS", _subsets),),
+    ),
+    _Kind(
+        "WorkloadEntry", ("workloadentry", "workloadentries", "we"),
+        (("ADDRESS", _at("address")),),
+        (("LOCALITY", _at("locality")), ("LABELS", _at("labels"))),
+    ),
     _Kind("WorkloadGroup", ("workloadgroup", "workloadgroups", "wg"), ()),
-    _Kind("Gateway", ("gateway", "gateways", "gw"), (), (("SELECTOR", _at("selector")), ("SERVERS", _count("servers")))),
+    _Kind(
+        "Gateway", ("gateway", "gateways", "gw"), (), (("SELECTOR", _at("selector")), ("SERVERS", _count("servers"))),
+    ),
     _Kind("Sidecar", ("sidecar", "sidecars"), (), (("EGRESS", _count("egress")),)),
 )  # fmt: skip
 
@@ -101,8 +112,8 @@ def command(
 ) -> int:
     """List resources, as kubectl get does.
 
-    KIND: serviceentry (se), virtualservice (vs), destinationrule (dr), workloadentry (we), workloadgroup (wg), gateway (gw),
-    sidecar, or all. Shown are the documents that were kept; `roadstead validate` tells of the others.
+    KIND: serviceentry (se), virtualservice (vs), destinationrule (dr), workloadentry (we), workloadgroup (wg),
+    gateway (gw), sidecar, or all. Shown are the documents that were kept; `roadstead validate` tells of the others.
 
     \b
     roadstead get -f mesh/ serviceentry -A -o wide
@@ -164,10 +175,20 @@ def _select(
         if key.kind != kind.kind or (names and key.name not in names) or namespace not in (None, key.namespace):
             continue
         if labels.items() <= resource.metadata.labels.items():
-            tree = output.tree_of(resource.document())
-            assert isinstance(tree, dict)
-            items.append(tree)
+            items.append(_document(resource))
     return sorted(items, key=lambda item: (_meta(item, "namespace"), _name(item)))
+
+
+def _document(resource: Resource[Spec]) -> dict[str, Tree]:
+    """The document as kubectl would write it: Istio's names, defaults left out but for what a column shows."""
+    made: dict[str, Tree] = {"apiVersion": resource.api_version, "kind": resource.kind}
+    for name in ("metadata", "spec", "status"):
+        tree = output.tree_of(getattr(resource, name))
+        if isinstance(tree, dict) and tree:
+            if name == "spec" and resource.kind == "ServiceEntry":
+                tree.setdefault("location", "MESH_EXTERNAL")
+            made[name] = tree
+    return made
 
 
 def _meta(item: dict[str, Tree], name: str) -> str:

@@ -87,7 +87,7 @@ def _render(pieces: Sequence[_Piece], tree: Tree, root: Tree) -> str:
 
 
 def _find(path: str, tree: Tree, root: Tree) -> list[Tree]:
-    from jsonpath_ng.ext import parse
+    from jsonpath_ng.ext.parser import parse
 
     start = root if path.startswith("$") else tree
     inner = path.removeprefix("$").removeprefix("@")

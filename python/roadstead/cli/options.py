@@ -66,6 +66,8 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class _Failure(click.ClickException):
+    exit_code: int  # type: ignore[misc] # each failure has its own
+
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.exit_code = code

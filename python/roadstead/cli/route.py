@@ -22,7 +22,7 @@ _UNREACHABLE = ("not_found", "refused", "no_cluster")
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What was asked. scheme http and https are requests, tcp and tls connections (sni: the server name of the latter)."""
+    """What was asked. scheme: http and https: a request, tcp and tls: a connection; sni: the latter's server name."""
 
     scheme: str
     host: str

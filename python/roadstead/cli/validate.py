@@ -29,8 +29,8 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 def command(threshold: str, level: str, form: str, source: Source) -> int:
     """Check files and report every error with its place.
 
-    What is shown: file:line:column, severity, code, the field and what to write instead. Exit code: 0, 79 with findings at
-    or over --fail-on, 65 where nothing can be read as YAML or JSON, 66 for a missing file.
+    What is shown: file:line:column, severity, code, the field and what to write instead. Exit code: 0, 79 with findings
+    at or over --fail-on, 65 where nothing can be read as YAML or JSON, 66 for a missing file.
 
     \b
     roadstead validate -f mesh/
