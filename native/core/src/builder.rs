@@ -1,0 +1,286 @@
+//! Changes: copy on write over a snapshot, unit by unit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::balance::ClusterLive;
+use crate::cluster::{Cluster, ClusterName, Service, UnitId};
+use crate::engine::Source;
+use crate::error::Error;
+use crate::model::{self, Attach, Outbound};
+use crate::names::{Claim, Claims, Form, Listener, Name, NameKey, Node, NodeKey, hash_text};
+use crate::regex::Regexes;
+use crate::snapshot::{Forms, Snapshot};
+use crate::unit::{Compiled, Draft};
+use crate::virtual_host::{VirtualHost, Weighted};
+
+/// A change under way; readers see nothing until `Engine::publish`.
+pub struct Builder<A: Attach> {
+    pub(crate) base: Arc<Snapshot<A>>,
+    pub(crate) next: Snapshot<A>,
+    /// Clusters that took a name, for what lives in those they replace.
+    pub(crate) made: HashMap<Arc<str>, Arc<Cluster<A>>>,
+    regexes: Regexes,
+    clock: Source<i64>,
+    starts: Source<u64>,
+}
+
+impl<A: Attach> std::fmt::Debug for Builder<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("version", &self.next.version).finish_non_exhaustive()
+    }
+}
+
+impl<A: Attach> Builder<A> {
+    pub(crate) fn over(base: Arc<Snapshot<A>>, clock: Source<i64>, starts: Source<u64>) -> Self {
+        let mut next = Snapshot::clone(&base);
+        next.version += 1;
+        Builder { base, next, made: HashMap::new(), regexes: Regexes::default(), clock, starts }
+    }
+
+    /// Add or replace the unit of that key. Bad input changes nothing.
+    pub fn put(&mut self, unit: model::Unit<A>) -> Result<(), Error> {
+        let draft = Draft::new(unit, &mut self.regexes)?;
+        self.delete(&draft.id.key);
+        let compiled = Arc::new(self.link(draft));
+        compiled.claims(|key, claim| self.add_name(key, claim));
+        compiled.nodes(|key, claim| self.add_node(key, claim));
+        let hash = hash_text(compiled.id.key.as_bytes());
+        let id = Arc::clone(&compiled.id);
+        self.next.units.put(hash, compiled, |known| known.id.key == id.key);
+        Ok(())
+    }
+
+    /// Remove the unit of that key, if there is one.
+    pub fn delete(&mut self, key: &str) {
+        let hash = hash_text(key.as_bytes());
+        let Some(old) = self.next.units.get(hash, |known| &*known.id.key == key).cloned() else {
+            return;
+        };
+        self.next.units.remove(hash, |known| &*known.id.key == key);
+        old.nodes(|key, claim| self.remove_node(&key, &claim.unit));
+        old.claims(|key, claim| self.remove_name(&key, &claim.unit));
+        for weighted in weighted_of(&old) {
+            weighted.destinations.iter().for_each(|destination| self.release(&destination.cluster));
+        }
+        // Backwards, so that a unit put in its place gets the same positions again.
+        for cluster in old.clusters.iter().rev() {
+            self.remove_cluster(cluster);
+        }
+        for service in old.services.iter().rev() {
+            self.next.services_at.remove(service.index);
+        }
+    }
+
+    /// What unknown hosts get.
+    pub fn set_outbound(&mut self, outbound: Outbound) {
+        self.next.outbound = outbound;
+    }
+
+    // Units
+
+    fn link(&mut self, mut draft: Draft<A>) -> Compiled<A> {
+        let services: Box<[_]> = draft.services.into_iter().map(|given| self.add_service(given)).collect();
+        let clusters = draft.clusters.into_iter().map(|given| self.add_cluster(given, &draft.id)).collect();
+        for host in &mut draft.hosts {
+            let port = host.port;
+            host.set_service(services.iter().find(|service: &&Arc<Service<A>>| service.protocol(port).is_some()));
+            for weighted in host.routes.iter_mut().filter_map(|route| route.weighted.as_mut()) {
+                self.resolve(weighted);
+            }
+        }
+        for chain in &mut draft.chains {
+            self.resolve(&mut chain.weighted);
+        }
+        Compiled {
+            id: draft.id,
+            services,
+            clusters,
+            hosts: draft.hosts.into_iter().map(Arc::<VirtualHost<A>>::new).collect(),
+            chains: draft.chains.into_iter().map(Arc::new).collect(),
+        }
+    }
+
+    fn add_service(&mut self, given: model::Service<A>) -> Arc<Service<A>> {
+        let index = self.next.services_at.reserve();
+        let service = Arc::new(Service { given, index, cell: A::Cell::default() });
+        self.next.services_at.set(index, Some(Arc::clone(&service)));
+        service
+    }
+
+    // Clusters
+
+    /// Leads the destinations to the clusters of their names, those to come included.
+    fn resolve(&mut self, weighted: &mut Weighted) {
+        for destination in &mut weighted.destinations {
+            let known = self.cluster_name(&destination.cluster);
+            known.users += 1;
+            destination.slot = known.slot;
+            destination.cluster = Arc::clone(&known.name);
+        }
+    }
+
+    fn release(&mut self, name: &str) {
+        self.cluster_name(name).users -= 1;
+        self.forget_unused(name);
+    }
+
+    /// The entry of a name, made where there is none.
+    fn cluster_name(&mut self, name: &str) -> &mut ClusterName<A> {
+        let clusters = &mut self.next.clusters;
+        let make = || {
+            let slot = clusters.reserve();
+            ClusterName { name: Arc::from(name), slot, users: 0, holders: Vec::new() }
+        };
+        self.next.cluster_names.get_or_put(hash_text(name.as_bytes()), |known| &*known.name == name, make)
+    }
+
+    fn forget_unused(&mut self, name: &str) {
+        let known = self.cluster_name(name);
+        if known.users == 0 && known.holders.is_empty() {
+            let slot = known.slot;
+            self.next.clusters.remove(slot);
+            self.next.cluster_names.remove(hash_text(name.as_bytes()), |known| &*known.name == name);
+        }
+    }
+
+    fn add_cluster(&mut self, given: model::Cluster<A>, unit: &Arc<UnitId>) -> Arc<Cluster<A>> {
+        let index = self.next.clusters_at.reserve();
+        let (start, now) = ((self.starts)(), (self.clock)());
+        let known = self.cluster_name(&given.name);
+        let cluster = Arc::new(Cluster {
+            handle: Some(given.handle),
+            name: Arc::clone(&known.name),
+            kind: given.kind,
+            port_override: given.port_override,
+            index,
+            unit: Arc::clone(unit),
+            cell: A::Cell::default(),
+            live: Arc::new(ClusterLive::new(given.lb, given.limits, given.groups, start, now)),
+        });
+        let at = known.holders.partition_point(|holder| holder.unit <= *unit);
+        known.holders.insert(at, Arc::clone(&cluster));
+        self.next.clusters_at.set(index, Some(Arc::clone(&cluster)));
+        if at == 0 {
+            self.take(&cluster);
+        }
+        cluster
+    }
+
+    fn take(&mut self, cluster: &Arc<Cluster<A>>) {
+        let slot = self.cluster_name(&cluster.name).slot;
+        self.next.clusters.set(slot, Some(Arc::clone(cluster)));
+        self.made.insert(Arc::clone(&cluster.name), Arc::clone(cluster));
+    }
+
+    fn remove_cluster(&mut self, cluster: &Arc<Cluster<A>>) {
+        self.next.clusters_at.remove(cluster.index);
+        let known = self.cluster_name(&cluster.name);
+        let Some(at) = known.holders.iter().position(|holder| Arc::ptr_eq(holder, cluster)) else {
+            return;
+        };
+        known.holders.remove(at);
+        match known.holders.first().cloned() {
+            Some(holder) if at == 0 => self.take(&holder),
+            Some(_) => {}
+            None => {
+                let slot = known.slot;
+                self.next.clusters.set(slot, None);
+                self.made.remove(&cluster.name);
+                self.forget_unused(&cluster.name);
+            }
+        }
+    }
+
+    // Names and listeners
+
+    fn add_name(&mut self, key: NameKey, claim: Claim<A>) {
+        let (hash, mut fresh) = (key.hash(), false);
+        let is = |known: &Name<A>| known.key == key;
+        let name = self.next.names.get_or_put(hash, is, || {
+            fresh = true;
+            Name { key: key.clone(), claims: Claims::default() }
+        });
+        name.claims.add(claim);
+        if fresh {
+            self.next.forms.count(&key, 1);
+        }
+    }
+
+    fn remove_name(&mut self, key: &NameKey, unit: &Arc<UnitId>) {
+        let hash = key.hash();
+        let Some(name) = self.next.names.get_mut(hash, |known| known.key == *key) else {
+            return;
+        };
+        name.claims.remove(unit);
+        if name.claims.is_empty() {
+            self.next.names.remove(hash, |known| known.key == *key);
+            self.next.forms.count(key, -1);
+        }
+    }
+
+    fn add_node(&mut self, key: NodeKey, claim: Claim<A>) {
+        let (hash, mut fresh) = (key.hash(), false);
+        let is = |known: &Node<A>| known.key == key;
+        let node = self.next.nodes.get_or_put(hash, is, || {
+            fresh = true;
+            Node { key: key.clone(), claims: Claims::default() }
+        });
+        node.claims.add(claim);
+        if fresh {
+            let (address, port) = (key.address, key.port);
+            let hash = Listener::hash(address, port);
+            let make = || Listener::new(address, port);
+            self.next.listeners.get_or_put(hash, |known| known.is(address, port), make).add(key.network);
+        }
+    }
+
+    fn remove_node(&mut self, key: &NodeKey, unit: &Arc<UnitId>) {
+        let hash = key.hash();
+        let Some(node) = self.next.nodes.get_mut(hash, |known| known.key == *key) else {
+            return;
+        };
+        node.claims.remove(unit);
+        if !node.claims.is_empty() {
+            return;
+        }
+        self.next.nodes.remove(hash, |known| known.key == *key);
+        let (address, port) = (key.address, key.port);
+        let hash = Listener::hash(address, port);
+        if let Some(listener) = self.next.listeners.get_mut(hash, |known| known.is(address, port)) {
+            listener.remove(key.network);
+            if listener.is_empty() {
+                self.next.listeners.remove(hash, |known| known.is(address, port));
+            }
+        }
+    }
+}
+
+fn weighted_of<A: Attach>(unit: &Compiled<A>) -> impl Iterator<Item = &Weighted> {
+    let routes = unit.hosts.iter().flat_map(|host| &host.routes).filter_map(|route| route.weighted.as_ref());
+    routes.chain(unit.chains.iter().map(|chain| &chain.weighted))
+}
+
+impl Forms {
+    fn count(&mut self, key: &NameKey, step: isize) {
+        match key {
+            NameKey::Network(network) => counted(&mut self.networks, (network.v6, network.length), step),
+            NameKey::Host(Form::Exact, _) => {}
+            NameKey::Host(Form::Prefix, text) => counted(&mut self.prefixes, text.len(), step),
+            NameKey::Host(Form::Suffix, text) if text.starts_with(b".") => {
+                self.dotted = self.dotted.saturating_add_signed(step);
+            }
+            NameKey::Host(Form::Suffix, text) if text.is_empty() => {}
+            NameKey::Host(Form::Suffix, text) => counted(&mut self.suffixes, text.len(), step),
+        }
+    }
+}
+
+fn counted<K: Ord>(counts: &mut std::collections::BTreeMap<K, usize>, key: K, step: isize) {
+    let count = counts.get(&key).copied().unwrap_or(0).saturating_add_signed(step);
+    if count == 0 {
+        counts.remove(&key);
+    } else {
+        counts.insert(key, count);
+    }
+}

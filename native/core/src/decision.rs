@@ -1,0 +1,408 @@
+//! Where one request or connection goes. Kind and cluster are settled at once; the rest follows when it is read.
+
+use std::sync::Arc;
+
+use crate::chains::Chain;
+use crate::cluster::{Cluster, Service};
+use crate::hashing::{self, HashPolicy};
+use crate::matching::Seen;
+use crate::model::{Attach, ClusterType, EndpointKind, HeaderOp, Outbound};
+use crate::request::Request;
+use crate::rewrite;
+use crate::snapshot::Snapshot;
+use crate::text::{bare, ip_of, port_start};
+use crate::virtual_host::{Destination, DestinationChanges, Extras, Route, VirtualHost, Weighted};
+
+const MILLION: u64 = 1_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Forward,
+    Redirect,
+    DirectResponse,
+    Passthrough,
+    Refused,
+    NotFound,
+    NoCluster,
+}
+
+impl Kind {
+    /// The contract's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Forward => "forward",
+            Kind::Redirect => "redirect",
+            Kind::DirectResponse => "direct_response",
+            Kind::Passthrough => "passthrough",
+            Kind::Refused => "refused",
+            Kind::NotFound => "not_found",
+            Kind::NoCluster => "no_cluster",
+        }
+    }
+}
+
+/// The scheme that was settled on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// A connection without TLS.
+    None,
+    Http,
+    Https,
+    /// Another word that the caller gave.
+    Given,
+}
+
+impl Scheme {
+    pub fn text<A: Attach, R: Request<A> + ?Sized>(self, request: &R) -> &str {
+        match self {
+            Scheme::None => "",
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Given => request.scheme().unwrap_or_default(),
+        }
+    }
+}
+
+/// Steps between that of the host and that of the route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    pub default_port: bool,
+    pub tls_on_http: bool,
+    pub http_on_tls: bool,
+    pub undeclared: bool,
+    pub egress: bool,
+}
+
+/// What took the request.
+#[derive(Debug)]
+pub enum Matched<A: Attach> {
+    Nothing,
+    /// A virtual host and the position of its route, if one took it.
+    Host(Arc<VirtualHost<A>>, Option<u32>),
+    Chain(Arc<Chain<A>>),
+}
+
+/// One decision. Methods that depend on the request are given it again.
+#[derive(Debug)]
+pub struct Decision<A: Attach> {
+    pub snapshot: Arc<Snapshot<A>>,
+    pub matched: Matched<A>,
+    /// None where no cluster was chosen; the clusters of the outbound policy are clusters without endpoints.
+    pub cluster: Option<Arc<Cluster<A>>>,
+    pub draw: u64,
+    /// Position among the destinations.
+    pub destination: Option<u32>,
+    pub port: u16,
+    pub kind: Kind,
+    pub scheme: Scheme,
+    pub notes: Notes,
+}
+
+/// (delay seconds, abort status or 0, abort gRPC status or -1).
+pub type FaultHit = (f64, u16, i32);
+
+impl<A: Attach> Decision<A> {
+    pub fn virtual_host(&self) -> Option<&Arc<VirtualHost<A>>> {
+        match &self.matched {
+            Matched::Host(host, _) => Some(host),
+            Matched::Nothing | Matched::Chain(_) => None,
+        }
+    }
+
+    /// Position in the virtual host.
+    pub fn route_index(&self) -> Option<u32> {
+        match &self.matched {
+            Matched::Host(_, rule) => *rule,
+            Matched::Nothing | Matched::Chain(_) => None,
+        }
+    }
+
+    pub fn route(&self) -> Option<&Route<A>> {
+        match &self.matched {
+            Matched::Host(host, rule) => rule.and_then(|rule| host.routes.get(rule as usize)),
+            Matched::Nothing | Matched::Chain(_) => None,
+        }
+    }
+
+    pub fn chain(&self) -> Option<&Arc<Chain<A>>> {
+        match &self.matched {
+            Matched::Chain(chain) => Some(chain),
+            Matched::Nothing | Matched::Host(..) => None,
+        }
+    }
+
+    /// What the embedder attached to the route or chain.
+    pub fn rule_handle(&self) -> Option<&A::Handle> {
+        self.route().map(|route| &route.handle).or_else(|| self.chain().map(|chain| &chain.handle))
+    }
+
+    fn extras(&self) -> Option<&Extras> {
+        self.route()?.extras.as_deref()
+    }
+
+    fn weighted(&self) -> Option<&Weighted> {
+        match &self.matched {
+            Matched::Chain(chain) => Some(&chain.weighted),
+            Matched::Nothing | Matched::Host(..) => self.route()?.weighted.as_ref(),
+        }
+    }
+
+    fn chosen(&self) -> Option<&Destination> {
+        self.weighted()?.destinations.get(self.destination? as usize)
+    }
+
+    fn changes(&self) -> Option<&DestinationChanges> {
+        self.chosen()?.changes.as_deref()
+    }
+
+    /// Status this process answers with itself, else 0.
+    pub fn status(&self) -> u16 {
+        match self.kind {
+            Kind::Redirect => {
+                self.extras().and_then(|extras| extras.redirect.as_ref()).map_or(0, |redirect| redirect.code)
+            }
+            Kind::DirectResponse => self.extras().map_or(0, |extras| extras.direct_status),
+            Kind::NotFound => 404,
+            Kind::Refused => 502,
+            Kind::NoCluster => 503,
+            Kind::Forward | Kind::Passthrough => 0,
+        }
+    }
+
+    /// Envoy's response flags.
+    pub fn flags<R: Request<A> + ?Sized>(&self, request: &R) -> &'static str {
+        match self.kind {
+            Kind::Refused if request.method().is_empty() => "UH",
+            Kind::NotFound => "NR",
+            Kind::NoCluster => "NC",
+            _ => "",
+        }
+    }
+
+    pub fn service<R: Request<A> + ?Sized>(&self, request: &R) -> Option<&Arc<Service<A>>> {
+        let (host, port) = match &self.matched {
+            Matched::Nothing => return None,
+            Matched::Host(host, _) => match &host.service {
+                Some(service) => return Some(service),
+                None => (request.host(), self.port),
+            },
+            Matched::Chain(chain) => (&*chain.host, chain.port),
+        };
+        self.snapshot.find(host, port).map(|found| found.service)
+    }
+
+    /// The cluster's name, also where there is no such cluster.
+    pub fn cluster_name(&self) -> &str {
+        if let Some(cluster) = &self.cluster {
+            return &cluster.name;
+        }
+        match (self.chosen(), &self.snapshot.outbound) {
+            (Some(destination), _) => &destination.cluster,
+            (None, Outbound::AllowAny { egress_cluster }) if self.kind == Kind::NoCluster => egress_cluster,
+            _ => "",
+        }
+    }
+
+    /// As sent upstream, query included; None: as given.
+    pub fn rewritten_path<R: Request<A> + ?Sized>(&self, request: &R) -> Option<String> {
+        let route = self.route().filter(|route| route.weighted.is_some())?;
+        let rewrite = route.extras.as_ref()?.path_rewrite.as_ref()?;
+        Some(rewrite.apply(&route.path, request.path()))
+    }
+
+    /// Host header as sent upstream. The route is applied after the destination, so it wins.
+    pub fn authority<'a, R: Request<A> + ?Sized>(&'a self, request: &'a R) -> &'a str {
+        let route = self.extras().and_then(|extras| extras.host_rewrite.as_deref());
+        let destination = self.changes().and_then(|changes| changes.host_rewrite.as_deref());
+        let mut rewrites = [route, destination].into_iter().flatten();
+        rewrites.find(|text| !text.is_empty()).unwrap_or_else(|| request.host())
+    }
+
+    /// Operations on the request's headers; those of the destination run before those of the route.
+    pub fn request_ops(&self) -> impl Iterator<Item = &HeaderOp> {
+        let destination = self.route().and_then(|_| self.changes()).map_or(&[][..], |changes| &changes.request_ops);
+        destination.iter().chain(self.extras().map_or(&[][..], |extras| &extras.request_ops))
+    }
+
+    /// Operations on the response's headers, in the same order.
+    pub fn response_ops(&self) -> impl Iterator<Item = &HeaderOp> {
+        let destination = self.route().and_then(|_| self.changes()).map_or(&[][..], |changes| &changes.response_ops);
+        destination.iter().chain(self.extras().map_or(&[][..], |extras| &extras.response_ops))
+    }
+
+    /// (status, Location).
+    pub fn redirect<R: Request<A> + ?Sized>(&self, request: &R) -> Option<(u16, String)> {
+        let route = self.route().filter(|_| self.kind == Kind::Redirect)?;
+        let redirect = route.extras.as_ref()?.redirect.as_ref()?;
+        let scheme = self.scheme.text(request);
+        let location = rewrite::location(redirect, &route.path, scheme, request.host(), request.path());
+        Some((redirect.code, location))
+    }
+
+    pub fn direct_response(&self) -> Option<(u16, &[u8])> {
+        if self.kind != Kind::DirectResponse {
+            return None;
+        }
+        Some(self.extras().map_or((0, &[][..]), |extras| (extras.direct_status, &extras.direct_body)))
+    }
+
+    fn part(&self) -> u64 {
+        self.draw % MILLION
+    }
+
+    /// What the draw hits of the route's fault.
+    pub fn fault(&self) -> Option<FaultHit> {
+        let fault = self.extras()?.fault.as_ref()?;
+        let delayed = self.part() < u64::from(fault.delay_numerator);
+        let aborted = self.part() < u64::from(fault.abort_numerator);
+        (delayed || aborted).then(|| {
+            let delay = if delayed { fault.delay } else { 0.0 };
+            if aborted { (delay, fault.abort_status, fault.abort_grpc_status) } else { (delay, 0, -1) }
+        })
+    }
+
+    /// Names of the clusters that get a copy; none where a fault answers the request.
+    pub fn mirrors(&self) -> impl Iterator<Item = &str> {
+        let part = self.part();
+        let extras = self
+            .extras()
+            .filter(|extras| extras.fault.as_ref().is_none_or(|fault| part >= u64::from(fault.abort_numerator)));
+        let mirrors = extras.map_or(&[][..], |extras| &extras.mirrors);
+        mirrors.iter().filter(move |mirror| part < u64::from(mirror.numerator)).map(|mirror| &*mirror.cluster)
+    }
+
+    fn policies(&self) -> &[HashPolicy] {
+        match &self.matched {
+            Matched::Chain(chain) => &chain.hash_policies,
+            Matched::Nothing | Matched::Host(..) => self.extras().map_or(&[], |extras| &extras.hash_policies),
+        }
+    }
+
+    fn seen<'a, R: Request<A> + ?Sized>(&'a self, request: &'a R) -> Seen<'a, A, R> {
+        let names = self.virtual_host().map_or(&[][..], |host| &host.names);
+        Seen { request, scheme: self.scheme.text(request), names }
+    }
+
+    /// What the hash policies give for this request.
+    pub fn hash<R: Request<A> + ?Sized>(&self, request: &R) -> Option<u64> {
+        match self.policies() {
+            [] => None,
+            policies => hashing::request_hash(policies, &self.seen(request), self.draw),
+        }
+    }
+
+    /// Set-Cookie values for generated hash cookies.
+    pub fn set_cookies<R: Request<A> + ?Sized>(&self, request: &R) -> Vec<String> {
+        match self.policies() {
+            [] => Vec::new(),
+            policies => hashing::set_cookies(policies, &self.seen(request), self.draw),
+        }
+    }
+
+    /// Steps, machine readable, in order.
+    pub fn reasons<R: Request<A> + ?Sized>(&self, request: &R) -> Vec<String> {
+        let host = self.snapshot.normal(request.host());
+        let mut found = vec![self.host_reason(&host)];
+        if self.notes.default_port {
+            found.push(format!("port:default:{}", self.port));
+        }
+        if self.notes.tls_on_http {
+            found.push("sniff:tls-on-http".to_owned());
+        }
+        if self.notes.http_on_tls {
+            found.push("sniff:http-on-tls".to_owned());
+        }
+        if self.notes.undeclared {
+            let ports: Vec<String> = self.snapshot.ports_of(&host).iter().map(ToString::to_string).collect();
+            found.push(format!("port:undeclared:{}", ports.join(",")));
+        }
+        if self.notes.egress {
+            found.push("policy:allow_any".to_owned());
+        }
+        match &self.matched {
+            Matched::Host(_, Some(rule)) => found.push(format!("route:{rule}")),
+            Matched::Host(_, None) => found.push("route:none".to_owned()),
+            Matched::Nothing | Matched::Chain(_) => {}
+        }
+        if let (Some(at), Some(_)) = (self.destination, self.weighted().filter(|weighted| weighted.total > 0)) {
+            found.push(format!("weight:{at}"));
+        }
+        match self.kind {
+            Kind::Passthrough => found.push("policy:allow_any".to_owned()),
+            Kind::Refused => found.push("policy:registry_only".to_owned()),
+            Kind::NoCluster => found.push("cluster:missing".to_owned()),
+            _ => {}
+        }
+        found
+    }
+
+    fn host_reason(&self, host: &str) -> String {
+        if let (Some(address), None) = (ip_of(host), self.virtual_host()) {
+            match self.snapshot.find_address(address, self.port) {
+                Some((_, network)) if network.is_host() => return "host:vip".to_owned(),
+                Some((_, network)) => return format!("host:cidr:{network}"),
+                None => {}
+            }
+        }
+        match self.snapshot.name_at(host, self.port).or_else(|| self.snapshot.name_of(host)).as_deref() {
+            None | Some("") => "host:unknown".to_owned(),
+            Some(name) if name.contains('*') => format!("host:wildcard:{name}"),
+            Some(_) => "host:exact".to_owned(),
+        }
+    }
+
+    /// The slow walk: each route of the virtual host up to the one taken: (position, taken, first condition that failed).
+    pub fn explain<R: Request<A> + ?Sized>(&self, request: &R) -> Vec<(u32, bool, String)> {
+        let Matched::Host(host, rule) = &self.matched else {
+            return Vec::new();
+        };
+        let (path, seen) = (bare(request.path()), self.seen(request));
+        let last = rule.map_or(host.routes.len(), |rule| rule as usize);
+        let refused = host.routes.iter().take(last).enumerate();
+        let mut steps: Vec<_> =
+            refused.map(|(at, route)| (at as u32, false, route.first_failure(path, &seen))).collect();
+        steps.extend(rule.map(|rule| (rule, true, String::new())));
+        steps
+    }
+
+    /// Clusters without endpoints of their own: the original destination, or what was asked for, as (host, port, kind).
+    ///
+    /// None where the cluster has endpoints to pick from, or where there is no cluster.
+    pub fn asked_for<R: Request<A> + ?Sized>(
+        &self,
+        request: &R,
+        original_destination: Option<(&str, u16)>,
+    ) -> Option<(String, u16, EndpointKind)> {
+        let cluster = self.cluster.as_ref()?;
+        let (host, port) = match (cluster.kind, original_destination) {
+            (ClusterType::OriginalDst, Some(original)) => original,
+            (ClusterType::OriginalDst, None) => dialled(request.host(), self.port, false),
+            // The dynamic forward proxy dials the authority as it is sent, its port included.
+            (ClusterType::DynamicDns, _) => dialled(self.authority(request), self.port, true),
+            (ClusterType::Eds | ClusterType::StrictDns | ClusterType::LogicalDns, _) => return None,
+        };
+        let port = if cluster.port_override == 0 { port } else { cluster.port_override };
+        let kind = if ip_of(host).is_none() { EndpointKind::Hostname } else { EndpointKind::Ip };
+        Some((host.to_owned(), port, kind))
+    }
+
+    /// Further picks of one `pick(exclude=…)`.
+    pub fn retry_host_attempts(&self) -> u32 {
+        self.route().map_or(0, |route| route.retry_host_attempts)
+    }
+}
+
+/// Host and port to dial for a host text. `own_port`: a port in the text counts.
+fn dialled(text: &str, port: u16, own_port: bool) -> (&str, u16) {
+    let whole = text.bytes().filter(|byte| *byte == b':').count() > 1 && ip_of(text).is_some();
+    let (host, port) = match port_start(text).filter(|_| !whole) {
+        None => (text, port),
+        Some(end) => {
+            let digits = &text[end + 1..];
+            let plain = own_port && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let own = plain.then(|| digits.trim_start_matches('0').parse().ok()).flatten();
+            (&text[..end], own.filter(|own| *own > 0).unwrap_or(port))
+        }
+    };
+    (host.trim_matches(['[', ']']), port)
+}

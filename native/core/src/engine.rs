@@ -1,0 +1,178 @@
+//! The engine: what is published, how it changes, and what is asked of it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::builder::Builder;
+use crate::cluster::Cluster;
+use crate::columns::HostColumn;
+use crate::decision::{Decision, Kind};
+use crate::error::Error;
+use crate::model::{Attach, Health, LocalityGroup};
+use crate::request::{PlainRequest, Request};
+use crate::routing;
+use crate::snapshot::Snapshot;
+
+/// Where numbers come from: time and randomness are the embedder's.
+pub type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
+
+/// One node's view. Readers load one pointer and wait for nobody; changes take turns.
+pub struct Engine<A: Attach> {
+    snapshot: ArcSwap<Snapshot<A>>,
+    writer: Mutex<()>,
+    clock: Source<i64>,
+    starts: Source<u64>,
+}
+
+impl<A: Attach> std::fmt::Debug for Engine<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
+impl<A: Attach> Engine<A> {
+    /// clock: nanoseconds, monotonic. starts: where the cursors of a new cluster begin (0 where runs are to be repeated).
+    pub fn new(clock: Source<i64>, starts: Source<u64>) -> Self {
+        Engine { snapshot: ArcSwap::from_pointee(Snapshot::default()), writer: Mutex::new(()), clock, starts }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        // Nothing is left half done where a writer panics: the snapshot is swapped in one step.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is published now, for as long as the guard lives. Clone the `Arc` to keep it.
+    #[inline]
+    pub fn load(&self) -> Guard<Arc<Snapshot<A>>> {
+        self.snapshot.load()
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot<A>> {
+        self.snapshot.load_full()
+    }
+
+    /// Counts published changes, from 0.
+    pub fn version(&self) -> u64 {
+        self.load().version
+    }
+
+    /// The engine's time.
+    pub fn now(&self) -> i64 {
+        (self.clock)()
+    }
+
+    // Changes
+
+    /// A change that starts from what is published now.
+    pub fn builder(&self) -> Builder<A> {
+        Builder::over(self.snapshot(), Arc::clone(&self.clock), Arc::clone(&self.starts))
+    }
+
+    /// Make the builder's state visible: one pointer swap. What was in use in a replaced cluster is ready before it is seen.
+    pub fn publish(&self, builder: Builder<A>) -> Result<(), Error> {
+        let _turn = self.turn();
+        let before = self.snapshot();
+        if !Arc::ptr_eq(&builder.base, &before) {
+            return Err(Error::Stale);
+        }
+        for (name, cluster) in &builder.made {
+            if let Some(known) = before.cluster(name).filter(|known| !Arc::ptr_eq(known, cluster)) {
+                cluster.live.inherit(&known.live);
+            }
+        }
+        self.snapshot.store(Arc::new(builder.next));
+        Ok(())
+    }
+
+    /// Replace a cluster's endpoints; visible when this returns.
+    pub fn update_endpoints(&self, cluster: &str, groups: Vec<LocalityGroup<A>>) -> Result<(), Error> {
+        let _turn = self.turn();
+        self.known(cluster)?.live.update(groups, self.now());
+        Ok(())
+    }
+
+    /// Active health of an endpoint; `Unknown` takes the mark away. False: no such endpoint.
+    pub fn set_health(&self, cluster: &str, address: &str, port: u16, health: Health) -> Result<bool, Error> {
+        let _turn = self.turn();
+        Ok(self.known(cluster)?.live.set_health(address, port, health, self.now()))
+    }
+
+    fn known(&self, name: &str) -> Result<Arc<Cluster<A>>, Error> {
+        self.cluster(name).ok_or_else(|| Error::UnknownCluster(name.to_owned()))
+    }
+
+    /// In a forked child: what the parent holds is not held here.
+    pub fn forked(&self) {
+        let snapshot = self.load();
+        let special = [Some(&snapshot.passthrough), Some(&snapshot.blackhole)];
+        for cluster in snapshot.clusters().chain(special).flatten() {
+            cluster.live.forked();
+        }
+    }
+
+    // Look-ups; `find` is a method of the snapshot, which what it returns belongs to
+
+    pub fn cluster(&self, name: &str) -> Option<Arc<Cluster<A>>> {
+        self.load().cluster(name).cloned()
+    }
+
+    /// Where an HTTP request goes. `port` None: the scheme's default.
+    #[inline]
+    pub fn route<R: Request<A> + ?Sized>(&self, request: &R, port: Option<u16>, draw: u64) -> Decision<A> {
+        routing::route(&self.load(), request, port, draw)
+    }
+
+    /// Where a connection goes: TCP, or TLS by server name. A host name selects its service, an IP the listener.
+    pub fn connect<R: Request<A> + ?Sized>(&self, request: &R, port: u16, sni: Option<&str>, draw: u64) -> Decision<A> {
+        routing::connect(&self.load(), request, port, sni, draw)
+    }
+
+    /// For each row the index into `services()`, or -1.
+    pub fn find_many(&self, hosts: &HostColumn, ports: &[u16], out: &mut [i32]) -> Result<(), Error> {
+        rows("ports", ports.len(), hosts.len())?;
+        rows("out", out.len(), hosts.len())?;
+        let snapshot = self.load();
+        for ((row, port), out) in hosts.rows().zip(ports).zip(out) {
+            let found = snapshot.find_hashed(row, *port);
+            *out = found.map_or(-1, |found| found.service.index as i32);
+        }
+        Ok(())
+    }
+
+    /// GET without headers for each row: the index into `clusters()`, or -1 where nothing is forwarded. `draw` gives the draw of
+    /// a row.
+    pub fn route_many(
+        &self,
+        hosts: &HostColumn,
+        ports: &[u16],
+        out: &mut [i32],
+        paths: Option<&HostColumn>,
+        mut draw: impl FnMut(usize) -> u64,
+    ) -> Result<(), Error> {
+        rows("ports", ports.len(), hosts.len())?;
+        rows("out", out.len(), hosts.len())?;
+        if let Some(paths) = paths {
+            rows("paths", paths.len(), hosts.len())?;
+        }
+        let snapshot = self.load();
+        for (at, (port, out)) in ports.iter().zip(out).enumerate() {
+            let path = paths.map_or("/", |paths| paths.text(at));
+            let request = PlainRequest::get(hosts.text(at), path);
+            let decision = routing::route(&snapshot, &request, Some(*port), draw(at));
+            *out = match &decision.cluster {
+                Some(cluster) if decision.kind == Kind::Forward => i32::try_from(cluster.index).unwrap_or(-1),
+                _ => -1,
+            };
+        }
+        Ok(())
+    }
+}
+
+fn rows(what: &str, found: usize, wanted: usize) -> Result<(), Error> {
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(Error::Invalid(format!("{what}: {found} rows where {wanted} were expected")))
+    }
+}

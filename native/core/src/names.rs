@@ -1,0 +1,456 @@
+//! Names of the tables and who claims them: hosts, wildcards, networks of addresses, listeners.
+
+use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::quality::FixedState;
+use smallvec::SmallVec;
+
+use crate::chains::Chain;
+use crate::cluster::{Service, UnitId};
+use crate::model::Attach;
+use crate::text::Network;
+use crate::virtual_host::VirtualHost;
+
+/// Tables are filled from configuration; what is looked up cannot make them collide, so the seed may be known.
+const HASHER: FixedState = FixedState::with_seed(0x726F_6164_7374_6561);
+
+#[inline]
+pub fn hash_text(text: &[u8]) -> u64 {
+    let mut hasher = HASHER.build_hasher();
+    hasher.write(text);
+    hasher.finish()
+}
+
+/// Where a wildcard's star stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Exact,
+    /// `*text`, also `*`.
+    Suffix,
+    /// `text*`.
+    Prefix,
+}
+
+/// A host or wildcard, the star taken off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostKey<'a> {
+    pub form: Form,
+    pub text: &'a str,
+}
+
+impl<'a> HostKey<'a> {
+    #[inline]
+    pub fn of(text: &'a str) -> Self {
+        match text.as_bytes() {
+            [b'*', ..] => HostKey { form: Form::Suffix, text: &text[1..] },
+            [.., b'*'] => HostKey { form: Form::Prefix, text: &text[..text.len() - 1] },
+            _ => HostKey { form: Form::Exact, text },
+        }
+    }
+
+    pub fn suffix(text: &'a str) -> Self {
+        HostKey { form: Form::Suffix, text }
+    }
+
+    /// The text must not begin with a star.
+    pub fn prefix(text: &'a str) -> Self {
+        HostKey { form: Form::Prefix, text }
+    }
+
+    #[inline]
+    pub fn hash(self) -> u64 {
+        let hash = hash_text(self.text.as_bytes());
+        match self.form {
+            Form::Exact => hash,
+            Form::Suffix => hash.rotate_left(17),
+            Form::Prefix => hash.rotate_left(31),
+        }
+    }
+}
+
+/// What stands in the table. Short texts are kept in place, so that comparing them costs no further cache line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameKey {
+    Host(Form, SmallVec<[u8; 40]>),
+    Network(Network),
+}
+
+impl NameKey {
+    pub fn host(text: &str) -> Self {
+        let key = HostKey::of(text);
+        NameKey::Host(key.form, SmallVec::from_slice(key.text.as_bytes()))
+    }
+
+    pub fn hash(&self) -> u64 {
+        match self {
+            NameKey::Host(form, text) => {
+                HostKey { form: *form, text: std::str::from_utf8(text).unwrap_or_default() }.hash()
+            }
+            NameKey::Network(network) => hash_network(*network),
+        }
+    }
+
+    #[inline]
+    pub fn is(&self, key: HostKey<'_>) -> bool {
+        matches!(self, NameKey::Host(form, text) if *form == key.form && **text == *key.text.as_bytes())
+    }
+
+    /// As written, star included; a network as CIDR.
+    pub fn text(&self) -> String {
+        match self {
+            NameKey::Host(form, text) => {
+                let text = String::from_utf8_lossy(text);
+                match form {
+                    Form::Exact => text.into_owned(),
+                    Form::Suffix => format!("*{text}"),
+                    Form::Prefix => format!("{text}*"),
+                }
+            }
+            NameKey::Network(network) => network.to_string(),
+        }
+    }
+}
+
+pub fn hash_network(network: Network) -> u64 {
+    let mut hasher = HASHER.build_hasher();
+    hasher.write_u128(network.bits);
+    hasher.write_u16(u16::from(network.v6) << 8 | u16::from(network.length));
+    hasher.finish()
+}
+
+/// What is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Service,
+    Http,
+    HttpOverTls,
+    Chain,
+}
+
+/// A role at a port, as one number that sorts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(u32);
+
+impl Place {
+    #[inline]
+    pub fn new(role: Role, port: u16) -> Self {
+        Place((role as u32) << 16 | u32::from(port))
+    }
+
+    pub fn port(self) -> u16 {
+        self.0 as u16
+    }
+
+    fn of_role(self, role: Role) -> bool {
+        self.0 >> 16 == role as u32
+    }
+}
+
+#[derive(Debug)]
+pub enum Owner<A: Attach> {
+    Service(Arc<Service<A>>),
+    Host(Arc<VirtualHost<A>>),
+    Chain(Arc<Chain<A>>),
+}
+
+impl<A: Attach> Clone for Owner<A> {
+    fn clone(&self) -> Self {
+        match self {
+            Owner::Service(service) => Owner::Service(Arc::clone(service)),
+            Owner::Host(host) => Owner::Host(Arc::clone(host)),
+            Owner::Chain(chain) => Owner::Chain(Arc::clone(chain)),
+        }
+    }
+}
+
+/// Somebody's claim on a name. The lowest (tier, unit, position) of a place has it.
+#[derive(Debug)]
+pub struct Claim<A: Attach> {
+    pub place: Place,
+    pub tier: u32,
+    pub position: u32,
+    pub unit: Arc<UnitId>,
+    pub owner: Owner<A>,
+    /// For the embedder's object of the owner: one cache line less than the owner's own.
+    pub cell: A::Cell,
+}
+
+impl<A: Attach> Clone for Claim<A> {
+    fn clone(&self) -> Self {
+        Claim {
+            place: self.place,
+            tier: self.tier,
+            position: self.position,
+            unit: Arc::clone(&self.unit),
+            owner: self.owner.clone(),
+            cell: A::Cell::default(),
+        }
+    }
+}
+
+impl<A: Attach> Claim<A> {
+    fn rank(&self) -> (Place, u32, &UnitId, u32) {
+        (self.place, self.tier, &self.unit, self.position)
+    }
+
+    pub fn chain(&self) -> Option<&Arc<Chain<A>>> {
+        match &self.owner {
+            Owner::Chain(chain) => Some(chain),
+            Owner::Service(_) | Owner::Host(_) => None,
+        }
+    }
+}
+
+/// Claims in order of place, then rank.
+#[derive(Debug)]
+pub struct Claims<A: Attach>(SmallVec<[Claim<A>; 2]>);
+
+impl<A: Attach> Clone for Claims<A> {
+    fn clone(&self) -> Self {
+        Claims(self.0.clone())
+    }
+}
+
+impl<A: Attach> Default for Claims<A> {
+    fn default() -> Self {
+        Claims(SmallVec::new())
+    }
+}
+
+impl<A: Attach> Claims<A> {
+    pub fn add(&mut self, claim: Claim<A>) {
+        let at = self.0.partition_point(|known| known.rank() <= claim.rank());
+        self.0.insert(at, claim);
+    }
+
+    /// Take away all claims of a unit.
+    pub fn remove(&mut self, unit: &Arc<UnitId>) {
+        self.0.retain(|claim| !Arc::ptr_eq(&claim.unit, unit));
+        self.0.shrink_to_fit();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All claims on a place, the one that has it first.
+    #[inline]
+    pub fn at(&self, place: Place) -> &[Claim<A>] {
+        let first = match self.0.len() {
+            0..=8 => self.0.iter().position(|claim| claim.place >= place).unwrap_or(self.0.len()),
+            _ => self.0.partition_point(|claim| claim.place < place),
+        };
+        let found = &self.0[first..];
+        let count = found.iter().take_while(|claim| claim.place == place).count();
+        &found[..count]
+    }
+
+    #[inline]
+    pub fn first(&self, place: Place) -> Option<&Claim<A>> {
+        let found = match self.0.len() {
+            0..=8 => self.0.iter().find(|claim| claim.place == place),
+            _ => self.0.get(self.0.partition_point(|claim| claim.place < place)),
+        };
+        found.filter(|claim| claim.place == place)
+    }
+
+    pub fn all(&self) -> &[Claim<A>] {
+        &self.0
+    }
+}
+
+/// One name and what it means at each port.
+#[derive(Debug)]
+pub struct Name<A: Attach> {
+    pub key: NameKey,
+    pub claims: Claims<A>,
+}
+
+impl<A: Attach> Clone for Name<A> {
+    fn clone(&self) -> Self {
+        Name { key: self.key.clone(), claims: self.claims.clone() }
+    }
+}
+
+impl<A: Attach> Name<A> {
+    #[inline]
+    pub fn service(&self, port: u16) -> Option<Found<'_, A>> {
+        let claim = self.claims.first(Place::new(Role::Service, port))?;
+        match &claim.owner {
+            Owner::Service(service) => Some(Found { service, cell: &claim.cell }),
+            Owner::Host(_) | Owner::Chain(_) => None,
+        }
+    }
+
+    #[inline]
+    pub fn virtual_host(&self, port: u16, tls: bool) -> Option<&Arc<VirtualHost<A>>> {
+        let role = if tls { Role::HttpOverTls } else { Role::Http };
+        match &self.claims.first(Place::new(role, port))?.owner {
+            Owner::Host(host) => Some(host),
+            Owner::Service(_) | Owner::Chain(_) => None,
+        }
+    }
+
+    pub fn chains(&self, port: u16) -> &[Claim<A>] {
+        self.claims.at(Place::new(Role::Chain, port))
+    }
+
+    /// Whether anything is claimed at the port.
+    pub fn knows(&self, port: u16) -> bool {
+        self.claims.all().iter().any(|claim| claim.place.port() == port)
+    }
+
+    /// Ports that services declare, ascending.
+    pub fn service_ports(&self) -> Vec<u16> {
+        let claims = self.claims.all().iter().filter(|claim| claim.place.of_role(Role::Service));
+        let mut ports: Vec<u16> = claims.map(|claim| claim.place.port()).collect();
+        ports.dedup();
+        ports
+    }
+}
+
+/// A service with the cell of the claim it was found by.
+#[derive(Debug)]
+pub struct Found<'a, A: Attach> {
+    pub service: &'a Arc<Service<A>>,
+    pub cell: &'a A::Cell,
+}
+
+/// An address and port that chains listen on; how many nodes there are for each network (None: without one).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub address: Option<IpAddr>,
+    pub port: u16,
+    networks: std::collections::HashMap<Option<Network>, u32>,
+    /// (IPv6, length) of the networks, counted.
+    lengths: std::collections::BTreeMap<(bool, u8), u32>,
+}
+
+impl Listener {
+    pub fn new(address: Option<IpAddr>, port: u16) -> Self {
+        Listener { address, port, networks: Default::default(), lengths: Default::default() }
+    }
+
+    pub fn hash(address: Option<IpAddr>, port: u16) -> u64 {
+        let network = address.map_or(0, |address| hash_network(Network::host(address)));
+        network.wrapping_add(u64::from(port)).wrapping_mul(crate::rng::GOLDEN).rotate_left(29)
+    }
+
+    pub fn is(&self, address: Option<IpAddr>, port: u16) -> bool {
+        self.port == port && self.address == address
+    }
+
+    pub fn add(&mut self, network: Option<Network>) {
+        *self.networks.entry(network).or_default() += 1;
+        if let Some(network) = network {
+            *self.lengths.entry((network.v6, network.length)).or_default() += 1;
+        }
+    }
+
+    pub fn remove(&mut self, network: Option<Network>) {
+        give_back(self.networks.entry(network));
+        if let Some(network) = network {
+            if let std::collections::btree_map::Entry::Occupied(mut count) =
+                self.lengths.entry((network.v6, network.length))
+            {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
+    /// The longest network that holds the address.
+    pub fn network(&self, address: IpAddr) -> Option<Network> {
+        let v6 = address.is_ipv6();
+        let lengths = self.lengths.range((v6, 0)..=(v6, u8::MAX)).rev();
+        lengths
+            .map(|((_, length), _)| Network::around(address, *length))
+            .find(|network| self.networks.contains_key(&Some(*network)))
+    }
+}
+
+fn give_back<K: std::hash::Hash + Eq>(entry: std::collections::hash_map::Entry<'_, K, u32>) {
+    if let std::collections::hash_map::Entry::Occupied(mut count) = entry {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
+    }
+}
+
+/// The chains of a listener under one network and one server name ("" is none).
+#[derive(Debug)]
+pub struct Node<A: Attach> {
+    pub key: NodeKey,
+    pub claims: Claims<A>,
+}
+
+impl<A: Attach> Clone for Node<A> {
+    fn clone(&self) -> Self {
+        Node { key: self.key.clone(), claims: self.claims.clone() }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeKey {
+    pub address: Option<IpAddr>,
+    pub port: u16,
+    pub network: Option<Network>,
+    pub sni: Box<str>,
+}
+
+impl NodeKey {
+    pub fn hash(&self) -> u64 {
+        let network = self.network.map_or(1, hash_network);
+        hash_text(self.sni.as_bytes()) ^ Listener::hash(self.address, self.port).wrapping_add(network.rotate_left(7))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_are_taken_off() {
+        for (text, form, rest) in [
+            ("a.com", Form::Exact, "a.com"),
+            ("*.a.com", Form::Suffix, ".a.com"),
+            ("*", Form::Suffix, ""),
+            ("a*", Form::Prefix, "a"),
+            ("*a*", Form::Suffix, "a*"),
+            ("", Form::Exact, ""),
+        ] {
+            assert_eq!(HostKey::of(text), HostKey { form, text: rest }, "{text}");
+            let key = NameKey::host(text);
+            assert_eq!(key.hash(), HostKey::of(text).hash());
+            assert!(key.is(HostKey::of(text)));
+            assert_eq!(key.text(), text);
+        }
+    }
+
+    #[test]
+    fn a_listener_counts_its_networks() {
+        let network = |text| Network::parse(text).unwrap();
+        let mut listener = Listener::new(None, 443);
+        listener.add(None);
+        listener.add(Some(network("10.0.0.0/8")));
+        listener.add(Some(network("10.1.0.0/16")));
+        let address = "10.1.2.3".parse().unwrap();
+        assert_eq!(listener.network(address), Some(network("10.1.0.0/16")));
+        listener.remove(Some(network("10.1.0.0/16")));
+        assert_eq!(listener.network(address), Some(network("10.0.0.0/8")));
+        listener.remove(Some(network("10.0.0.0/8")));
+        assert_eq!(listener.network(address), None);
+        assert!(!listener.is_empty());
+        listener.remove(None);
+        assert!(listener.is_empty());
+    }
+}

@@ -1,0 +1,220 @@
+//! Where a request or connection goes: name, port, virtual host or filter chain, route, destination, cluster.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::chains::choose;
+use crate::cluster::{Cluster, Service};
+use crate::decision::{Decision, Kind, Matched, Notes, Scheme};
+use crate::model::{Action, Attach, Outbound, Protocol, Transport};
+use crate::names::{Claim, HostKey};
+use crate::request::Request;
+use crate::snapshot::Snapshot;
+use crate::text::{fold, ip_of};
+use crate::virtual_host::{VirtualHost, Weighted};
+
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
+
+/// What is known of a decision before its rule is looked for.
+#[derive(Clone, Copy)]
+struct Begun {
+    draw: u64,
+    port: u16,
+    scheme: Scheme,
+    notes: Notes,
+}
+
+/// Where an HTTP request goes. `port` None: the scheme's default.
+#[inline]
+pub fn route<A: Attach, R: Request<A> + ?Sized>(
+    snapshot: &Arc<Snapshot<A>>,
+    request: &R,
+    port: Option<u16>,
+    draw: u64,
+) -> Decision<A> {
+    if let (Some(port), None) = (port, request.scheme()) {
+        // The common case: an exact name at a plain port.
+        let name = snapshot.name(HostKey::of(request.host()));
+        if let Some(host) = name.and_then(|name| name.virtual_host(port, false)) {
+            if host.plain {
+                let begun = Begun { draw, port, scheme: Scheme::Http, notes: Notes::default() };
+                return through(snapshot, request, host, begun);
+            }
+        }
+    }
+    route_other(snapshot, request, port, draw)
+}
+
+/// Every case: default ports, wildcards, schemes that do not fit the port.
+#[cold]
+fn route_other<A: Attach, R: Request<A> + ?Sized>(
+    snapshot: &Arc<Snapshot<A>>,
+    request: &R,
+    port: Option<u16>,
+    draw: u64,
+) -> Decision<A> {
+    let given = request.scheme().filter(|scheme| !scheme.is_empty());
+    let mut notes = Notes::default();
+    let port = port.unwrap_or_else(|| {
+        notes.default_port = true;
+        if given == Some("https") { HTTPS_PORT } else { HTTP_PORT }
+    });
+    let normal = snapshot.normal(request.host());
+    let exact = snapshot.name(HostKey::of(request.host())).and_then(|name| name.virtual_host(port, false));
+    let host = exact.or_else(|| snapshot.virtual_host(&normal, port, false));
+    let owner = host.and_then(|host| host.service.as_ref());
+    let owner = owner.or_else(|| snapshot.find_normal(&normal, port).map(|found| found.service));
+    let protocol = owner.and_then(|owner| owner.protocol(port));
+    let scheme = match given {
+        Some("https") => Scheme::Https,
+        Some("http") => Scheme::Http,
+        Some(_) => Scheme::Given,
+        None if protocol == Some(Protocol::Tls) => Scheme::Https,
+        None => Scheme::Http,
+    };
+    let mut begun = Begun { draw, port, scheme, notes };
+    if scheme == Scheme::Https {
+        if let Some(over_tls) = snapshot.virtual_host(&normal, port, true) {
+            return through(snapshot, request, over_tls, begun);
+        }
+        if host.is_none() && owner.is_none() {
+            return unknown(snapshot, &normal, begun);
+        }
+        begun.notes.tls_on_http = matches!(protocol, None | Some(Protocol::Http));
+        return connected(snapshot, &normal, &normal, Transport::Tls, begun);
+    }
+    if let Some(host) = host {
+        return through(snapshot, request, host, begun);
+    }
+    if owner.is_none() {
+        return unknown(snapshot, &normal, begun);
+    }
+    begun.notes.http_on_tls = protocol == Some(Protocol::Tls);
+    connected(snapshot, &normal, "", Transport::Raw, begun)
+}
+
+/// Where a connection goes. The request's host may be a name or an IP.
+pub fn connect<A: Attach, R: Request<A> + ?Sized>(
+    snapshot: &Arc<Snapshot<A>>,
+    request: &R,
+    port: u16,
+    sni: Option<&str>,
+    draw: u64,
+) -> Decision<A> {
+    let normal = snapshot.normal(request.host());
+    let owner = snapshot.find_normal(&normal, port);
+    let speaks_tls = owner.and_then(|owner| owner.service.protocol(port)) == Some(Protocol::Tls);
+    let over_tls = sni.is_some() || speaks_tls;
+    let scheme = if over_tls { Scheme::Https } else { Scheme::None };
+    let transport = if over_tls { Transport::Tls } else { Transport::Raw };
+    let begun = Begun { draw, port, scheme, notes: Notes::default() };
+    match sni {
+        Some(sni) => connected(snapshot, &normal, &fold(sni), transport, begun),
+        None if over_tls && ip_of(&normal).is_none() => connected(snapshot, &normal, &normal, transport, begun),
+        None => connected(snapshot, &normal, "", transport, begun),
+    }
+}
+
+fn decided<A: Attach>(
+    snapshot: &Arc<Snapshot<A>>,
+    begun: Begun,
+    kind: Kind,
+    matched: Matched<A>,
+    destination: Option<u32>,
+    cluster: Option<&Arc<Cluster<A>>>,
+) -> Decision<A> {
+    let Begun { draw, port, scheme, notes } = begun;
+    let (snapshot, cluster) = (Arc::clone(snapshot), cluster.cloned());
+    Decision { snapshot, matched, cluster, draw, destination, port, kind, scheme, notes }
+}
+
+/// HTTP rules of a virtual host.
+#[inline]
+fn through<A: Attach, R: Request<A> + ?Sized>(
+    snapshot: &Arc<Snapshot<A>>,
+    request: &R,
+    host: &Arc<VirtualHost<A>>,
+    begun: Begun,
+) -> Decision<A> {
+    let rule = host.find(request, begun.scheme.text(request));
+    let matched = Matched::Host(Arc::clone(host), rule);
+    let Some(route) = rule.and_then(|rule| host.routes.get(rule as usize)) else {
+        return decided(snapshot, begun, Kind::NotFound, matched, None, None);
+    };
+    match &route.weighted {
+        Some(weighted) => forwarded(snapshot, begun, matched, weighted),
+        None => {
+            let kind = if route.action == Action::Redirect { Kind::Redirect } else { Kind::DirectResponse };
+            decided(snapshot, begun, kind, matched, None, None)
+        }
+    }
+}
+
+/// To the destination that the draw chooses.
+#[inline]
+fn forwarded<A: Attach>(
+    snapshot: &Arc<Snapshot<A>>,
+    begun: Begun,
+    matched: Matched<A>,
+    weighted: &Weighted,
+) -> Decision<A> {
+    let at = weighted.choose(begun.draw);
+    let cluster = snapshot.clusters.get(weighted.destinations[at].slot);
+    let kind = if cluster.is_some() { Kind::Forward } else { Kind::NoCluster };
+    decided(snapshot, begun, kind, matched, Some(at as u32), cluster)
+}
+
+/// Filter chains: a name selects its service, an IP the listener.
+fn connected<A: Attach>(
+    snapshot: &Arc<Snapshot<A>>,
+    host: &str,
+    sni: &str,
+    transport: Transport,
+    begun: Begun,
+) -> Decision<A> {
+    let port = begun.port;
+    let chain = match ip_of(host) {
+        Some(address) => snapshot.accept(Some(address), port, sni, transport),
+        None => {
+            let owner = snapshot.find_normal(host, port);
+            let own = snapshot.chains_of(host, port);
+            let known = owner.is_some() || !own.is_empty() || !sni.is_empty();
+            let target = owner.and_then(|owner| first_address(owner.service));
+            choose(own.iter().filter_map(Claim::chain), target, sni, transport)
+                .or_else(|| if known { snapshot.accept(target, port, sni, transport) } else { None })
+        }
+    };
+    match chain {
+        Some(chain) => forwarded(snapshot, begun, Matched::Chain(Arc::clone(chain)), &chain.weighted),
+        None => unknown(snapshot, host, begun),
+    }
+}
+
+/// The address a client of the service would dial.
+fn first_address<A: Attach>(service: &Service<A>) -> Option<IpAddr> {
+    let text = service.given.addresses.first()?;
+    ip_of(text.split_once('/').map_or(text.as_str(), |(address, _)| address))
+}
+
+/// The outbound policy.
+fn unknown<A: Attach>(snapshot: &Arc<Snapshot<A>>, host: &str, mut begun: Begun) -> Decision<A> {
+    if snapshot.outbound != Outbound::Gateway && snapshot.name_at(host, begun.port).is_none() {
+        begun.notes.undeclared = !snapshot.ports_of(host).is_empty();
+    }
+    let (kind, cluster) = match &snapshot.outbound {
+        Outbound::Gateway => (Kind::NotFound, None),
+        Outbound::RegistryOnly => (Kind::Refused, Some(&snapshot.blackhole)),
+        Outbound::AllowAny { egress_cluster } if egress_cluster.is_empty() => {
+            (Kind::Passthrough, Some(&snapshot.passthrough))
+        }
+        Outbound::AllowAny { egress_cluster } => {
+            begun.notes.egress = true;
+            match snapshot.cluster(egress_cluster) {
+                Some(cluster) => (Kind::Forward, Some(cluster)),
+                None => (Kind::NoCluster, None),
+            }
+        }
+    };
+    decided(snapshot, begun, kind, Matched::Nothing, None, cluster)
+}

@@ -1,0 +1,328 @@
+//! One published view: who owns which name, address, port and listener. Never changed once it is published.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::balance::ClusterLive;
+use crate::chains::Chain;
+use crate::cluster::{Cluster, ClusterName, Service, UnitId};
+use crate::columns::Row;
+use crate::model::{Attach, ClusterType, LbConfig, LbPolicy, Limits, Outbound, Transport};
+use crate::names::{Claim, Found, HostKey, Listener, Name, NameKey, Node, NodeKey, hash_network, hash_text};
+use crate::table::{Paged, Sharded};
+use crate::text::{Network, dotted_suffixes, ip_of, normal_host};
+use crate::unit::Compiled;
+use crate::virtual_host::VirtualHost;
+
+/// The tables.
+#[derive(Debug)]
+pub struct Snapshot<A: Attach> {
+    pub version: u64,
+    pub outbound: Outbound,
+    pub(crate) names: Sharded<Name<A>>,
+    pub(crate) cluster_names: Sharded<ClusterName<A>>,
+    /// By slot: the cluster that has the name.
+    pub(crate) clusters: Paged<Cluster<A>>,
+    pub(crate) listeners: Sharded<Listener>,
+    pub(crate) nodes: Sharded<Node<A>>,
+    pub(crate) units: Sharded<Compiled<A>>,
+    pub(crate) services_at: Paged<Service<A>>,
+    pub(crate) clusters_at: Paged<Cluster<A>>,
+    pub(crate) forms: Forms,
+    pub passthrough: Arc<Cluster<A>>,
+    pub blackhole: Arc<Cluster<A>>,
+}
+
+/// Which forms of names there are, so that look-ups try only those. Lengths are of the text without the star, in bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Forms {
+    /// `*.x`.
+    pub dotted: usize,
+    /// `*x`, by length.
+    pub suffixes: BTreeMap<usize, usize>,
+    /// `x*`, by length.
+    pub prefixes: BTreeMap<usize, usize>,
+    /// By (IPv6, length).
+    pub networks: BTreeMap<(bool, u8), usize>,
+}
+
+impl<A: Attach> Clone for Snapshot<A> {
+    /// Costs pointers only: the tables share what is in them.
+    fn clone(&self) -> Self {
+        Snapshot {
+            version: self.version,
+            outbound: self.outbound.clone(),
+            names: self.names.clone(),
+            cluster_names: self.cluster_names.clone(),
+            clusters: self.clusters.clone(),
+            listeners: self.listeners.clone(),
+            nodes: self.nodes.clone(),
+            units: self.units.clone(),
+            services_at: self.services_at.clone(),
+            clusters_at: self.clusters_at.clone(),
+            forms: self.forms.clone(),
+            passthrough: Arc::clone(&self.passthrough),
+            blackhole: Arc::clone(&self.blackhole),
+        }
+    }
+}
+
+impl<A: Attach> Default for Snapshot<A> {
+    fn default() -> Self {
+        Snapshot {
+            version: 0,
+            outbound: Outbound::AllowAny { egress_cluster: String::new() },
+            names: Sharded::default(),
+            cluster_names: Sharded::default(),
+            clusters: Paged::default(),
+            listeners: Sharded::default(),
+            nodes: Sharded::default(),
+            units: Sharded::default(),
+            services_at: Paged::default(),
+            clusters_at: Paged::default(),
+            forms: Forms::default(),
+            passthrough: special("PassthroughCluster", ClusterType::OriginalDst),
+            blackhole: special("BlackHoleCluster", ClusterType::Eds),
+        }
+    }
+}
+
+/// A cluster of the outbound policy: nobody made it, it has no endpoints.
+fn special<A: Attach>(name: &str, kind: ClusterType) -> Arc<Cluster<A>> {
+    let lb = LbConfig { policy: LbPolicy::ClusterProvided, ..LbConfig::default() };
+    Arc::new(Cluster {
+        handle: None,
+        name: Arc::from(name),
+        kind,
+        port_override: 0,
+        index: u32::MAX,
+        unit: Arc::new(UnitId { order: "".into(), key: "".into() }),
+        cell: A::Cell::default(),
+        live: Arc::new(ClusterLive::new(Arc::new(lb), Arc::new(Limits::default()), Vec::new(), 0, 0)),
+    })
+}
+
+impl<A: Attach> Snapshot<A> {
+    // Tables
+
+    #[inline]
+    pub(crate) fn name(&self, key: HostKey<'_>) -> Option<&Arc<Name<A>>> {
+        self.names.get(key.hash(), |name| name.key.is(key))
+    }
+
+    fn network(&self, network: Network) -> Option<&Arc<Name<A>>> {
+        self.names.get(hash_network(network), |name| name.key == NameKey::Network(network))
+    }
+
+    /// The cluster that has the name.
+    pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster<A>>> {
+        let known = self.cluster_names.get(hash_text(name.as_bytes()), |known| &*known.name == name)?;
+        known.holders.first()
+    }
+
+    /// All services in order of their index; None where one was removed.
+    pub fn services(&self) -> impl Iterator<Item = Option<&Arc<Service<A>>>> {
+        self.services_at.iter()
+    }
+
+    /// All clusters in order of their index; None where one was removed.
+    pub fn clusters(&self) -> impl Iterator<Item = Option<&Arc<Cluster<A>>>> {
+        self.clusters_at.iter()
+    }
+
+    // Names
+
+    /// Routers list every name they answer to; only for them a trailing dot makes another name.
+    pub fn normal<'t>(&self, host: &'t str) -> Cow<'t, str> {
+        normal_host(host, self.outbound == Outbound::Gateway)
+    }
+
+    /// The first that `pick` takes of the wildcard names for a normalised host: longest suffix, longest prefix, `*`.
+    pub(crate) fn wildcard<'s, T>(&'s self, host: &str, mut pick: impl FnMut(&'s Name<A>) -> Option<T>) -> Option<T> {
+        let mut try_key = |key: HostKey<'_>| self.name(key).and_then(|name| pick(name));
+        let forms = &self.forms;
+        if !forms.suffixes.is_empty() {
+            let dots = dotted_suffixes(host).map(str::len);
+            let mut lengths: Vec<usize> = forms.suffixes.keys().copied().chain(dots).collect();
+            lengths.sort_unstable_by(|a, b| b.cmp(a));
+            lengths.dedup();
+            for length in lengths {
+                let suffix = host.len().checked_sub(length).filter(|at| *at > 0).and_then(|at| host.get(at..));
+                if let Some(found) = suffix.and_then(|suffix| try_key(HostKey::suffix(suffix))) {
+                    return Some(found);
+                }
+            }
+        } else if forms.dotted > 0 {
+            if let Some(found) = dotted_suffixes(host).find_map(|suffix| try_key(HostKey::suffix(suffix))) {
+                return Some(found);
+            }
+        }
+        for length in forms.prefixes.keys().rev().filter(|length| **length < host.len()) {
+            let Some(prefix) = host.get(..*length) else {
+                continue;
+            };
+            // A host may begin with a star itself; then the key is another form.
+            let found = if prefix.starts_with('*') {
+                try_key(HostKey::of(&format!("{prefix}*")))
+            } else {
+                try_key(HostKey::prefix(prefix))
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+        try_key(HostKey::suffix(""))
+    }
+
+    /// The owner of (host, port).
+    #[inline]
+    pub fn find(&self, host: &str, port: u16) -> Option<Found<'_, A>> {
+        match self.name(HostKey::of(host)).and_then(|name| name.service(port)) {
+            Some(found) => Some(found),
+            None => self.find_other(host, port),
+        }
+    }
+
+    /// `find` for a host that was hashed before.
+    #[inline]
+    pub fn find_hashed(&self, row: Row<'_>, port: u16) -> Option<Found<'_, A>> {
+        let name = self.names.get(row.hash, |name| name.key.is(row.key));
+        match name.and_then(|name| name.service(port)) {
+            Some(found) => Some(found),
+            None => self.find_other(row.text, port),
+        }
+    }
+
+    /// The exact probe missed: another spelling, an address, a wildcard.
+    #[cold]
+    fn find_other(&self, host: &str, port: u16) -> Option<Found<'_, A>> {
+        self.find_normal(&self.normal(host), port)
+    }
+
+    /// The owner of a normalised host.
+    pub(crate) fn find_normal(&self, host: &str, port: u16) -> Option<Found<'_, A>> {
+        if let Some(found) = self.name(HostKey::of(host)).and_then(|name| name.service(port)) {
+            return Some(found);
+        }
+        match ip_of(host) {
+            Some(address) => self.find_address(address, port).map(|(found, _)| found),
+            None => self.wildcard(host, |name| name.service(port)),
+        }
+    }
+
+    /// The owner of an IP, with the network it was found by: its VIP, else the longest CIDR that declares the port.
+    pub(crate) fn find_address(&self, address: IpAddr, port: u16) -> Option<(Found<'_, A>, Network)> {
+        self.networks_of(address).find_map(|network| self.network(network)?.service(port).map(|found| (found, network)))
+    }
+
+    /// Networks that may be in the tables and hold the address, longest first.
+    fn networks_of(&self, address: IpAddr) -> impl Iterator<Item = Network> {
+        let v6 = address.is_ipv6();
+        let lengths = self.forms.networks.range((v6, 0)..=(v6, u8::MAX)).rev();
+        lengths.map(move |((_, length), _)| Network::around(address, *length))
+    }
+
+    /// The virtual host of a port that takes a normalised host.
+    pub(crate) fn virtual_host(&self, host: &str, port: u16, tls: bool) -> Option<&Arc<VirtualHost<A>>> {
+        let exact = self.name(HostKey::of(host)).and_then(|name| name.virtual_host(port, tls));
+        exact.or_else(|| self.wildcard(host, |name| name.virtual_host(port, tls)))
+    }
+
+    /// The first that `pick` takes of the names that a normalised host goes by: itself (an IP: its networks), then wildcards.
+    fn known_name<T>(&self, host: &str, mut pick: impl FnMut(&Name<A>) -> Option<T>) -> Option<T> {
+        if let Some(found) = self.name(HostKey::of(host)).and_then(|name| pick(name)) {
+            return Some(found);
+        }
+        match ip_of(host) {
+            None => self.wildcard(host, pick),
+            Some(address) => self.networks_of(address).find_map(|network| pick(self.network(network)?)),
+        }
+    }
+
+    /// The text of a name that a host goes by: an IP goes by its own.
+    fn known_text(host: &str, name: &Name<A>) -> String {
+        match name.key {
+            NameKey::Network(_) => host.to_owned(),
+            NameKey::Host(..) => name.key.text(),
+        }
+    }
+
+    /// The name under which a normalised host is known at a port.
+    pub(crate) fn name_at(&self, host: &str, port: u16) -> Option<String> {
+        self.known_name(host, |name| name.knows(port).then(|| Self::known_text(host, name)))
+    }
+
+    /// The same, whatever the port.
+    pub(crate) fn name_of(&self, host: &str) -> Option<String> {
+        self.known_name(host, |name| Some(Self::known_text(host, name)))
+    }
+
+    /// Ports that the service of a normalised host declares, ascending.
+    pub(crate) fn ports_of(&self, host: &str) -> Vec<u16> {
+        self.known_name(host, |name| Some(name.service_ports()).filter(|ports| !ports.is_empty())).unwrap_or_default()
+    }
+
+    /// Filter chains of the service that a normalised host selects.
+    pub(crate) fn chains_of(&self, host: &str, port: u16) -> &[Claim<A>] {
+        let chains = |name: &'_ Name<A>| name.chains(port).len();
+        match self.name(HostKey::of(host)) {
+            Some(name) if chains(name) > 0 => name.chains(port),
+            _ => self
+                .wildcard(host, |name| Some(name.chains(port)).filter(|chains| !chains.is_empty()))
+                .unwrap_or_default(),
+        }
+    }
+
+    // Listeners
+
+    fn listener(&self, address: Option<IpAddr>, port: u16) -> Option<&Arc<Listener>> {
+        self.listeners.get(Listener::hash(address, port), |listener| listener.is(address, port))
+    }
+
+    fn node(&self, key: &NodeKey) -> &[Claim<A>] {
+        self.nodes.get(key.hash(), |node| node.key == *key).map_or(&[], |node| node.claims.all())
+    }
+
+    /// The chain that takes a connection to an address: its own listener, else the wildcard one; inside, the most specific
+    /// network, server name and transport without going back, then the listener's match-all chain.
+    pub(crate) fn accept(
+        &self,
+        address: Option<IpAddr>,
+        port: u16,
+        sni: &str,
+        transport: Transport,
+    ) -> Option<&Arc<Chain<A>>> {
+        let own = address.and_then(|_| self.listener(address, port));
+        let listener = match own {
+            Some(listener) => listener,
+            None => self.listener(None, port)?,
+        };
+        let network = address.and_then(|address| listener.network(address));
+        let mut key = NodeKey { address: listener.address, port, network, sni: Box::default() };
+        let claims = self.by_sni(&mut key, sni);
+        let chains = || claims.iter().filter_map(Claim::chain);
+        let found =
+            [transport, Transport::Any].into_iter().find_map(|wanted| chains().find(|chain| chain.transport == wanted));
+        found.or_else(|| {
+            let key = NodeKey { network: None, sni: Box::default(), ..key };
+            self.node(&key).iter().filter_map(Claim::chain).find(|chain| chain.is_match_all())
+        })
+    }
+
+    fn by_sni(&self, key: &mut NodeKey, sni: &str) -> &[Claim<A>] {
+        if !sni.is_empty() {
+            let wildcards = dotted_suffixes(sni).map(|suffix| format!("*{suffix}"));
+            for name in std::iter::once(sni.to_owned()).chain(wildcards).chain(["*".to_owned()]) {
+                key.sni = name.into();
+                let claims = self.node(key);
+                if !claims.is_empty() {
+                    return claims;
+                }
+            }
+        }
+        key.sni = Box::default();
+        self.node(key)
+    }
+}

@@ -1,0 +1,258 @@
+//! Host texts and addresses: how they are normalised, and what counts as an IP or a CIDR.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::error::Error;
+
+/// ASCII lower case, the only case folding there is here.
+pub fn fold(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Where `:port` begins in a Host header; colons inside brackets are an IPv6 address.
+pub fn port_start(host: &str) -> Option<usize> {
+    let colon = host.rfind(':')?;
+    match host.rfind(']') {
+        Some(bracket) if bracket > colon => None,
+        _ => Some(colon),
+    }
+}
+
+/// Lower case, without port, without one trailing dot (unless `keep_dot`). IPv6 without brackets is left whole.
+pub fn normal_host(text: &str, keep_dot: bool) -> Cow<'_, str> {
+    if !text.starts_with('[') && text.bytes().filter(|byte| *byte == b':').count() > 1 && ip_of(text).is_some() {
+        return fold(text);
+    }
+    let mut text = port_start(text).map_or(text, |end| &text[..end]);
+    if !keep_dot {
+        text = text.strip_suffix('.').unwrap_or(text);
+    }
+    fold(text)
+}
+
+/// The address a text is, brackets of IPv6 allowed; None for names.
+pub fn ip_of(text: &str) -> Option<IpAddr> {
+    let text = unbracketed(text).unwrap_or(text);
+    // A name never ends like this; most texts are names.
+    let last = *text.as_bytes().last()?;
+    if !(last.is_ascii_digit() || text.contains(':')) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+fn unbracketed(text: &str) -> Option<&str> {
+    text.strip_prefix('[')?.strip_suffix(']')
+}
+
+/// The first `length` bits of an address, of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network {
+    pub v6: bool,
+    pub length: u8,
+    /// The bits, shifted down.
+    pub bits: u128,
+}
+
+impl Network {
+    /// The network of that length that holds the address.
+    pub fn around(address: IpAddr, length: u8) -> Network {
+        let (v6, value) = bits_of(address);
+        Network { v6, length, bits: shifted(value, width(v6).saturating_sub(length)) }
+    }
+
+    /// The address alone.
+    pub fn host(address: IpAddr) -> Network {
+        Network::around(address, width(address.is_ipv6()))
+    }
+
+    pub fn is_host(self) -> bool {
+        self.length == width(self.v6)
+    }
+
+    /// "10.0.0.0/8"; host bits are dropped, and as Python's ipaddress does, masks ("/255.0.0.0") and plain addresses
+    /// are taken.
+    pub fn parse(text: &str) -> Result<Network, Error> {
+        let wrong = || Error::Invalid(format!("{text:?} is not a CIDR"));
+        let (address, rest) = match text.split_once('/') {
+            Some((address, rest)) => (address, Some(rest)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let most = width(address.is_ipv6());
+        let length = match rest {
+            None => Some(most),
+            Some(rest) => match prefix_length(rest, most) {
+                None if address.is_ipv4() => mask_length(rest),
+                found => found,
+            },
+        };
+        Ok(Network::around(address, length.ok_or_else(wrong)?))
+    }
+
+    /// A service's address: an IP or a CIDR.
+    pub fn of_address(text: &str) -> Result<Network, Error> {
+        if text.contains('/') {
+            return Network::parse(text);
+        }
+        let address =
+            ip_of(text).ok_or_else(|| Error::Invalid(format!("{text:?} is neither an IP address nor a CIDR")))?;
+        Ok(Network::host(address))
+    }
+
+    pub fn contains(self, address: IpAddr) -> bool {
+        Network::around(address, self.length) == self
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = self.bits.checked_shl(u32::from(width(self.v6) - self.length)).unwrap_or(0);
+        match self.v6 {
+            true => write!(f, "{}/{}", Ipv6Addr::from_bits(value), self.length),
+            false => write!(f, "{}/{}", Ipv4Addr::from_bits(value as u32), self.length),
+        }
+    }
+}
+
+fn width(v6: bool) -> u8 {
+    if v6 { 128 } else { 32 }
+}
+
+fn bits_of(address: IpAddr) -> (bool, u128) {
+    match address {
+        IpAddr::V4(address) => (false, u128::from(address.to_bits())),
+        IpAddr::V6(address) => (true, address.to_bits()),
+    }
+}
+
+fn shifted(value: u128, by: u8) -> u128 {
+    value.checked_shr(u32::from(by)).unwrap_or(0)
+}
+
+fn prefix_length(text: &str, most: u8) -> Option<u8> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // Leading zeros are allowed, so the value may be small though the text is long.
+    let length: u8 = digits.then(|| text.trim_start_matches('0')).and_then(|text| match text {
+        "" => Some(0),
+        text => text.parse().ok(),
+    })?;
+    (length <= most).then_some(length)
+}
+
+/// The length that a net mask (255.0.0.0) or a host mask (0.255.255.255) stands for.
+fn mask_length(text: &str) -> Option<u8> {
+    let mask = text.parse::<Ipv4Addr>().ok()?.to_bits();
+    let ones = |mask: u32| (mask.leading_ones() + mask.trailing_zeros() >= 32).then(|| mask.leading_ones() as u8);
+    ones(mask).or_else(|| ones(!mask))
+}
+
+/// The path without query and fragment.
+#[inline]
+pub fn bare(path: &str) -> &str {
+    match path.bytes().position(|byte| byte == b'?' || byte == b'#') {
+        Some(cut) => &path[..cut],
+        None => path,
+    }
+}
+
+/// The first value of a query parameter; "" for `?k`; None where it is absent. Nothing is decoded.
+pub fn query_value<'a>(path: &'a str, name: &str) -> Option<&'a str> {
+    let (_, query) = path.split_once('?')?;
+    query.split('&').find_map(|parameter| {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        (key == name).then_some(value)
+    })
+}
+
+/// The suffixes that begin with a dot and leave at least one character, longest first, without the dot's predecessor.
+pub fn dotted_suffixes(host: &str) -> impl Iterator<Item = &str> {
+    let first = host.chars().next().map_or(0, char::len_utf8);
+    host.bytes().enumerate().skip(first).filter(|(_, byte)| *byte == b'.').map(|(at, _)| &host[at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_normalised() {
+        for (text, expected) in [
+            ("a.example.com", "a.example.com"),
+            ("A.Example.COM", "a.example.com"),
+            ("a.example.com.", "a.example.com"),
+            ("a.example.com..", "a.example.com."),
+            ("a.example.com:8080", "a.example.com"),
+            ("A.example.com.:8080", "a.example.com"),
+            ("[2001:DB8::1]:443", "[2001:db8::1]"),
+            ("2001:DB8::1", "2001:db8::1"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("a:b:c", "a:b"),
+            ("É.com", "É.com"),
+            ("", ""),
+            (".", ""),
+        ] {
+            assert_eq!(normal_host(text, false), expected, "{text}");
+        }
+        assert_eq!(normal_host("A.com.", true), "a.com.");
+    }
+
+    #[test]
+    fn addresses_are_told_from_names() {
+        for text in ["10.0.0.1", "::1", "[::1]", "[10.0.0.1]", "::ffff:1.2.3.4"] {
+            assert!(ip_of(text).is_some(), "{text}");
+        }
+        for text in ["", "a.com", "1.2.3", "01.2.3.4", "1.2.3.4.", "fe80::1%eth0", "[::1", "1.2.3.256", "a1"] {
+            assert_eq!(ip_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_are_parsed_as_python_does() {
+        for (text, expected) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("10.1.2.3/255.255.0.0", "10.1.0.0/16"),
+            ("10.1.2.3/0.0.0.255", "10.1.2.0/24"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("10.0.0.1", "10.0.0.1/32"),
+            ("10.0.0.0/008", "10.0.0.0/8"),
+            ("2001:db8::1/32", "2001:db8::/32"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(Network::parse(text).map(|network| network.to_string()).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["", "10.0.0.0/33", "10.0.0.0/-1", "a/8", "10.0.0.0/", "::/129", "10.0.0.0/255.0.255.0"] {
+            assert!(Network::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn queries_are_not_decoded() {
+        for (path, name, expected) in [
+            ("/a?k=1&k=2", "k", Some("1")),
+            ("/a?k", "k", Some("")),
+            ("/a?k=", "k", Some("")),
+            ("/a?%6b=1", "k", None),
+            ("/a", "k", None),
+            ("/a?x=1#k=2", "k", None),
+            ("/a?k=a=b", "k", Some("a=b")),
+            ("/a?", "", Some("")),
+        ] {
+            assert_eq!(query_value(path, name), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn suffixes_leave_one_character() {
+        let all = |host| dotted_suffixes(host).collect::<Vec<_>>();
+        assert_eq!(all("a.b.c"), [".b.c", ".c"]);
+        assert_eq!(all(".b.c"), [".c"]);
+        assert_eq!(all("abc"), Vec::<&str>::new());
+        assert_eq!(all(""), Vec::<&str>::new());
+    }
+}
