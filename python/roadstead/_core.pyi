@@ -308,7 +308,14 @@ class RequestLease(_Lease):
 class ConnectionLease(_Lease):
     """One upstream connection: counts against max_connections."""
 
-def yaml_load(data: bytes, *, max_depth: int, max_aliases: int, max_bytes: int) -> list[tuple[bytes | None, int, int, str | None, int, int]]:
-    """Native reader only; see roadstead.config.yaml."""
+def yaml_load(
+    data: bytes, *, max_depth: int, max_aliases: int, max_scalar: int, max_bytes: int
+) -> list[tuple[bytes | None, int, int, str | None, int, int]]:
+    """Documents of UTF-8 YAML text, as (json, index, first line, message, line, column); native only.
 
-def yaml_positions(data: bytes, doc_index: int) -> list[tuple[str, int, int]]: ...
+    json is None where the document is refused; message, line and column (1-based, of the whole text) then say why and
+    where, else they are None, 0, 0. Empty documents are counted in index and left out. Limits: roadstead.config.yaml."""
+
+def yaml_positions(data: bytes, doc_index: int, *, max_depth: int) -> list[tuple[str, int, int, int, int]]:
+    """(JSON pointer, line and column of the key, line and column of the value), 1-based, for each node of one document
+    that is reached before its end or its first error; native only. See roadstead.config.yaml."""

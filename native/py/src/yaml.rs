@@ -1,0 +1,45 @@
+//! The YAML reader of `roadstead-yaml`, as plain tuples. Runs without the GIL.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use roadstead_yaml::{Limits, Position, load, positions};
+
+/// (JSON or None, ordinal, line, message or None, line and column of the problem or 0).
+type Row<'py> = (Option<Bound<'py, PyBytes>>, usize, usize, Option<String>, usize, usize);
+
+#[pyfunction]
+#[pyo3(signature = (data, *, max_depth, max_aliases, max_scalar, max_bytes))]
+pub fn yaml_load<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    max_depth: usize,
+    max_aliases: usize,
+    max_scalar: usize,
+    max_bytes: usize,
+) -> Vec<Row<'py>> {
+    let limits = Limits { max_depth, max_aliases, max_scalar, max_bytes };
+    let documents = py.detach(|| load(data, &limits));
+    documents
+        .into_iter()
+        .map(|document| match document.json {
+            Ok(json) => (Some(PyBytes::new(py, &json)), document.index, document.line, None, 0, 0),
+            Err(problem) => {
+                (None, document.index, document.line, Some(problem.message), problem.line, problem.column)
+            }
+        })
+        .collect()
+}
+
+/// (JSON pointer, line and column of the key, line and column of the value).
+#[pyfunction]
+#[pyo3(signature = (data, doc_index, *, max_depth))]
+pub fn yaml_positions(
+    py: Python<'_>,
+    data: &[u8],
+    doc_index: usize,
+    max_depth: usize,
+) -> Vec<(String, usize, usize, usize, usize)> {
+    let places = py.detach(|| positions(data, doc_index, max_depth));
+    let row = |Position { pointer, key, value }| (pointer, key.0, key.1, value.0, value.1);
+    places.into_iter().map(row).collect()
+}
