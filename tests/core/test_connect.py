@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import pytest
+from tests.core.units import chain, cluster, publish, published, service, unit
 
 from roadstead import _lowered as low
-from tests.core.units import chain, cluster, publish, published, service, unit
 
 ANY, TLS, RAW = 0, 1, 2
 
@@ -21,8 +22,8 @@ def tcp(
     return unit(host, service(host, (port, protocol), addresses=addresses), *clusters, *made)
 
 
-def to_host(name: str, host: str, port: int, **options: object) -> low.Chain:
-    return chain(host, port, "", handle=name, **options)  # type: ignore[arg-type]
+def to_host(name: str, host: str, port: int, **options: Any) -> low.Chain:
+    return chain(host, port, "", handle=name, **options)
 
 
 UNITS = (

@@ -9,7 +9,6 @@ from types import ModuleType
 
 import pytest
 
-
 from roadstead import core, objects
 
 STUB = ast.parse((Path(core.__file__).parent / "_core.pyi").read_text())
@@ -41,7 +40,7 @@ def members(properties: bool) -> list[tuple[str, str]]:
     ]
 
 
-def stub_parameters(function: Function) -> list[tuple[str, str, object]]:
+def stub_parameters(function: Function) -> list[tuple[str, str, str | None]]:
     """(name, kind, default) without the first; the default is its source text, or None for a required parameter."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
@@ -57,7 +56,7 @@ def stub_parameters(function: Function) -> list[tuple[str, str, object]]:
     return found[1:] if positional else found
 
 
-def real_parameters(function: object, bound: bool) -> list[tuple[str, str, object]]:
+def real_parameters(function: object, bound: bool) -> list[tuple[str, str, str | None]]:
     assert callable(function)
     found = []
     for one in inspect.signature(function).parameters.values():
@@ -68,7 +67,7 @@ def real_parameters(function: object, bound: bool) -> list[tuple[str, str, objec
 
 
 def test_name(engine: ModuleType, engine_name: str) -> None:
-    assert engine.NAME == engine_name
+    assert engine_name == engine.NAME
     assert core.engine(engine_name) is engine
 
 

@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.core.test_pick import MASK, mix
 from tests.core.units import forward, published, web
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
+from tests.core.units import publish, published, service, unit, web
 
 from roadstead import _lowered as low
-from tests.core.units import publish, published, service, unit, web
 
 NAMES = (
     unit("a", service("api.example.com", 80, 443)),

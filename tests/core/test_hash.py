@@ -6,10 +6,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
-from roadstead import _lowered as low
 from tests.core.test_pick import mix
 from tests.core.units import forward, published, web
+
+from roadstead import _lowered as low
 
 HOST, NAME = "a.test", "outbound|80||a.test"
 P = low.HashPolicy

@@ -6,10 +6,10 @@ from array import array
 from types import ModuleType
 
 import pytest
+from tests.core.units import forward, prefix, published, service, unit, web
 
 from roadstead import _lowered as low
 from roadstead.errors import EngineError
-from tests.core.units import forward, prefix, published, service, unit, web
 
 NAME = "outbound|80||a.test"
 UNITS = (

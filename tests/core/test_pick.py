@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
+from tests.core.units import endpoint, forward, group, picks, published, redirect, unit, virtual_host, web
 
 from roadstead import _lowered as low
 from roadstead.errors import EngineError, NoHealthyEndpoint
-from tests.core.units import endpoint, forward, group, picks, published, redirect, unit, virtual_host, web
-
-if TYPE_CHECKING:
-    from roadstead._core import Engine
 
 HOST, NAME = "a.test", "outbound|80||a.test"
 OK, BAD, DRAINING, DEGRADED = low.HEALTHY, low.UNHEALTHY, low.DRAINING, low.DEGRADED
@@ -42,7 +39,7 @@ def hosts(*healths: int, priority: int = 0, locality: str = "", weight: int | No
     return group(*made, priority=priority, locality=locality, weight=weight)
 
 
-def balanced(module: ModuleType, *given: low.LocalityGroup, policy: int = low.ROUND_ROBIN, **options: object) -> Engine:
+def balanced(module: ModuleType, *given: low.LocalityGroup, policy: int = low.ROUND_ROBIN, **options: Any) -> Any:
     lb = low.LbConfig(policy=policy)._replace(**options)
     return published(module, web(HOST, endpoints=given, lb=lb))
 
@@ -103,7 +100,7 @@ def test_later_picks_have_numbers_of_their_own(engine: ModuleType) -> None:
 def test_two_choices(engine: ModuleType) -> None:
     """LEAST_REQUEST over equal weights: a later one wins only with strictly fewer active requests."""
     eng = balanced(engine, hosts(OK, OK, OK, OK), policy=low.LEAST_REQUEST)
-    held = []
+    held: list[Any] = []
     active: Counter[int] = Counter()
     for draw in range(100):
         first, second = (number % 4 for number in numbers(draw, 0, 3)[1:])
@@ -130,7 +127,7 @@ def weighted(*weights: int) -> low.LocalityGroup:
     return group(*[endpoint(f"10.0.0.{number}:80", weight=weight) for number, weight in enumerate(weights)])
 
 
-def order(eng: Engine, count: int) -> list[int]:
+def order(eng: Any, count: int) -> list[int]:
     return [int(address.rpartition(".")[2]) for address in picks(eng.route(HOST, 80), count)]
 
 
@@ -151,7 +148,7 @@ def test_long_cycles_are_ranked(engine: ModuleType) -> None:
 def test_busy_hosts_get_less(engine: ModuleType) -> None:
     """LEAST_REQUEST, weights 1 and 2: a host with 3 active requests gets a quarter of its turns."""
     eng = balanced(engine, weighted(1, 2), policy=low.LEAST_REQUEST)
-    held = []
+    held: list[Any] = []
     while len(held) < 3:
         lease = eng.route(HOST, 80).lease()
         if lease.endpoint.address == "10.0.0.1":
@@ -411,7 +408,7 @@ class Clock:
         self.now += int(seconds * 1e9)
 
 
-def shares(eng: Engine, count: int) -> dict[str, float]:
+def shares(eng: Any, count: int) -> dict[str, float]:
     found = Counter(picks(eng.route(HOST, 80), count))
     return {address: number / count for address, number in found.items()}
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import pytest
-
-from roadstead import _lowered as low
-from roadstead.errors import EngineError
 from tests.core.units import (
     chain,
     cluster,
@@ -26,14 +24,17 @@ from tests.core.units import (
     web,
 )
 
+from roadstead import _lowered as low
+from roadstead.errors import EngineError
+
 
 def domain(key: str, name: str, tier: int, order: str) -> low.Unit:
     """A unit with a claim on a domain; its route's handle is its key."""
     return unit(key, virtual_host(forward("c", handle=key), domains=((name, tier),)), order=order)
 
 
-def owner(module_engine: object, name: str = "x.test") -> object:
-    return module_engine.route(name, 80).route  # type: ignore[attr-defined]
+def owner(eng: Any, name: str = "x.test") -> object:
+    return eng.route(name, 80).route
 
 
 def test_version_counts(engine: ModuleType) -> None:
@@ -223,16 +224,16 @@ def with_match(match: low.ValueMatch) -> low.Unit:
     return web("a.test", forward("c", path=match))
 
 
-def with_lb(**options: object) -> low.Unit:
+def with_lb(**options: Any) -> low.Unit:
     return web("a.test", lb=LB._replace(**options))
 
 
-def with_endpoint(**options: object) -> low.Unit:
+def with_endpoint(**options: Any) -> low.Unit:
     one = low.Endpoint("10.0.0.1", 80)._replace(**options)
     return web("a.test", endpoints=(one,))
 
 
-def with_route(**options: object) -> low.Unit:
+def with_route(**options: Any) -> low.Unit:
     return web("a.test", GOOD._replace(**options))
 
 

@@ -6,8 +6,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
-from roadstead import _lowered as low
 from tests.core.units import (
     PRESENT,
     cluster,
@@ -25,6 +23,8 @@ from tests.core.units import (
     virtual_host,
     web,
 )
+
+from roadstead import _lowered as low
 
 HOST = "a.test"
 CLUSTER = "outbound|80||a.test"

@@ -319,7 +319,7 @@ class _Parser:
             return self._octal(char)
         if char == "x":
             return self._hexadecimal()
-        if char.isascii() and not (char.isalnum() or char == "_"):
+        if char.isascii() and not char.isalnum():
             return ord(char)
         raise RegexSyntaxError(f"RE2 has no escape \\{char}")
 
