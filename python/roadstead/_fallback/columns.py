@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, final
 
+from roadstead._fallback.matching import as_bytes
 from roadstead.errors import EngineError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class HostColumn:
         for value in self._values:
             if not isinstance(value, str):
                 raise TypeError(f"a column holds strings, not {type(value).__name__}")
+            as_bytes(value)
         return self
 
     def __len__(self) -> int:

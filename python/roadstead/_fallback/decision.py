@@ -12,7 +12,7 @@ from roadstead._fallback.chains import Chain
 from roadstead._fallback.cluster import Cluster, Endpoint
 from roadstead._fallback.hosts import ip_of, network_text
 from roadstead._fallback.lease import ConnectionLease, RequestLease
-from roadstead._fallback.matching import fold
+from roadstead._fallback.matching import as_bytes, fold
 from roadstead._fallback.overlay import Slot
 from roadstead._fallback.rewrite import Headers
 from roadstead._fallback.rng import MASK
@@ -97,6 +97,8 @@ class Decision:
             if len(name) in lengths:
                 folded = fold(name)
                 if folded in wanted:
+                    if not value.isascii():
+                        as_bytes(value)
                     found.setdefault(folded, []).append(value)
         return found
 

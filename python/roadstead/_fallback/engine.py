@@ -18,8 +18,8 @@ from roadstead._fallback.checks import check
 from roadstead._fallback.cluster import Cluster
 from roadstead._fallback.columns import HostColumn, hosts_of, int32s, uint16s, uint64s
 from roadstead._fallback.decision import Decision
-from roadstead._fallback.hosts import Address, ip_of
-from roadstead._fallback.matching import bare, fold
+from roadstead._fallback.hosts import Address, ip_of, port_of
+from roadstead._fallback.matching import as_bytes, bare, fold
 from roadstead._fallback.overlay import Live
 from roadstead._fallback.rewrite import Headers
 from roadstead._fallback.rng import GOLDEN, SplitMix64, entropy
@@ -200,9 +200,11 @@ class Engine:
         made = Decision()
         made._snapshot = snapshot
         made._request = (host, path, method, headers, source_ip, original_destination)
-        made.draw = self._draw() if draw is None else draw
+        made.draw = self._draw() if draw is None else _u64(draw)
         made._picks = 0
         made._lines = None
+        if not path.isascii():
+            as_bytes(path)
         if port is not None and scheme is None:
             # The common case: an exact name at a plain port.
             name = snapshot.names.shards[hash(host) & 1023].get(host)
@@ -222,10 +224,10 @@ class Engine:
         made = Decision()
         made._snapshot = snapshot = self._snapshot
         made._request = (host, "", None, None, source_ip, None)
-        made.draw = self._draw() if draw is None else draw
+        made.draw = self._draw() if draw is None else _u64(draw)
         made._picks = 0
         made._lines = None
-        made._port = port
+        made._port = port_of(port)
         made._notes = ()
         normal = snapshot.normal(host)
         address = ip_of(normal)
@@ -248,6 +250,12 @@ class Engine:
         return steps
 
 
+def _u64(draw: int) -> int:
+    if draw >> 64:
+        raise OverflowError(f"a draw is from 0 to 2**64 - 1, not {draw}")
+    return draw
+
+
 def _route(made: Decision, host: str, port: int | None, path: str, scheme: str | None) -> Decision:
     """Every case: default ports, wildcards, schemes that do not fit the port."""
     snapshot = made._snapshot
@@ -255,7 +263,7 @@ def _route(made: Decision, host: str, port: int | None, path: str, scheme: str |
     if port is None:
         port = _HTTPS_PORT if scheme == "https" else _HTTP_PORT
         made._notes = (f"port:default:{port}",)
-    made._port = port
+    made._port = port_of(port)
     normal = snapshot.normal(host)
     exact = snapshot.names.get(host)
     vhost = None if exact is None else exact.http.get(port)

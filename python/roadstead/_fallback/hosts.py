@@ -32,6 +32,13 @@ def normal_host(text: str, *, keep_dot: bool = False) -> str:
     return fold(text)
 
 
+def port_of(number: int) -> int:
+    """The port as it is; OverflowError where it is none."""
+    if not 0 <= number <= 0xFFFF:
+        raise OverflowError(f"a port is from 0 to 65535, not {number}")
+    return number
+
+
 @lru_cache(maxsize=4096)
 def ip_of(text: str) -> Address | None:
     """The address a text is, brackets of IPv6 allowed; None for names."""

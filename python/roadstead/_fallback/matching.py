@@ -24,7 +24,12 @@ _KIND_WORDS = {low.EXACT: "", low.PREFIX: "prefix ", low.REGEX: "regex ", low.PR
 
 def fold(text: str) -> str:
     """ASCII lower case, the only case folding there is here."""
-    return text.lower() if text.isascii() else text.encode().lower().decode()
+    return text.lower() if text.isascii() else as_bytes(text).lower().decode()
+
+
+def as_bytes(text: str) -> bytes:
+    """Its UTF-8; UnicodeEncodeError for text that no bytes stand for (lone surrogates)."""
+    return text.encode()
 
 
 def text_test(match: low.ValueMatch) -> TextTest:

@@ -106,7 +106,7 @@ class Substitution:
 @lru_cache(maxsize=1024)
 def compile_regex(pattern: str) -> Regex:
     """EngineError where RE2 refuses the pattern, or where only `re` is there and it could run away."""
-    return (_with_re2 if importlib.util.find_spec("re2") else with_re)(pattern)
+    return (with_re2 if importlib.util.find_spec("re2") else with_re)(pattern)
 
 
 def with_re(pattern: str) -> Regex:
@@ -119,7 +119,7 @@ def with_re(pattern: str) -> Regex:
         raise _refused(pattern, error) from None
 
 
-def _with_re2(pattern: str) -> Regex:
+def with_re2(pattern: str) -> Regex:
     tree = _parsed(pattern)
     re2 = importlib.import_module("re2")
     options = re2.Options()
@@ -143,4 +143,4 @@ def _refused(pattern: str, error: Exception) -> EngineError:
     return EngineError(f"regular expression {pattern!r}: {error}")
 
 
-__all__ = ["Regex", "Substitution", "compile_regex", "with_re"]
+__all__ = ["Regex", "Substitution", "compile_regex", "with_re", "with_re2"]

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from roadstead import _lowered as low
 from roadstead._fallback.chains import ANY, Chain, is_match_all
 from roadstead._fallback.cluster import Cluster
-from roadstead._fallback.hosts import Address, Paged, Sharded, ip_of, masked, normal_host
+from roadstead._fallback.hosts import Address, Paged, Sharded, ip_of, masked, normal_host, port_of
 from roadstead._fallback.overlay import Live
 from roadstead._fallback.routes import VirtualHost
 from roadstead._fallback.service import Service
@@ -140,7 +140,7 @@ class Snapshot:
             service = name.services.get(port)
             if service is not None:
                 return service
-        return self._service_of(self.normal(host), port)
+        return self._service_of(self.normal(host), port_of(port))
 
     def _service_of(self, host: str, port: int) -> Service | None:
         name = self.names.get(host)
@@ -272,9 +272,11 @@ class Snapshot:
 
 
 def _dot_lengths(host: str) -> list[int]:
-    """Lengths of the suffixes that begin with a dot and leave at least one character, longest first."""
+    """Lengths of the suffixes that begin with a dot and leave at least one character, longest first.
+
+    No name is longer than 255, but a text may be: what is before that cannot begin a name."""
     lengths = []
-    at = host.find(".", 1)
+    at = host.find(".", max(1, len(host) - 256))
     while at >= 0:
         lengths.append(len(host) - at)
         at = host.find(".", at + 1)
