@@ -1,7 +1,8 @@
 """A raw tree held against the model: spelling made Istio's, and everything that is wrong with it said at once.
 
 Runs only on documents that the decoder refused, or that need a closer look. What protobuf's JSON reader takes is taken:
-snake_case names, numbers of enumerations, whole numbers in quotes or with `.0`. Nothing else is.
+snake_case names, whole numbers with `.0`, numbers of enumerations, numbers in quotes; the last two not in a Kubernetes
+document of dialect `istio`: istiod would read them, but no API server lets them through to it.
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ WRONG = _Wrong()
 class Conformer:
     """Walks one document. findings: what was said so far, without file, line and column."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, *, schema: bool = True) -> None:
+        """schema: whether a Kubernetes API server stands before Istio, as for all but mesh-wide files."""
         self.findings: list[Finding] = []
         self._dialect = dialect
+        self._lenient = dialect == "extended" or not schema
 
     def conform(self, value: Json, shape: Shape, path: str, pointer: str) -> Json | _Wrong:
         """The value in the model's own spelling; parts that are wrong are reported and missing from it."""
@@ -162,7 +165,7 @@ class Conformer:
         return value
 
     def _word(self, value: Json, shape: Words, path: str, pointer: str) -> Json | _Wrong:
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and self._lenient:
             return shape.numbers.get(value) or self._say(
                 "DEC-4", f"there is no word with the number {value}", path, pointer, one_of(shape.words)
             )
@@ -176,8 +179,9 @@ class Conformer:
 
     def _integer(self, value: Json, shape: Integer, path: str, pointer: str) -> Json | _Wrong:
         number = whole(value)
-        if number is None:
-            return self._type("a whole number", value, path, pointer)
+        if number is None or (isinstance(value, str) and not self._lenient):
+            hint = "leave out the quotes" if number is not None else ""
+            return self._type("a whole number", value, path, pointer, hint)
         if not shape.low <= number <= shape.high:
             return self._say("DEC-5", f"{number} is out of range", path, pointer, f"{shape.low} to {shape.high}")
         return number
@@ -185,7 +189,7 @@ class Conformer:
     def _number(self, value: Json, path: str, pointer: str) -> Json | _Wrong:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-        if isinstance(value, str):
+        if isinstance(value, str) and self._lenient:
             try:
                 return float(value)
             except ValueError:

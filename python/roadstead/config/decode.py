@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
+_ABOUT_KEYS = ("DEC-1", "META-1", "EXT-3", "EXT-4", "EXT-5")
+"""Findings whose place is the name that was written, not the value after it."""
 _HEAD = re.compile(rb'\{"apiVersion":"([^"\\]*)","kind":"([^"\\]*)"')
 
 
@@ -197,10 +199,7 @@ def _decode_item(tree: Json, dialect: Dialect, source: Source) -> tuple[Resource
 
 def _refused(findings: Iterable[Finding], dialect: Dialect) -> bool:
     """Unknown fields alone do not stop Istio from applying the rest."""
-    return any(
-        found.severity == "error" and not (dialect == "istio" and found.code in ("DEC-1", "META-1"))
-        for found in findings
-    )
+    return any(found.severity == "error" and not (dialect == "istio" and found.code == "DEC-1") for found in findings)
 
 
 def _unknown_top_level(name: str, source: Source) -> Finding:
@@ -254,7 +253,7 @@ def _decode_settings(type_: type[_T], document: Document, dialect: Dialect, text
             return DecodedMesh(msgspec.json.decode(document.json, type=type_))
         except msgspec.ValidationError:
             pass
-    conformer = Conformer(dialect)
+    conformer = Conformer(dialect, schema=False)
     tree = msgspec.json.decode(document.json)
     value = conformer.conform({} if tree is None else tree, Object(type=type_), "", "")  # type: ignore[arg-type]
     findings = located(conformer.findings, document, text)
@@ -283,14 +282,8 @@ def located(findings: Iterable[Finding], document: Document, text: bytes | None)
     places = _positions(text, document.index) if text is not None else None
     placed = []
     for finding in findings:
-        line, column = document.line, 0
-        pointer: str | None = finding.pointer
-        while places is not None and pointer is not None:
-            found = places.at(pointer)
-            if found is not None:
-                line, column = found
-                break
-            pointer = pointer.rpartition("/")[0] if pointer else None
+        find = None if places is None else places.key if finding.code in _ABOUT_KEYS else places.at
+        line, column = (find and find(finding.pointer)) or (document.line, 0)
         placed.append(msgspec.structs.replace(finding, file=document.origin, line=line, column=column))
     return tuple(sorted(placed, key=lambda finding: finding.order))
 

@@ -1,0 +1,147 @@
+"""Rules that look at one field at a time, as data: run over a resource by what its structs are made of.
+
+A struct's rules are compiled once from three tables: `FIELDS` and `ONEOFS` of the kinds' rule sets, and the durations
+of the model itself. Where nothing in a struct, or below it, has a rule, it is not visited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import msgspec
+
+from roadstead.config.conform import duration_complaint
+from roadstead.config.schema import Entries, Items, Object, Shape, Text, fields_of
+from roadstead.config.validate.report import Path, Report
+
+Test = Callable[..., str]
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """test gives a complaint or "". on: what it is given: the "value" (None is left alone unless `always`), "each" item
+    of a list, the "keys" or the "values" of a map."""
+
+    code: str
+    field: str
+    test: Test
+    on: str = "value"
+    always: bool = False
+
+
+class Oneof(msgspec.Struct, frozen=True):
+    """At most one of the fields may be there; `needed`: exactly one."""
+
+    code: str
+    fields: tuple[str, ...]
+    needed: bool = False
+
+
+Rules = Mapping[type[msgspec.Struct], tuple[Rule | Oneof, ...]]
+
+
+class _Check(msgspec.Struct, frozen=True):
+    attribute: str
+    name: str
+    rule: Rule
+
+
+class _Child(msgspec.Struct, frozen=True):
+    attribute: str
+    name: str
+    checker: Checker
+
+    def descend(self, found: object, path: Path, report: Report) -> None:
+        at = (*path, self.name)
+        if isinstance(found, tuple):
+            for index, item in enumerate(found):
+                self.checker.run(item, (*at, index), report)
+        elif isinstance(found, dict):
+            for key, item in found.items():
+                self.checker.run(item, (*at, key), report)
+        elif isinstance(found, msgspec.Struct):
+            self.checker.run(found, at, report)
+
+
+class Checker(msgspec.Struct, frozen=True):
+    """The compiled rules of one struct and of everything under it."""
+
+    checks: tuple[_Check, ...]
+    oneofs: tuple[tuple[str, tuple[tuple[str, str], ...], bool], ...]
+    children: tuple[_Child, ...]
+
+    def run(self, value: msgspec.Struct, path: Path, report: Report) -> None:
+        for check in self.checks:
+            found = getattr(value, check.attribute)
+            if found is not None or check.rule.always:
+                _apply(check, found, path, report)
+        for code, members, needed in self.oneofs:
+            given = [name for attribute, name in members if getattr(value, attribute) is not None]
+            if len(given) > 1:
+                report.error(code, (*path, given[-1]), f"only one of {', '.join(given)} may be given")
+            elif needed and not given:
+                report.error(code, path, f"one of {', '.join(name for _, name in members)} is needed")
+        for child in self.children:
+            found = getattr(value, child.attribute)
+            if found:
+                child.descend(found, path, report)
+
+
+def _apply(check: _Check, found: object, path: Path, report: Report) -> None:
+    rule, at = check.rule, (*path, check.name)
+    if rule.on == "value":
+        if complaint := rule.test(found):
+            report.error(rule.code, at, complaint)
+    elif rule.on == "each" and isinstance(found, tuple):
+        for index, item in enumerate(found):
+            if complaint := rule.test(item):
+                report.error(rule.code, (*at, index), complaint)
+    elif isinstance(found, dict):
+        for key, item in found.items():
+            if complaint := rule.test(key if rule.on == "keys" else item):
+                report.error(rule.code, (*at, key), complaint)
+
+
+def compiled(struct: type[msgspec.Struct], rules: Rules) -> Checker:
+    """The checker of a struct under a table of rules. Compile once, keep it."""
+    made: dict[type[msgspec.Struct], Checker] = {}
+    return _compile(struct, rules, made)
+
+
+def _compile(struct: type[msgspec.Struct], rules: Rules, made: dict[type[msgspec.Struct], Checker]) -> Checker:
+    if struct in made:
+        return made[struct]
+    fields = fields_of(struct)
+    names = {attribute: name for name, attribute in fields.attributes.items()}
+    own = rules.get(struct, ())
+    checks = [_Check(rule.field, names[rule.field], rule) for rule in own if isinstance(rule, Rule)]
+    children = []
+    for name, shape in fields.shapes.items():
+        attribute = fields.attributes[name]
+        if isinstance(shape, Text) and shape.duration:
+            checks.append(_Check(attribute, name, Rule("DEC-6", attribute, _duration_test(shape.duration))))
+        below = _struct_in(shape)
+        if below is not None:
+            checker = _compile(below, rules, made)
+            if checker.checks or checker.oneofs or checker.children:
+                children.append(_Child(attribute, name, checker))
+    oneofs = tuple(
+        (rule.code, tuple((field, names[field]) for field in rule.fields), rule.needed)
+        for rule in own
+        if isinstance(rule, Oneof)
+    )
+    made[struct] = Checker(tuple(checks), oneofs, tuple(children))
+    return made[struct]
+
+
+def _struct_in(shape: Shape) -> type[msgspec.Struct] | None:
+    if isinstance(shape, Items):
+        return _struct_in(shape.item)
+    if isinstance(shape, Entries):
+        return _struct_in(shape.value)
+    return shape.type if isinstance(shape, Object) else None
+
+
+@cache
+def _duration_test(rule: str) -> Test:
+    return lambda text: duration_complaint(text, rule)

@@ -1,0 +1,51 @@
+"""WorkloadGroup (validation.md 2.3)."""
+
+from __future__ import annotations
+
+import re
+
+from roadstead.config.validate.fields import Oneof, Rule, Rules
+from roadstead.config.validate.predicates import label_map, not_negative, port, required
+from roadstead.config.validate.report import Report
+from roadstead.config.workload_group import (
+    ExecHealthCheckConfig,
+    HTTPHeader,
+    HTTPHealthCheckConfig,
+    ReadinessProbe,
+    TCPHealthCheckConfig,
+    TemplateMeta,
+    WorkloadGroup,
+)
+
+_HEADER = re.compile(r"[-A-Za-z0-9]+")
+
+
+def _scheme(text: str) -> str:
+    return "" if text in ("", "HTTP", "HTTPS") else f"{text!r} is neither HTTP nor HTTPS"
+
+
+def _header(name: str) -> str:
+    return "" if _HEADER.fullmatch(name) else f"{name!r} is not a header's name"
+
+
+FIELDS: Rules = {
+    WorkloadGroup: (Rule("WG-1", "template", lambda template: "is required" if template is None else "", always=True),),
+    TemplateMeta: (Rule("WG-2", "labels", label_map),),
+    ReadinessProbe: (
+        Rule("WG-3", "period_seconds", not_negative),
+        Rule("WG-3", "initial_delay_seconds", not_negative),
+        Rule("WG-3", "timeout_seconds", not_negative),
+        Rule("WG-3", "success_threshold", not_negative),
+        Rule("WG-3", "failure_threshold", not_negative),
+        Oneof("K-WG-3", ("http_get", "tcp_socket", "exec", "grpc"), needed=True),
+    ),
+    HTTPHealthCheckConfig: (Rule("WG-4", "port", port), Rule("WG-5", "scheme", _scheme)),
+    HTTPHeader: (Rule("WG-6", "name", _header),),
+    TCPHealthCheckConfig: (Rule("WG-7", "port", port),),
+    ExecHealthCheckConfig: (Rule("WG-8", "command", required),),
+}
+
+
+def rules(group: WorkloadGroup, report: Report) -> None:
+    if group.probe is not None and group.probe.grpc is not None and not report.extended:
+        report.error("WG-9", ("probe", "grpc"), "Istio does not know this method")
