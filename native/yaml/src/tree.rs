@@ -20,6 +20,8 @@ struct Frame {
     merging: Option<(usize, usize)>,
     start: usize,
     nodes: usize,
+    /// Levels below it.
+    height: usize,
     anchor: usize,
     /// The first of its keys in `Tree::keys`.
     keys: usize,
@@ -34,6 +36,8 @@ struct Anchor {
     in_arena: bool,
     range: Range<usize>,
     nodes: usize,
+    /// Levels of mappings and sequences, itself included.
+    height: usize,
 }
 
 pub struct Tree<'l> {
@@ -83,7 +87,7 @@ impl<'l> Tree<'l> {
             return Err("a mapping key must be a scalar".to_owned());
         }
         if self.frames.len() >= self.limits.max_depth {
-            return Err(format!("nested deeper than {} levels", self.limits.max_depth));
+            return Err(self.too_deep());
         }
         self.before_value();
         self.reserve_anchor(anchor);
@@ -101,8 +105,9 @@ impl<'l> Tree<'l> {
         }
         self.keys.truncate(frame.keys);
         self.out.push(if frame.map { b'}' } else { b']' });
-        let nodes = self.nodes - frame.nodes;
-        self.close_anchor(frame.anchor, Anchor { in_arena: false, range: frame.start..self.out.len(), nodes });
+        let (nodes, height) = (self.nodes - frame.nodes, frame.height + 1);
+        self.raise(height);
+        self.close_anchor(frame.anchor, Anchor { in_arena: false, range: frame.start..self.out.len(), nodes, height });
         self.after_value(false)
     }
 
@@ -121,7 +126,7 @@ impl<'l> Tree<'l> {
         let value = scalar::resolve(text, plain, tag)?;
         scalar::write_json(&mut self.out, &value, text).ok_or_else(|| format!("JSON has no number `{text}`"))?;
         self.check_bytes()?;
-        self.close_anchor(anchor, Anchor { in_arena: false, range: start..self.out.len(), nodes: 1 });
+        self.close_anchor(anchor, Anchor { in_arena: false, range: start..self.out.len(), nodes: 1, height: 0 });
         self.after_value(false)
     }
 
@@ -133,6 +138,9 @@ impl<'l> Tree<'l> {
         if self.expanded > self.limits.max_aliases {
             return Err(format!("aliases add more than {} nodes", self.limits.max_aliases));
         }
+        if self.frames.len() + anchor.height > self.limits.max_depth {
+            return Err(self.too_deep());
+        }
         if self.out.len() + self.arena.len() + anchor.range.len() > self.limits.max_bytes {
             return Err(self.too_large());
         }
@@ -140,6 +148,7 @@ impl<'l> Tree<'l> {
             return self.alias_key(&anchor);
         }
         self.before_value();
+        self.raise(anchor.height);
         self.nodes += anchor.nodes;
         if anchor.in_arena {
             self.out.extend_from_slice(&self.arena[anchor.range]);
@@ -167,7 +176,7 @@ impl<'l> Tree<'l> {
             self.reserve_anchor(anchor);
             let start = self.arena.len();
             scalar::write_json(&mut self.arena, &value, text).ok_or_else(|| format!("JSON has no number `{text}`"))?;
-            self.close_anchor(anchor, Anchor { in_arena: true, range: start..self.arena.len(), nodes: 1 });
+            self.close_anchor(anchor, Anchor { in_arena: true, range: start..self.arena.len(), nodes: 1, height: 0 });
         }
         let start = self.before_key();
         scalar::write_key(&mut self.out, &value, text).ok_or_else(|| unsupported_key(&value))?;
@@ -273,6 +282,13 @@ impl<'l> Tree<'l> {
         Ok(())
     }
 
+    /// The open node holds one of this height.
+    fn raise(&mut self, height: usize) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.height = frame.height.max(height);
+        }
+    }
+
     fn reserve_anchor(&mut self, id: usize) {
         if id != 0 && id >= self.anchors.len() {
             self.anchors.resize(id + 1, None);
@@ -288,6 +304,10 @@ impl<'l> Tree<'l> {
 
     fn check_bytes(&self) -> Step {
         if self.out.len() + self.arena.len() > self.limits.max_bytes { Err(self.too_large()) } else { Ok(()) }
+    }
+
+    fn too_deep(&self) -> String {
+        format!("nested deeper than {} levels", self.limits.max_depth)
     }
 
     fn too_large(&self) -> String {
