@@ -19,24 +19,16 @@ impl Attach for PyAttach {
 ///
 /// It goes when its unit goes; without the GIL, PyO3 puts the release off until the GIL is held.
 #[derive(Debug)]
-pub struct Handle {
-    given: Py<PyAny>,
-    made: Made,
-}
+pub struct Handle(Py<PyAny>);
 
 impl Handle {
     pub fn new(given: Py<PyAny>) -> Self {
-        Handle { given, made: Made::default() }
+        Handle(given)
     }
 
     /// What the unit brought.
     pub fn given(&self, py: Python<'_>) -> Py<PyAny> {
-        self.given.clone_ref(py)
-    }
-
-    /// The object that stands for this one in Python.
-    pub fn made(&self) -> &Made {
-        &self.made
+        self.0.clone_ref(py)
     }
 }
 
@@ -58,10 +50,9 @@ impl fmt::Debug for Made {
 impl Made {
     #[inline]
     pub fn get_or_make(&self, py: Python<'_>, make: impl FnOnce() -> PyResult<Py<PyAny>>) -> PyResult<&Py<PyAny>> {
-        self.0.get_or_try_init(py, make)
-    }
-
-    pub fn get(&self, py: Python<'_>) -> Option<&Py<PyAny>> {
-        self.0.get(py)
+        match self.0.get(py) {
+            Some(made) => Ok(made),
+            None => self.0.get_or_try_init(py, make),
+        }
     }
 }

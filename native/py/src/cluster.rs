@@ -6,6 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use roadstead_core::balance::ClusterLive;
+use roadstead_core::cluster;
 
 use crate::attach::PyAttach;
 use crate::endpoint;
@@ -20,11 +21,18 @@ pub struct Cluster {
     live: Arc<ClusterLive<PyAttach>>,
 }
 
-impl Cluster {
-    pub fn new(py: Python<'_>, name: &str, spec: Py<PyAny>, live: Arc<ClusterLive<PyAttach>>) -> Self {
-        Cluster { name: PyString::new(py, name).unbind(), spec, live }
-    }
+/// The one Python object of a cluster.
+#[inline]
+pub fn object<'a>(py: Python<'_>, cluster: &'a cluster::Cluster<PyAttach>) -> PyResult<&'a Py<PyAny>> {
+    cluster.cell.get_or_make(py, || {
+        // The clusters of the outbound policy came with nothing.
+        let spec = cluster.handle.as_ref().map_or_else(|| py.None(), |handle| handle.given(py));
+        let name = PyString::new(py, &cluster.name).unbind();
+        Ok(Py::new(py, Cluster { name, spec, live: Arc::clone(&cluster.live) })?.into_any())
+    })
+}
 
+impl Cluster {
     /// An attribute of the mesh cluster; those of the outbound policy have none.
     fn of_spec<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.spec.bind(name.py()).getattr_opt(name)

@@ -2,24 +2,20 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+use roadstead_core::columns;
 
 use crate::errors;
 
-/// Strings one after the other, and where each ends.
 #[pyclass(frozen, module = "roadstead._core")]
-pub struct HostColumn {
-    text: String,
-    ends: Vec<usize>,
-}
+pub struct HostColumn(columns::HostColumn);
 
 impl HostColumn {
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.0.len()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
+    pub fn column(&self) -> &columns::HostColumn {
+        &self.0
     }
 }
 
@@ -27,13 +23,11 @@ impl HostColumn {
 impl HostColumn {
     #[new]
     fn new(values: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let mut column = HostColumn { text: String::new(), ends: Vec::new() };
+        let mut column = columns::HostColumn::default();
         for value in values.try_iter()? {
-            column.text.push_str(value?.cast::<PyString>()?.to_str()?);
-            column.ends.push(column.text.len());
+            column.push(value?.cast::<PyString>()?.to_str()?);
         }
-        column.text.shrink_to_fit();
-        Ok(column)
+        Ok(HostColumn(column))
     }
 
     fn __len__(&self) -> usize {

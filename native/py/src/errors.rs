@@ -43,10 +43,15 @@ pub fn overflow(py: Python<'_>, cluster: &str, limit: Overflow) -> PyErr {
     raise(py, &OVERFLOW, "Overflow", (message, name))
 }
 
+/// No cluster or endpoint of that name.
+pub fn unknown(message: &str) -> PyErr {
+    PyKeyError::new_err(message.to_owned())
+}
+
 /// What the core refuses.
 pub fn from_core(py: Python<'_>, error: &Error) -> PyErr {
     match error {
-        Error::UnknownCluster(_) => PyKeyError::new_err(error.to_string()),
+        Error::UnknownCluster(name) => unknown(name),
         Error::Regex { .. } | Error::Invalid(_) | Error::Stale => engine(py, &error.to_string()),
     }
 }

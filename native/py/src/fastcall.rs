@@ -92,8 +92,8 @@ pub struct Call<'a, 'py> {
 }
 
 impl<'a, 'py> Call<'a, 'py> {
-    pub fn py(&self) -> Python<'py> {
-        self.py
+    pub fn is_empty(&self) -> bool {
+        self.arguments.is_empty()
     }
 
     #[inline]

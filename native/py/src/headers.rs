@@ -52,8 +52,9 @@ impl<'a, 'py> Headers<'a, 'py> {
     }
 
     /// What went wrong while reading.
-    pub fn check(self) -> PyResult<()> {
-        self.failure.into_inner().map_or(Ok(()), Err)
+    #[inline]
+    pub fn check(&self) -> PyResult<()> {
+        self.failure.take().map_or(Ok(()), Err)
     }
 
     /// Each line of the header `name` (lower case), in order, until `visit` says stop. `key` is the name as a Python string.

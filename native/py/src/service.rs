@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
+use roadstead_core::cluster;
 use roadstead_core::model::{self, Protocol};
 
 use crate::attach::PyAttach;
@@ -22,8 +23,8 @@ pub struct Service {
 
 /// The one Python object of a service.
 #[inline]
-pub fn object<'a>(py: Python<'_>, service: &'a model::Service<PyAttach>) -> PyResult<&'a Py<PyAny>> {
-    service.handle.made().get_or_make(py, || Ok(Py::new(py, Service::new(py, service)?)?.into_any()))
+pub fn object<'a>(py: Python<'_>, service: &'a cluster::Service<PyAttach>) -> PyResult<&'a Py<PyAny>> {
+    service.cell.get_or_make(py, || Ok(Py::new(py, Service::new(py, &service.given)?)?.into_any()))
 }
 
 impl Service {

@@ -23,9 +23,7 @@ pub fn yaml_load<'py>(
         .into_iter()
         .map(|document| match document.json {
             Ok(json) => (Some(PyBytes::new(py, &json)), document.index, document.line, None, 0, 0),
-            Err(problem) => {
-                (None, document.index, document.line, Some(problem.message), problem.line, problem.column)
-            }
+            Err(problem) => (None, document.index, document.line, Some(problem.message), problem.line, problem.column),
         })
         .collect()
 }

@@ -10,7 +10,7 @@ use roadstead_core::model::{Port, Protocol, Service, Unit};
 use crate::attach::{Handle, PyAttach};
 use fields::Fields;
 
-pub use cluster::{Interned, groups};
+pub use cluster::{HEALTH, Interned, groups};
 
 const PROTOCOLS: [Protocol; 5] = [Protocol::Http, Protocol::Tcp, Protocol::Tls, Protocol::Auto, Protocol::Udp];
 

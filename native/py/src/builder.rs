@@ -1,0 +1,69 @@
+//! `Builder`: a change under way.
+
+use std::sync::Mutex;
+
+use pyo3::prelude::*;
+use roadstead_core::builder;
+use roadstead_core::model::Outbound;
+
+use crate::attach::PyAttach;
+use crate::engine::Engine;
+use crate::{convert, errors};
+
+#[pyclass(frozen, module = "roadstead._core")]
+pub struct Builder {
+    /// None once it was published.
+    open: Mutex<Option<builder::Builder<PyAttach>>>,
+    engine: Py<Engine>,
+}
+
+impl Builder {
+    pub fn new(open: builder::Builder<PyAttach>, engine: Py<Engine>) -> Self {
+        Builder { open: Mutex::new(Some(open)), engine }
+    }
+
+    /// Threads do not wait for each other here: they would hold the GIL meanwhile.
+    fn change<T>(
+        &self,
+        py: Python<'_>,
+        change: impl FnOnce(&mut Option<builder::Builder<PyAttach>>) -> T,
+    ) -> PyResult<T> {
+        match self.open.try_lock() {
+            Ok(mut open) => Ok(change(&mut open)),
+            Err(_) => Err(errors::engine(py, "this builder is being changed by another thread")),
+        }
+    }
+
+    /// What was built; this object is used up.
+    pub fn take(&self, py: Python<'_>) -> PyResult<builder::Builder<PyAttach>> {
+        self.change(py, Option::take)?.ok_or_else(|| closed(py))
+    }
+}
+
+fn closed(py: Python<'_>) -> PyErr {
+    errors::engine(py, "this builder was published; start another one")
+}
+
+#[pymethods]
+impl Builder {
+    fn put(&self, py: Python<'_>, unit: &Bound<'_, PyAny>) -> PyResult<()> {
+        let unit = self.engine.bind(py).get().interning(|interned| convert::unit(unit, interned))?;
+        let put = self.change(py, |open| open.as_mut().map(|builder| builder.put(unit)))?;
+        put.ok_or_else(|| closed(py))?.map_err(|error| errors::from_core(py, &error))
+    }
+
+    fn delete(&self, py: Python<'_>, key: &str) -> PyResult<()> {
+        self.change(py, |open| open.as_mut().map(|builder| builder.delete(key)))?.ok_or_else(|| closed(py))
+    }
+
+    #[pyo3(signature = (policy, *, egress_cluster=""))]
+    fn set_outbound(&self, py: Python<'_>, policy: i64, egress_cluster: &str) -> PyResult<()> {
+        let outbound = match policy {
+            0 => Outbound::AllowAny { egress_cluster: egress_cluster.to_owned() },
+            1 => Outbound::RegistryOnly,
+            2 => Outbound::Gateway,
+            other => return Err(errors::engine(py, &format!("no outbound policy {other}"))),
+        };
+        self.change(py, |open| open.as_mut().map(|builder| builder.set_outbound(outbound)))?.ok_or_else(|| closed(py))
+    }
+}

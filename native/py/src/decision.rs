@@ -1,0 +1,322 @@
+//! `Decision`: where one request goes. What it says is computed when it is read, from the core's decision and the request.
+
+use std::sync::atomic::AtomicU32;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use roadstead_core::decision::{self, FaultHit, Kind};
+use roadstead_core::model::{HeaderOp, OpKind};
+use roadstead_core::rewrite;
+
+use crate::attach::PyAttach;
+use crate::cluster::{self, Cluster};
+use crate::engine::Engine;
+use crate::headers::{self, Headers};
+use crate::request::Lent;
+use crate::service;
+
+/// The request as it was given, kept for what is read later. `path` None is "/", `method` None is GET.
+pub struct Given {
+    pub host: Py<PyString>,
+    pub path: Option<Py<PyString>>,
+    pub method: Option<Py<PyString>>,
+    pub headers: Option<Py<PyAny>>,
+    pub rare: Option<Box<Rare>>,
+    /// From `connect`: no path and no method.
+    pub connection: bool,
+}
+
+/// What few requests are given with.
+#[derive(Default)]
+pub struct Rare {
+    pub scheme: Option<Py<PyString>>,
+    pub source_ip: Option<Py<PyString>>,
+    pub original_destination: Option<(Py<PyString>, u16)>,
+}
+
+#[pyclass(frozen, module = "roadstead._core")]
+pub struct Decision {
+    pub core: decision::Decision<PyAttach>,
+    pub given: Given,
+    pub picks: AtomicU32,
+    /// For its clock.
+    pub engine: Py<Engine>,
+}
+
+fn text<'a>(py: Python<'_>, text: Option<&'a Py<PyString>>, default: &'a str) -> PyResult<&'a str> {
+    text.map_or(Ok(default), |text| text.to_str(py))
+}
+
+impl Decision {
+    /// The request again.
+    pub fn request<'a, 'py>(&'a self, py: Python<'py>) -> PyResult<Lent<'a, 'py>> {
+        let given = &self.given;
+        let (path, method) = if given.connection { ("", "") } else { ("/", "GET") };
+        let rare = given.rare.as_deref();
+        let optional = |text: Option<&'a Py<PyString>>| text.map(|text| text.to_str(py)).transpose();
+        Ok(Lent {
+            py,
+            host: given.host.to_str(py)?,
+            path: text(py, given.path.as_ref(), path)?,
+            method: text(py, given.method.as_ref(), method)?,
+            scheme: optional(rare.and_then(|rare| rare.scheme.as_ref()))?,
+            source_ip: optional(rare.and_then(|rare| rare.source_ip.as_ref()))?,
+            headers: Headers::new(given.headers.as_ref().map(|headers| headers.bind(py))),
+        })
+    }
+
+    /// What `read` makes of the request; an error where its headers could not be read.
+    pub fn read<T>(&self, py: Python<'_>, read: impl FnOnce(&Lent<'_, '_>) -> T) -> PyResult<T> {
+        let request = self.request(py)?;
+        let made = read(&request);
+        request.headers.check().map(|()| made)
+    }
+
+    /// An attribute of the mesh route; None where it has none.
+    fn of_route<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.core.rule_handle() {
+            Some(handle) => handle.given(name.py()).bind(name.py()).getattr_opt(name),
+            None => Ok(None),
+        }
+    }
+
+    fn of_cluster<'py>(
+        &self,
+        py: Python<'py>,
+        read: impl FnOnce(&Cluster) -> PyResult<Option<Bound<'py, PyAny>>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match &self.core.cluster {
+            Some(known) => read(cluster::object(py, known)?.bind(py).cast::<Cluster>()?.get()),
+            None => Ok(None),
+        }
+    }
+
+    /// For messages.
+    pub fn reasons_text(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.read(py, |request| self.core.reasons(request))?.join(", "))
+    }
+}
+
+fn word<'py>(py: Python<'py>, kind: Kind) -> &'py Bound<'py, PyString> {
+    match kind {
+        Kind::Forward => intern!(py, "forward"),
+        Kind::Redirect => intern!(py, "redirect"),
+        Kind::DirectResponse => intern!(py, "direct_response"),
+        Kind::Passthrough => intern!(py, "passthrough"),
+        Kind::Refused => intern!(py, "refused"),
+        Kind::NotFound => intern!(py, "not_found"),
+        Kind::NoCluster => intern!(py, "no_cluster"),
+    }
+}
+
+/// (op, name, value) for each operation.
+fn operations<'py, 'o>(
+    py: Python<'py>,
+    operations: impl Iterator<Item = &'o HeaderOp>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let words = operations.map(|HeaderOp { kind, name, value }| {
+        let word = match kind {
+            OpKind::Set => intern!(py, "set"),
+            OpKind::Add => intern!(py, "add"),
+            OpKind::Remove => intern!(py, "remove"),
+        };
+        (word, &**name, &**value)
+    });
+    PyTuple::new(py, words.collect::<Vec<_>>())
+}
+
+/// Header lines after the operations.
+fn applied<'py, 'o>(
+    headers: &Bound<'py, PyAny>,
+    operations: impl Iterator<Item = &'o HeaderOp>,
+) -> PyResult<Bound<'py, PyList>> {
+    let mut lines = headers::pairs(headers)?;
+    rewrite::apply(operations, &mut lines);
+    PyList::new(headers.py(), lines)
+}
+
+#[pymethods]
+impl Decision {
+    #[getter]
+    fn kind<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+        word(py, self.core.kind)
+    }
+
+    #[getter]
+    fn status(&self) -> u16 {
+        self.core.status()
+    }
+
+    #[getter]
+    fn flags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(PyString::intern(py, self.read(py, |request| self.core.flags(request))?))
+    }
+
+    #[getter]
+    fn service(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let found = self.read(py, |request| self.core.service(request))?;
+        found.map(|found| Ok(service::object(py, found)?.clone_ref(py))).transpose()
+    }
+
+    #[getter]
+    fn cluster(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let known = self.core.cluster.as_ref();
+        known.map(|known| Ok(cluster::object(py, known)?.clone_ref(py))).transpose()
+    }
+
+    #[getter]
+    fn cluster_name(&self) -> &str {
+        self.core.cluster_name()
+    }
+
+    #[getter]
+    fn route(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.core.rule_handle().map(|handle| handle.given(py))
+    }
+
+    #[getter]
+    fn virtual_host(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.core.virtual_host().map(|host| host.handle.given(py))
+    }
+
+    #[getter]
+    fn route_index(&self) -> i64 {
+        self.core.route_index().map_or(-1, i64::from)
+    }
+
+    #[getter]
+    fn destination_index(&self) -> i64 {
+        self.core.destination.map_or(-1, i64::from)
+    }
+
+    #[getter]
+    fn timeout<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_route(intern!(py, "timeout"))
+    }
+
+    #[getter]
+    fn retry<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_route(intern!(py, "retry"))
+    }
+
+    #[getter]
+    fn cors<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_route(intern!(py, "cors"))
+    }
+
+    #[getter]
+    fn path<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        match (self.read(py, |request| self.core.rewritten_path(request))?, &self.given.path) {
+            (Some(rewritten), _) => Ok(PyString::new(py, &rewritten)),
+            (None, Some(given)) => Ok(given.bind(py).clone()),
+            (None, None) => Ok(PyString::intern(py, if self.given.connection { "" } else { "/" })),
+        }
+    }
+
+    #[getter]
+    fn authority<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        let request = self.request(py)?;
+        Ok(PyString::new(py, self.core.authority(&request)))
+    }
+
+    #[getter]
+    fn request_headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        operations(py, self.core.request_ops())
+    }
+
+    #[getter]
+    fn response_headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        operations(py, self.core.response_ops())
+    }
+
+    fn apply<'py>(&self, headers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        applied(headers, self.core.request_ops())
+    }
+
+    fn apply_response<'py>(&self, headers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        applied(headers, self.core.response_ops())
+    }
+
+    #[getter]
+    fn redirect(&self, py: Python<'_>) -> PyResult<Option<(u16, String)>> {
+        self.read(py, |request| self.core.redirect(request))
+    }
+
+    #[getter]
+    fn direct_response<'py>(&self, py: Python<'py>) -> Option<(u16, Bound<'py, PyBytes>)> {
+        self.core.direct_response().map(|(status, body)| (status, PyBytes::new(py, body)))
+    }
+
+    #[getter]
+    fn fault(&self) -> Option<FaultHit> {
+        self.core.fault()
+    }
+
+    #[getter]
+    fn mirrors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.core.mirrors().collect::<Vec<_>>())
+    }
+
+    #[getter]
+    fn set_cookies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.read(py, |request| self.core.set_cookies(request))?)
+    }
+
+    #[getter]
+    fn connection_pool<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_cluster(py, |cluster| cluster.connection_pool(py))
+    }
+
+    #[getter]
+    fn application_tls(&self, py: Python<'_>) -> PyResult<bool> {
+        self.read(py, |request| self.core.scheme.text(request) == "https")
+    }
+
+    #[getter]
+    fn tls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_cluster(py, |cluster| cluster.tls(py))
+    }
+
+    #[getter]
+    fn hash(&self, py: Python<'_>) -> PyResult<Option<u64>> {
+        self.read(py, |request| self.core.hash(request))
+    }
+
+    #[getter]
+    fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.read(py, |request| self.core.reasons(request))?)
+    }
+
+    #[getter]
+    fn draw(&self) -> u64 {
+        self.core.draw
+    }
+
+    #[pyo3(signature = (*, retry=false, pending=false, hash_key=None, exclude=None),
+           text_signature = "($self, *, retry=False, pending=False, hash_key=None, exclude=())")]
+    fn lease(
+        &self,
+        py: Python<'_>,
+        retry: bool,
+        pending: bool,
+        hash_key: Option<&Bound<'_, PyAny>>,
+        exclude: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        self.taken(py, retry, pending, hash_key, exclude)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Decision {} {}>", self.core.kind.word(), self.core.cluster_name())
+    }
+}
+
+impl Decision {
+    /// Headers as they are kept: what can only be read once is read into a tuple.
+    pub fn keep(headers: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        if headers.is_exact_instance_of::<PyDict>() {
+            return Ok(headers.clone().unbind());
+        }
+        Ok(headers::keep(headers)?.unbind())
+    }
+}

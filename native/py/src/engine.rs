@@ -1,0 +1,304 @@
+//! `Engine`: one node's view, asked from Python.
+
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
+
+use pyo3::Borrowed;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyInt, PyList, PyString};
+use roadstead_core::engine;
+
+use crate::attach::PyAttach;
+use crate::builder::Builder;
+use crate::columns::{HostColumn, of_length};
+use crate::convert::{self, HEALTH, Interned};
+use crate::decision::{Decision, Given, Rare};
+use crate::draws::{self, Draws};
+use crate::fastcall::{Call, Method, Signature};
+use crate::headers::Headers;
+use crate::request::Lent;
+use crate::{buffers, cluster, errors, numbers, service};
+
+/// Engines of this process, for what a forked child forgets.
+static ENGINES: Mutex<Vec<Weak<engine::Engine<PyAttach>>>> = Mutex::new(Vec::new());
+
+#[pyclass(frozen, weakref, module = "roadstead._core")]
+pub struct Engine {
+    pub core: Arc<engine::Engine<PyAttach>>,
+    draws: Arc<Draws>,
+    interned: Mutex<Interned>,
+}
+
+impl Engine {
+    /// Policies that were converted before are known; a thread that comes while another converts starts from nothing.
+    pub fn interning<T>(&self, convert: impl FnOnce(&mut Interned) -> T) -> T {
+        match self.interned.try_lock() {
+            Ok(mut interned) => convert(&mut interned),
+            Err(_) => convert(&mut Interned::default()),
+        }
+    }
+
+    #[inline]
+    fn decided(&self, lent: &Lent<'_, '_>, port: Option<u16>, draw: Option<u64>) -> PyResult<Core> {
+        let draw = draw.unwrap_or_else(|| self.draws.draw());
+        let core = self.core.route(lent, port, draw);
+        lent.headers.check().map(|()| core)
+    }
+}
+
+type Core = roadstead_core::decision::Decision<PyAttach>;
+
+/// The system's monotonic clock in nanoseconds.
+fn monotonic() -> i64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    i64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A clock in Python. One that fails is heard, and stands still.
+fn clock_of(clock: Py<PyAny>) -> impl Fn() -> i64 + Send + Sync {
+    move || {
+        Python::attach(|py| {
+            let now = clock.bind(py).call0().and_then(|now| now.extract());
+            now.unwrap_or_else(|error| {
+                error.write_unraisable(py, Some(clock.bind(py)));
+                0
+            })
+        })
+    }
+}
+
+/// `os.register_at_fork` calls it in the child.
+#[pyfunction]
+pub fn _forked() {
+    draws::forked();
+    // Changed with the GIL held only, as the fork was made.
+    let engines = ENGINES.try_lock().unwrap_or_else(|_| unreachable!("nobody else holds the GIL"));
+    engines.iter().filter_map(Weak::upgrade).for_each(|engine| engine.forked());
+}
+
+fn remember(engine: &Arc<engine::Engine<PyAttach>>) {
+    let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+    engines.retain(|known| known.strong_count() > 0);
+    engines.push(Arc::downgrade(engine));
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (*, seed=None, clock=None))]
+    fn new(seed: Option<&Bound<'_, PyInt>>, clock: Option<Py<PyAny>>) -> PyResult<Self> {
+        let draws = Arc::new(Draws::new(seed.map(numbers::wrapped).transpose()?));
+        let clock: engine::Source<i64> = match clock {
+            Some(clock) => Arc::new(clock_of(clock)),
+            None => Arc::new(monotonic),
+        };
+        let starts = Arc::clone(&draws);
+        let core = Arc::new(engine::Engine::new(clock, Arc::new(move || starts.start())));
+        remember(&core);
+        Ok(Engine { core, draws, interned: Mutex::default() })
+    }
+
+    #[getter]
+    fn version(&self) -> u64 {
+        self.core.version()
+    }
+
+    fn builder(slf: &Bound<'_, Self>) -> Builder {
+        Builder::new(slf.get().core.builder(), slf.clone().unbind())
+    }
+
+    fn publish(&self, py: Python<'_>, builder: &Builder) -> PyResult<()> {
+        let built = builder.take(py)?;
+        self.core.publish(built).map_err(|error| errors::from_core(py, &error))
+    }
+
+    #[pyo3(signature = (host, port, *, sni=None, source_ip=None, draw=None))]
+    fn connect(
+        slf: &Bound<'_, Self>,
+        host: &Bound<'_, PyString>,
+        port: u16,
+        sni: Option<&str>,
+        source_ip: Option<&Bound<'_, PyString>>,
+        draw: Option<u64>,
+    ) -> PyResult<Decision> {
+        let engine = slf.get();
+        let lent = Lent {
+            py: slf.py(),
+            host: host.to_str()?,
+            path: "",
+            method: "",
+            scheme: None,
+            source_ip: source_ip.map(|text| text.to_str()).transpose()?,
+            headers: Headers::new(None),
+        };
+        let core = engine.core.connect(&lent, port, sni, draw.unwrap_or_else(|| engine.draws.draw()));
+        let rare = source_ip.map(|text| Box::new(Rare { source_ip: Some(text.clone().unbind()), ..Rare::default() }));
+        let given =
+            Given { host: host.clone().unbind(), path: None, method: None, headers: None, rare, connection: true };
+        Ok(Decision { core, given, picks: AtomicU32::new(0), engine: slf.clone().unbind() })
+    }
+
+    fn find_many(
+        &self,
+        py: Python<'_>,
+        hosts: &HostColumn,
+        ports: &Bound<'_, PyAny>,
+        out: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let rows = hosts.len();
+        let numbers: Vec<u16> = buffers::read(ports, "ports", "uint16", rows)?;
+        let target = buffers::Target::of(out, "out", rows)?;
+        let mut found = vec![-1; rows];
+        py.detach(|| self.core.find_many(hosts.column(), &numbers, &mut found))
+            .map_err(|error| errors::from_core(py, &error))?;
+        target.write(py, &found)
+    }
+
+    #[pyo3(signature = (hosts, ports, out, *, paths=None, draws=None))]
+    fn route_many(
+        &self,
+        py: Python<'_>,
+        hosts: &HostColumn,
+        ports: &Bound<'_, PyAny>,
+        out: &Bound<'_, PyAny>,
+        paths: Option<&HostColumn>,
+        draws: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let rows = hosts.len();
+        let numbers: Vec<u16> = buffers::read(ports, "ports", "uint16", rows)?;
+        let target = buffers::Target::of(out, "out", rows)?;
+        let paths = paths.map(|paths| of_length(py, paths, "paths", rows)).transpose()?;
+        let given: Option<Vec<u64>> = draws.map(|draws| buffers::read(draws, "draws", "uint64", rows)).transpose()?;
+        let mut found = vec![-1; rows];
+        py.detach(|| {
+            let draw = |at: usize| given.as_ref().map_or_else(|| self.draws.draw(), |given| given[at]);
+            self.core.route_many(hosts.column(), &numbers, &mut found, paths.map(HostColumn::column), draw)
+        })
+        .map_err(|error| errors::from_core(py, &error))?;
+        target.write(py, &found)
+    }
+
+    fn services<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let snapshot = self.core.snapshot();
+        let objects = snapshot.services().map(|known| known.map(|known| service::object(py, known)).transpose());
+        PyList::new(py, objects.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    fn clusters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let snapshot = self.core.snapshot();
+        let objects = snapshot.clusters().map(|known| known.map(|known| cluster::object(py, known)).transpose());
+        PyList::new(py, objects.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    fn cluster(&self, py: Python<'_>, name: &str) -> PyResult<Option<Py<PyAny>>> {
+        let known = self.core.cluster(name);
+        known.map(|known| Ok(cluster::object(py, &known)?.clone_ref(py))).transpose()
+    }
+
+    fn update_endpoints(&self, py: Python<'_>, cluster: &str, groups: &Bound<'_, PyAny>) -> PyResult<()> {
+        let groups = self.interning(|interned| convert::groups(groups, interned))?;
+        self.core.update_endpoints(cluster, groups).map_err(|error| errors::from_core(py, &error))
+    }
+
+    fn set_health(&self, py: Python<'_>, cluster: &str, address: &str, port: u16, health: usize) -> PyResult<()> {
+        let Some(health) = HEALTH.get(health) else {
+            return Err(errors::engine(py, &format!("no health {health} (0 to {})", HEALTH.len() - 1)));
+        };
+        match self.core.set_health(cluster, address, port, *health) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(errors::unknown(&format!("{cluster} has no endpoint {address}:{port}"))),
+            Err(error) => Err(errors::from_core(py, &error)),
+        }
+    }
+
+    fn explain<'py>(&self, py: Python<'py>, decision: &Decision) -> PyResult<Bound<'py, PyList>> {
+        let steps = decision.read(py, |request| decision.core.explain(request))?;
+        PyList::new(py, steps.into_iter().map(|(at, taken, text)| (at, u8::from(taken), text)).collect::<Vec<_>>())
+    }
+}
+
+/// `Engine.find`.
+pub struct Find;
+
+impl Method for Find {
+    type Owner = Engine;
+
+    #[inline]
+    fn call<'py>(owner: &Bound<'py, Engine>, call: &Call<'_, 'py>) -> PyResult<Py<PyAny>> {
+        let py = owner.py();
+        static SIGNATURE: PyOnceLock<Signature<2>> = PyOnceLock::new();
+        let signature = SIGNATURE.get_or_init(py, || Signature::new(py, "find", ["host", "port"], 2, 2));
+        let [Some(host), Some(port)] = signature.parse(call)? else {
+            unreachable!("both are required");
+        };
+        let host = host.cast::<PyString>()?;
+        let snapshot = owner.get().core.load();
+        let Some(found) = snapshot.find(host.to_str()?, port.extract()?) else {
+            return Ok(py.None());
+        };
+        let made = found.cell.get_or_make(py, || Ok(service::object(py, found.service)?.clone_ref(py)))?;
+        Ok(made.clone_ref(py))
+    }
+}
+
+/// `Engine.route`.
+pub struct Route;
+
+#[inline]
+fn string<'b, 'py>(given: &'b Option<Borrowed<'_, 'py, PyAny>>) -> PyResult<Option<&'b Bound<'py, PyString>>> {
+    Ok(given.as_ref().map(|given| (**given).cast::<PyString>()).transpose()?)
+}
+
+const ROUTE: [&str; 9] =
+    ["host", "port", "path", "method", "headers", "scheme", "source_ip", "original_destination", "draw"];
+
+impl Method for Route {
+    type Owner = Engine;
+
+    #[inline]
+    fn call<'py>(owner: &Bound<'py, Engine>, call: &Call<'_, 'py>) -> PyResult<Py<PyAny>> {
+        let py = owner.py();
+        static SIGNATURE: PyOnceLock<Signature<9>> = PyOnceLock::new();
+        let signature = SIGNATURE.get_or_init(py, || Signature::new(py, "route", ROUTE, 5, 1));
+        let given = signature.parse(call)?.map(|value| value.filter(|value| !value.is_none()));
+        let [Some(host), port, path, method, headers, scheme, source_ip, original, draw] = given else {
+            return Err(pyo3::exceptions::PyTypeError::new_err("route() host must be str, not None"));
+        };
+        let host = (*host).cast::<PyString>()?;
+        let (path, method) = (string(&path)?, string(&method)?);
+        let (scheme, source_ip) = (string(&scheme)?, string(&source_ip)?);
+        let headers = headers.map(|headers| Decision::keep(&headers)).transpose()?;
+        let lent = Lent {
+            py,
+            host: host.to_str()?,
+            path: path.map_or(Ok("/"), |path| path.to_str())?,
+            method: method.map_or(Ok("GET"), |method| method.to_str())?,
+            scheme: scheme.map(|scheme| scheme.to_str()).transpose()?,
+            source_ip: source_ip.map(|text| text.to_str()).transpose()?,
+            headers: Headers::new(headers.as_ref().map(|headers| headers.bind(py))),
+        };
+        let port = port.map(|port| port.extract()).transpose()?;
+        let draw = draw.map(|draw| draw.extract()).transpose()?;
+        let core = owner.get().decided(&lent, port, draw)?;
+        let rare = match (scheme, source_ip, original) {
+            (None, None, None) => None,
+            (scheme, source_ip, original) => Some(Box::new(Rare {
+                scheme: scheme.map(|text| text.clone().unbind()),
+                source_ip: source_ip.map(|text| text.clone().unbind()),
+                original_destination: original.map(|pair| pair.extract()).transpose()?,
+            })),
+        };
+        let given = Given {
+            host: host.clone().unbind(),
+            path: path.map(|path| path.clone().unbind()),
+            method: method.map(|method| method.clone().unbind()),
+            headers,
+            rare,
+            connection: false,
+        };
+        let decision = Decision { core, given, picks: AtomicU32::new(0), engine: owner.clone().unbind() };
+        Ok(Py::new(py, decision)?.into_any())
+    }
+}
