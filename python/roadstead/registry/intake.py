@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from roadstead.config import Resource, ResourceKey, Spec
-from roadstead.config.decode import Decoded, decode, decode_tree
+from roadstead.config.decode import Decoded
 from roadstead.config.dialect import Dialect
-from roadstead.config.yaml import load
+from roadstead.config.read import read, read_resource, read_tree
 
 Given: TypeAlias = Resource[Spec] | Mapping[str, object] | str | bytes
 """A resource, a document as dicts and lists, or YAML or JSON text with any number of documents."""
@@ -22,17 +22,16 @@ def taken_in(put: Put, dialect: Dialect) -> Iterator[Decoded]:
     """What becomes of each document."""
     for one in [put] if isinstance(put, (Resource, Mapping, str, bytes)) else put:
         if isinstance(one, Resource):
-            yield Decoded((one,))
+            yield read_resource(one, dialect)
         elif isinstance(one, Mapping):
-            yield decode_tree(dict(one), dialect)  # type: ignore[arg-type]
+            yield read_tree(dict(one), dialect)  # type: ignore[arg-type]
         else:
             yield from read_text(one.encode() if isinstance(one, str) else one, "", dialect)
 
 
 def read_text(text: bytes, name: str, dialect: Dialect) -> Iterator[Decoded]:
-    """Every document of a text."""
-    for document in load(text, name):
-        yield decode(document, dialect, text)
+    """Every document of a text, decoded and held against the rules; one with an error comes without its resource."""
+    return read(text, name, dialect)
 
 
 def keys_of(delete: Delete) -> list[ResourceKey]:

@@ -43,7 +43,10 @@ Rules = Mapping[type[msgspec.Struct], tuple[Rule | Oneof, ...]]
 class _Check(msgspec.Struct, frozen=True):
     attribute: str
     name: str
-    rule: Rule
+    test: Test
+    code: str
+    always: bool
+    keys: bool
 
 
 class _Child(msgspec.Struct, frozen=True):
@@ -64,17 +67,32 @@ class _Child(msgspec.Struct, frozen=True):
 
 
 class Checker(msgspec.Struct, frozen=True):
-    """The compiled rules of one struct and of everything under it."""
+    """The compiled rules of one struct and of everything under it: of single values, of items of lists, of maps, and of
+    what excludes each other. Nothing is made for a value that keeps its rule."""
 
-    checks: tuple[_Check, ...]
+    values: tuple[_Check, ...]
+    items: tuple[_Check, ...]
+    maps: tuple[_Check, ...]
     oneofs: tuple[tuple[str, tuple[tuple[str, str], ...], bool], ...]
     children: tuple[_Child, ...]
 
+    @property
+    def idle(self) -> bool:
+        return not (self.values or self.items or self.maps or self.oneofs or self.children)
+
     def run(self, value: msgspec.Struct, path: Path, report: Report) -> None:
-        for check in self.checks:
+        for check in self.values:
             found = getattr(value, check.attribute)
-            if found is not None or check.rule.always:
-                _apply(check, found, path, report)
+            if (found is not None or check.always) and (complaint := check.test(found)):
+                report.error(check.code, (*path, check.name), complaint)
+        for check in self.items:
+            for index, item in enumerate(getattr(value, check.attribute)):
+                if complaint := check.test(item):
+                    report.error(check.code, (*path, check.name, index), complaint)
+        for check in self.maps:
+            for key, item in getattr(value, check.attribute).items():
+                if complaint := check.test(key if check.keys else item):
+                    report.error(check.code, (*path, check.name, key), complaint)
         for code, members, needed in self.oneofs:
             given = [name for attribute, name in members if getattr(value, attribute) is not None]
             if len(given) > 1:
@@ -85,21 +103,6 @@ class Checker(msgspec.Struct, frozen=True):
             found = getattr(value, child.attribute)
             if found:
                 child.descend(found, path, report)
-
-
-def _apply(check: _Check, found: object, path: Path, report: Report) -> None:
-    rule, at = check.rule, (*path, check.name)
-    if rule.on == "value":
-        if complaint := rule.test(found):
-            report.error(rule.code, at, complaint)
-    elif rule.on == "each" and isinstance(found, tuple):
-        for index, item in enumerate(found):
-            if complaint := rule.test(item):
-                report.error(rule.code, (*at, index), complaint)
-    elif isinstance(found, dict):
-        for key, item in found.items():
-            if complaint := rule.test(key if rule.on == "keys" else item):
-                report.error(rule.code, (*at, key), complaint)
 
 
 def compiled(struct: type[msgspec.Struct], rules: Rules) -> Checker:
@@ -114,23 +117,32 @@ def _compile(struct: type[msgspec.Struct], rules: Rules, made: dict[type[msgspec
     fields = fields_of(struct)
     names = {attribute: name for name, attribute in fields.attributes.items()}
     own = rules.get(struct, ())
-    checks = [_Check(rule.field, names[rule.field], rule) for rule in own if isinstance(rule, Rule)]
+    single = [rule for rule in own if isinstance(rule, Rule)]
     children = []
     for name, shape in fields.shapes.items():
         attribute = fields.attributes[name]
         if isinstance(shape, Text) and shape.duration:
-            checks.append(_Check(attribute, name, Rule("DEC-6", attribute, _duration_test(shape.duration))))
+            single.append(Rule("DEC-6", attribute, _duration_test(shape.duration)))
         below = _struct_in(shape)
         if below is not None:
             checker = _compile(below, rules, made)
-            if checker.checks or checker.oneofs or checker.children:
+            if not checker.idle:
                 children.append(_Child(attribute, name, checker))
-    oneofs = tuple(
-        (rule.code, tuple((field, names[field]) for field in rule.fields), rule.needed)
-        for rule in own
-        if isinstance(rule, Oneof)
+    checks = [
+        (rule.on, _Check(rule.field, names[rule.field], rule.test, rule.code, rule.always, rule.on == "keys"))
+        for rule in single
+    ]
+    made[struct] = Checker(
+        values=tuple(check for on, check in checks if on == "value"),
+        items=tuple(check for on, check in checks if on == "each"),
+        maps=tuple(check for on, check in checks if on in ("keys", "values")),
+        oneofs=tuple(
+            (rule.code, tuple((field, names[field]) for field in rule.fields), rule.needed)
+            for rule in own
+            if isinstance(rule, Oneof)
+        ),
+        children=tuple(children),
     )
-    made[struct] = Checker(tuple(checks), oneofs, tuple(children))
     return made[struct]
 
 

@@ -39,6 +39,7 @@ def not_negative(number: float) -> str:
     return "" if number >= 0 else f"{number:g} is negative"
 
 
+@lru_cache(maxsize=4096)
 def label(text: str) -> str:
     return "" if _LABEL.fullmatch(text) else f"{text!r} is not a DNS label"
 
@@ -100,6 +101,7 @@ def ip(text: str) -> str:
     return "" if is_ip(text) else f"{text!r} is not an IP address"
 
 
+@lru_cache(maxsize=4096)
 def subnet(text: str) -> str:
     """An address, or a range of them whose host bits need not be zero."""
     address, slash, length = text.partition("/")
@@ -124,13 +126,19 @@ def optional_protocol(word: str) -> str:
 
 def label_map(labels: dict[str, str]) -> str:
     """Kubernetes labels; values may be of any length."""
-    for key, value in labels.items():
-        prefix, slash, name = key.rpartition("/")
-        if len(name) > _LONGEST_LABEL or not _QUALIFIED.fullmatch(name) or (slash and fqdn(prefix)):
-            return f"{key!r} is not a label's name"
-        if value and not _QUALIFIED.fullmatch(value):
-            return f"{value!r} is not a label's value"
+    for item in labels.items():
+        if complaint := _label_pair(item):
+            return complaint
     return ""
+
+
+@lru_cache(maxsize=8192)
+def _label_pair(item: tuple[str, str]) -> str:
+    key, value = item
+    prefix, slash, name = key.rpartition("/")
+    if len(name) > _LONGEST_LABEL or not _QUALIFIED.fullmatch(name) or (slash and fqdn(prefix)):
+        return f"{key!r} is not a label's name"
+    return "" if not value or _QUALIFIED.fullmatch(value) else f"{value!r} is not a label's value"
 
 
 def selector(labels: dict[str, str]) -> str:

@@ -6,7 +6,7 @@ from roadstead.config.dialect import PRIORITIES, PRIORITY_LABEL, REGION_LABEL, Z
 from roadstead.config.message import WorkloadSelector
 from roadstead.config.service_entry import ServiceEntry, ServicePort
 from roadstead.config.validate import exports
-from roadstead.config.validate.fields import Rule, Rules
+from roadstead.config.validate.fields import Rule, Rules, Test
 from roadstead.config.validate.predicates import (
     fqdn,
     is_ip,
@@ -29,13 +29,21 @@ from roadstead.protocol import Protocol
 
 _DYNAMIC_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "TLS")
 _WAYPOINT_LABEL = "istio.io/use-waypoint"
-_LIMITS = {"hosts": 256, "addresses": 256, "ports": 256, "endpoints": 4096}
+
+
+def _at_most(limit: int) -> Test:
+    return lambda items: "" if len(items) <= limit else f"more than {limit} items"
+
 
 FIELDS: Rules = {
     ServiceEntry: (
         Rule("SE-5", "hosts", required),
         Rule("SE-7", "hosts", wild_domain, on="each"),
         Rule("SE-9", "addresses", subnet, on="each"),
+        Rule("K-SE-7", "hosts", _at_most(256)),
+        Rule("K-SE-6", "addresses", _at_most(256)),
+        Rule("K-SE-9", "ports", _at_most(256)),
+        Rule("K-SE-12", "endpoints", _at_most(4096)),
     ),
     ServicePort: (
         Rule("SE-15", "name", label),
@@ -69,9 +77,6 @@ def rules(entry: ServiceEntry, report: Report) -> None:
         _endpoints(entry, resolution, report)
     if resolution == "DYNAMIC_DNS":
         _dynamic(entry, report)
-    for name, limit in _LIMITS.items():
-        if len(getattr(entry, name)) > limit:
-            report.error("K-SE-6", (name,), f"more than {limit} items")
     exports.rules(entry.export_to, ("exportTo",), report, nobody=True)
 
 
