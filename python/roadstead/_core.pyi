@@ -235,12 +235,12 @@ class Decision:
         """Host header as sent upstream."""
     @property
     def request_headers(self) -> tuple[tuple[str, str, str], ...]:
-        """(op, name, value) in order; op "set" | "add" | "remove"."""
+        """(op, name, value) in order; op "set" | "add" | "remove" | "add_if_absent"."""
     @property
     def response_headers(self) -> tuple[tuple[str, str, str], ...]: ...
     def apply(self, headers: Headers) -> list[tuple[str, str]]:
         """Request headers after the operations. SET takes the place of the first line of that name (the others go) or comes last;
-        ADD comes last; both with an empty value are no operation."""
+        ADD and ADD_IF_ABSENT come last; with an empty value all three are no operation."""
     def apply_response(self, headers: Headers) -> list[tuple[str, str]]: ...
     @property
     def redirect(self) -> tuple[int, str] | None:

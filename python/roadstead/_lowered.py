@@ -24,7 +24,7 @@ UNKNOWN, HEALTHY, UNHEALTHY, DRAINING, DEGRADED = 0, 1, 2, 3, 4
 # Hash policy kinds
 HASH_HEADER, HASH_COOKIE, HASH_SOURCE_IP, HASH_QUERY = 0, 1, 2, 3
 # Header operation kinds
-SET, ADD, REMOVE = 0, 1, 2
+SET, ADD, REMOVE, ADD_IF_ABSENT = 0, 1, 2, 3
 # Route actions
 FORWARD, REDIRECT, DIRECT_RESPONSE = 0, 1, 2
 # Outbound traffic policy of the node
@@ -68,7 +68,8 @@ class Match(NamedTuple):
 
 
 class HeaderOp(NamedTuple):
-    """One operation in the order of execution. SET overwrites (or adds), ADD appends a line, REMOVE drops all lines."""
+    """One operation in the order of execution. SET overwrites (or adds), ADD appends a line, REMOVE drops all lines,
+    ADD_IF_ABSENT adds where no line of that name is there (Envoy's; Istio writes none)."""
 
     kind: int
     name: str

@@ -12,7 +12,7 @@ _PRIORITIES = 128
 # Field: least and most. What is not here is text, or free.
 _RANGES: dict[type, dict[str, tuple[int, int]]] = {
     low.ValueMatch: {"kind": (0, low.SUFFIX)},
-    low.HeaderOp: {"kind": (0, low.REMOVE)},
+    low.HeaderOp: {"kind": (0, low.ADD_IF_ABSENT)},
     low.Destination: {"weight": (0, _U32)},
     low.Redirect: {"port": (0, _U16), "code": (0, _U16)},
     low.Mirror: {"numerator": (0, _U32)},

@@ -13,7 +13,7 @@ from roadstead.errors import EngineError
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 PathRewrite: TypeAlias = Callable[[str], str]
 
-OP_WORDS = {low.SET: "set", low.ADD: "add", low.REMOVE: "remove"}
+OP_WORDS = {low.SET: "set", low.ADD: "add", low.REMOVE: "remove", low.ADD_IF_ABSENT: "add_if_absent"}
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -23,21 +23,17 @@ def pairs(headers: Headers) -> list[tuple[str, str]]:
 
 
 def apply(operations: tuple[low.HeaderOp, ...], headers: Headers) -> list[tuple[str, str]]:
-    """The lines after the operations. SET puts its value where the first line of that name was, or at the end; empty
-    values of SET and ADD are no operation."""
+    """The lines after the operations. SET puts its value where the first line of that name was, or at the end; what has
+    an empty value is no operation, but for REMOVE."""
     lines = pairs(headers)
     for kind, name, value in operations:
-        if kind == low.ADD:
-            if value:
-                lines.append((name, value))
-            continue
-        if kind == low.SET and not value:
-            continue
         wanted = fold(name)
         if kind == low.REMOVE:
             lines = [line for line in lines if fold(line[0]) != wanted]
-        else:
+        elif value and kind == low.SET:
             lines = _set(lines, wanted, (name, value))
+        elif value and (kind == low.ADD or all(fold(line[0]) != wanted for line in lines)):
+            lines.append((name, value))
     return lines
 
 
