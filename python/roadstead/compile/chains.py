@@ -14,13 +14,14 @@ from roadstead.compile.inputs import HostView, Scope
 from roadstead.compile.matches import l4_applies
 from roadstead.compile.tcp_routes import default_tcp_route, tcp_route
 from roadstead.compile.virtual_services import PreparedVirtualService
+from roadstead.host import matches
 from roadstead.mesh import FilterChain, Port, Service, TcpRoute
 from roadstead.protocol import Protocol
 
 
 class Listener(NamedTuple):
-    """Where a port of a service is heard. addresses (): the wildcard address. cidrs: what its connections were dialled to.
-    named: the address says which service is meant, so the server name need not."""
+    """Where a port of a service is heard. addresses (): the wildcard address. cidrs: what its connections were
+    dialled to. named: the address says which service is meant, so the server name need not."""
 
     addresses: tuple[str, ...] = ()
     cidrs: tuple[str, ...] = ()
@@ -31,7 +32,8 @@ _WILDCARD = Listener()
 
 
 def filter_chains(scope: Scope, view: HostView) -> tuple[FilterChain, ...]:
-    """The chains of a host's TCP, TLS and sniffed ports, services and ports in order, each with its default chain last."""
+    """The chains of a host's TCP, TLS and sniffed ports, services and ports in order, each with its default chain
+    last."""
     if scope.env.node.type == "router" or view.imported:
         return ()
     made: list[FilterChain] = []
@@ -42,11 +44,17 @@ def filter_chains(scope: Scope, view: HostView) -> tuple[FilterChain, ...]:
             if protocol.is_http or protocol.is_udp:
                 continue
             if rules is None:
-                rules = scope.virtual_services(view.host)
+                rules = _matching(scope, view.host)
             build = _tls_chains if protocol.is_tls else _tcp_chains
             for listener in _listeners(scope, view, service, port):
                 made += build(scope, view, port.number, listener, rules)
     return tuple(made)
+
+
+def _matching(scope: Scope, host: str) -> list[PreparedVirtualService]:
+    """VirtualServices over the host; unlike for HTTP, case counts."""
+    rules = scope.virtual_services(host)
+    return [rule for rule in rules if any(matches(pattern, host) for pattern in rule.written)]
 
 
 def _listeners(scope: Scope, view: HostView, service: Service, port: Port) -> Iterator[Listener]:
@@ -138,5 +146,5 @@ def _chain(
     view: HostView, port: int, listener: Listener, route: TcpRoute, cidrs: tuple[str, ...], snis: tuple[str, ...] = ()
 ) -> FilterChain:
     # `*` as a server name is no condition.
-    names = () if "*" in snis else tuple([sni.lower() for sni in snis])
+    names = () if "*" in snis else snis
     return FilterChain(view.host, port, route, listener.addresses, cidrs, names)

@@ -21,7 +21,8 @@ _ANY_HOST = "*"
 
 
 def server_chains(scope: Scope, server: Server, names: set[tuple[str, str]]) -> Iterator[FilterChain]:
-    """The chains of one server. names: (bind, server name) taken on its port so far; a rule that repeats one is left out."""
+    """The chains of one server. names: (bind, server name) taken on its port so far; a rule that repeats one is left
+    out."""
     if server.tls is not None and server.tls.mode == "AUTO_PASSTHROUGH":
         yield from _automatic(scope, server)
     elif server.passes_tls:
@@ -40,7 +41,7 @@ def _chain(server: Server, route: TcpRoute, snis: tuple[str, ...]) -> FilterChai
 def _bound_rules(scope: Scope, server: Server) -> Iterator[PreparedVirtualService]:
     for rule in scope.virtual_services("*", server.gateway):
         ours = tuple(hosts_for(server.hosts, rule.namespace))
-        if any(matches(mine, theirs) for mine in ours for theirs in rule.hosts):
+        if any(matches(mine, theirs) for mine in ours for theirs in rule.written):
             yield rule
 
 
@@ -68,7 +69,7 @@ def _by_name(scope: Scope, server: Server, names: set[tuple[str, str]]) -> Itera
                 origin = rule.origin(f"/spec/tls/{index}/match/{at}")
                 route = tcp_route(scope, written.route, server.port, origin)
                 if route is not None:
-                    yield _chain(server, route, tuple([sni.lower() for sni in match.sni_hosts if sni != "*"]))
+                    yield _chain(server, route, () if "*" in match.sni_hosts else match.sni_hosts)
 
 
 def _automatic(scope: Scope, server: Server) -> Iterator[FilterChain]:
@@ -88,4 +89,4 @@ def _cluster_chains(scope: Scope, server: Server, view: HostView, port: int) -> 
     rule = scope.rule(view)
     names = [] if rule is None else [rule.rules[owner].spec.subsets[at].name for owner, at in rule.subsets]
     for subset in ("", *names):
-        yield _chain(server, default_tcp_route(scope, view, port, subset), (sni_name(port, subset, view.host).lower(),))
+        yield _chain(server, default_tcp_route(scope, view, port, subset), (sni_name(port, subset, view.host),))

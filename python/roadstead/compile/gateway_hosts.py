@@ -31,14 +31,14 @@ class _Draft:
 def table_hosts(scope: Scope, servers: Sequence[Server]) -> tuple[VirtualHost, ...]:
     """One virtual host for each host that a server and a VirtualService have in common.
 
-    Unlike in the mesh, routes of several VirtualServices for one host follow each other, oldest first, and those that take
-    everything come last. Hosts with the very same routes share a virtual host."""
+    Unlike in the mesh, routes of several VirtualServices for one host follow each other, oldest first, and those that
+    take everything come last. Hosts with the very same routes share a virtual host."""
     drafts: dict[str, _Draft] = {}
     routes: dict[tuple[str, str, str], tuple[Route, ...]] = {}
     hashes = HashKeys(scope)
     for server in servers:
         for rule in scope.virtual_services("*", server.gateway):
-            hosts = tuple(_common(hosts_for(server.hosts, rule.namespace), rule.hosts))
+            hosts = tuple(_common(hosts_for(server.hosts, rule.namespace), rule.written))
             if not hosts:
                 continue
             key = (server.gateway, rule.namespace, rule.name)
@@ -59,7 +59,8 @@ def table_hosts(scope: Scope, servers: Sequence[Server]) -> tuple[VirtualHost, .
 
 def _redirect_all(server: Server, drafts: dict[str, _Draft]) -> None:
     """Every host of the server redirects, also those that nobody has routes for, namespace and all."""
-    for host in server.hosts:
+    for written in server.hosts:
+        host = written.lower()
         if host in drafts:
             drafts[host].redirects = True
         else:
@@ -77,15 +78,14 @@ def hosts_for(hosts: Sequence[str], namespace: str) -> Iterator[str]:
 
 
 def _common(server: Iterator[str], rule: Sequence[str]) -> Iterator[str]:
-    """The narrower of each two hosts of which one contains the other."""
+    """The narrower of each two hosts of which one contains the other, in lower case."""
     found: dict[str, None] = {}
-    for written in server:
-        ours = written.lower()
+    for ours in server:
         for theirs in rule:
             if subset_of(ours, theirs):
-                found[ours] = None
+                found[ours.lower()] = None
             elif subset_of(theirs, ours):
-                found[theirs] = None
+                found[theirs.lower()] = None
     yield from found
 
 

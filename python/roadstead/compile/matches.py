@@ -47,17 +47,17 @@ def _from_here(labels: Mapping[str, str], namespace: str, env: Env) -> bool:
 
 
 def route_match(match: HTTPMatchRequest) -> RouteMatch:
-    """The conditions of one entry. Order as Istio's: headers by name, then the absent ones, then the pseudo headers."""
+    """The conditions of one entry. Order as Istio's: headers by name, wanted or not, then the pseudo headers."""
     path = _path(match.uri)
     headers: list[HeaderMatch] = []
     claims: list[HeaderMatch] = []
-    for name in sorted(match.headers):
-        wanted = HeaderMatch(name, string_match(match.headers[name]))
-        (claims if name.startswith(_CLAIMS) else headers).append(wanted)
-    for name in sorted(match.without_headers):
-        value = string_match(match.without_headers[name])
-        unwanted = HeaderMatch(name, value, True, value is not _PRESENT)
-        (claims if name.startswith(_CLAIMS) else headers).append(unwanted)
+    for name in sorted({**match.headers, **match.without_headers}):
+        into = claims if name.startswith(_CLAIMS) else headers
+        if name in match.headers:
+            into.append(HeaderMatch(name, string_match(match.headers[name])))
+        if name in match.without_headers:
+            value = string_match(match.without_headers[name])
+            into.append(HeaderMatch(name, value, True, value is not _PRESENT))
     for name, pseudo in ((":method", match.method), (":authority", match.authority), (":scheme", match.scheme)):
         if pseudo is not None:
             headers.append(HeaderMatch(name, string_match(pseudo)))

@@ -53,5 +53,7 @@ def _conditions(text: str) -> tuple[str, tuple[int, ...]]:
             codes.append(int(word))
         else:
             words.append(word)
-    retry_on = ",".join(words)
-    return (f"{retry_on},{_CODES}", tuple(codes)) if codes else (retry_on, ())
+    if codes and _CODES not in words:
+        words.append(_CODES)
+    # Codes alone leave an empty first word, as Istio writes it.
+    return ",".join(words if words != [_CODES] else ["", _CODES]), tuple(codes)

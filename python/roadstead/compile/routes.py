@@ -38,11 +38,11 @@ def http_routes(
     hashes: HashKeys | None = None,
     tls: bool = False,
 ) -> tuple[Route, ...]:
-    """The routes that may hold for this client at a port, in order, up to the first that takes everything. None left: for
-    this client and port the VirtualService does not exist.
+    """The routes that may hold for this client at a port, in order, up to the first that takes everything. None left:
+    for this client and port the VirtualService does not exist.
 
-    port: of the listener, on routers the number in the Gateway's server. gateway: "mesh" or "namespace/name" of the Gateway
-    whose server is compiled. tls: the listener speaks TLS."""
+    port: of the listener, on routers the number in the Gateway's server. gateway: "mesh" or "namespace/name" of the
+    Gateway whose server is compiled. tls: the listener speaks TLS."""
     made: list[Route] = []
     compiler = _Compiler(scope, rules, port, gateway, hashes or HashKeys(scope), tls)
     for rule in rules.http:
@@ -54,13 +54,16 @@ def http_routes(
 
 
 def default_route(scope: Scope, view: HostView, port: int, hashes: HashKeys | None = None) -> Route:
-    """Everything to the service itself, with the retries that hold without a rule."""
+    """Everything to the service itself, with the retries that hold without a rule.
+
+    As in Istio the name is lower case here while the cluster's is not: a host written with capitals is not reached."""
+    name = view.host.lower()
     return Route(
         name="default",
         match=matches.EVERYTHING,
-        destinations=(Destination(cluster_name(port, "", view.host)),),
+        destinations=(Destination(cluster_name(port, "", name)),),
         retry=default_retry(scope.env),
-        hash_policies=(hashes or HashKeys(scope)).of_view(view, port),
+        hash_policies=(hashes or HashKeys(scope)).of_view(view, port) if name == view.host else (),
         origin=view.merged.origin,
     )
 

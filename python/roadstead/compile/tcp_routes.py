@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from roadstead.compile.inputs import HostView, RuleView, Scope
 from roadstead.compile.routes import UNKNOWN_CLUSTER, only_port
 from roadstead.config import Destination as Target
-from roadstead.config import LoadBalancerSettings, RouteDestination, TrafficPolicy, TunnelSettings
+from roadstead.config import LoadBalancerSettings, RouteDestination, Subset, TunnelSettings
 from roadstead.config.duration import seconds
 from roadstead.mesh import Destination, HashKey, Origin, TcpRoute, Tunnel, cluster_name
 
@@ -53,13 +53,15 @@ def _tuned(destinations: tuple[Destination, ...], rule: RuleView | None, subset:
     if rule is None:
         return TcpRoute(destinations=destinations, origin=origin)
     top = rule.rules[rule.policy_from].spec.traffic_policy if rule.policy_from >= 0 else None
-    own = _subset_policy(rule, subset) if subset else None
     pool = None if top is None or top.connection_pool is None else top.connection_pool.tcp
     balancer = None if top is None else top.load_balancer
     tunnel = None if top is None else top.tunnel
-    if own is not None:
-        balancer = balancer if own.load_balancer is None else own.load_balancer
-        tunnel = tunnel if own.tunnel is None else own.tunnel
+    named = _subset(rule, subset) if subset else None
+    if named is not None:
+        # A subset inherits the hash, but not the tunnel.
+        own = named.traffic_policy
+        balancer = own.load_balancer if own is not None and own.load_balancer is not None else balancer
+        tunnel = None if own is None else own.tunnel
     return TcpRoute(
         destinations=destinations,
         origin=origin,
@@ -72,11 +74,11 @@ def _tuned(destinations: tuple[Destination, ...], rule: RuleView | None, subset:
     )
 
 
-def _subset_policy(rule: RuleView, name: str) -> TrafficPolicy | None:
+def _subset(rule: RuleView, name: str) -> Subset | None:
     for owner, position in rule.subsets:
         subset = rule.rules[owner].spec.subsets[position]
         if subset.name == name:
-            return subset.traffic_policy
+            return subset
     return None
 
 

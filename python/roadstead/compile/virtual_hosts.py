@@ -1,9 +1,9 @@
 """Virtual hosts of one host: which VirtualService owns it at each port, and the names it answers to
 (registry.md 3.5 and 6.3; Istio: core/httproute.go, route.BuildSidecarVirtualHostWrapper).
 
-On sidecars the first VirtualService that claims a host and has a route for this client owns it alone; a service that nobody
-claims gets a default route. A host of a VirtualService that is no service with the port ("plain") has routes on port 80 only,
-and on ports of services that the same VirtualService claims.
+On sidecars the first VirtualService that claims a host and has a route for this client owns it alone; a service that
+nobody claims gets a default route. A host of a VirtualService that is no service with the port ("plain") has routes
+on port 80 only, and on ports of services that the same VirtualService claims.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _service_hosts(
         http = is_http(protocol)
         if not http and not (rules and protocol.is_tls and scope.env.extended):
             continue
-        owner, routes = _owner(scope, rules, name, number, hashes, tls=not http)
+        owner, routes = _owner(scope, rules, view.host, number, hashes, tls=not http)
         if owner is None:
             if not http:
                 continue
@@ -75,13 +75,18 @@ def listening_ports(view: HostView | None) -> Listening:
     if view is None or view.imported:
         return {}
     found: Listening = {}
-    for service in view.services:
+    for service in sorted(view.services, key=_age) if len(view.services) > 1 else view.services:
         mine: Listening = {}
         for port in service.ports:
             if port.protocol != "UDP":
                 mine.setdefault(port.number, (service, port))
         found.update(mine)
     return found
+
+
+def _age(service: Service) -> tuple[float, str, str]:
+    """Istio's order; addresses of one entry are all of one age."""
+    return service.creation_time, service.object_name, service.address
 
 
 def is_http(protocol: Protocol) -> bool:
@@ -96,22 +101,25 @@ def most_specific(rules: Sequence[PreparedVirtualService], host: str) -> Prepare
 
 
 def _owner(
-    scope: Scope, rules: Sequence[PreparedVirtualService], name: str, port: int, hashes: HashKeys, tls: bool
+    scope: Scope, rules: Sequence[PreparedVirtualService], host: str, port: int, hashes: HashKeys, tls: bool
 ) -> tuple[PreparedVirtualService | None, tuple[Route, ...]]:
     """The first VirtualService that claims the service and has a route for this client."""
     for rule in rules:
-        if rule.http and _claims(rules, rule, name):
+        if rule.http and _claims(rules, rule, host):
             routes = http_routes(scope, rule, port, hashes=hashes, tls=tls)
             if routes:
                 return rule, routes
     return None, ()
 
 
-def _claims(rules: Sequence[PreparedVirtualService], rule: PreparedVirtualService, name: str) -> bool:
-    """By its very name; through a wildcard only where no VirtualService has a closer one."""
+def _claims(rules: Sequence[PreparedVirtualService], rule: PreparedVirtualService, host: str) -> bool:
+    """By its very name; through a wildcard only where no VirtualService has a closer one.
+
+    Istio forgets to fold the case for wildcards: they never claim a service written with capitals."""
+    name = host.lower()
     if not name.startswith("*") and name in rule.hosts:
         return True
-    by_wildcard = any(host.startswith("*") and matches(host, name) for host in rule.hosts)
+    by_wildcard = name == host and any(pattern.startswith("*") and matches(pattern, name) for pattern in rule.hosts)
     return by_wildcard and most_specific(rules, name) is rule
 
 
@@ -147,7 +155,7 @@ def _claimed_ports(scope: Scope, rule: PreparedVirtualService, name: str) -> set
         views: Sequence[HostView | None] = scope.matching(host) if host.startswith("*") else (scope.view(host),)
         for view in views:
             listening = listening_ports(view)
-            if view is not None and listening and _claims(scope.virtual_services(view.host), rule, view.host.lower()):
+            if view is not None and listening and _claims(scope.virtual_services(view.host), rule, view.host):
                 found.update(number for number, (_, port) in listening.items() if is_http(Protocol(port.protocol)))
     return found
 
@@ -167,14 +175,11 @@ def _domains(name: str, service: Service, domain: str, *, owned: bool) -> Iterat
     own = _OWN if owned else _OWN_DEFAULT
     yield name, own
     if not is_ip(name):
-        yield f"{name}.", own
+        yield f"{name}.", _ALTERNATIVE
     for alternative in alternative_names(name, domain):
         yield alternative, _ALTERNATIVE
-    for address in service.addresses:
-        yield (
-            f"[{address}]" if ":" in address and "/" not in address else address,
-            (_ADDRESS if owned else _ADDRESS_DEFAULT),
-        )
+    for address in service.addresses[:1]:
+        yield f"[{address}]" if ":" in address else address, _ADDRESS if owned else _ADDRESS_DEFAULT
 
 
 def alternative_names(host: str, domain: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """VirtualServices made ready for any client: names in full, delegates merged in (registry.md 3.3, 3.4, 6.1 and 6.2).
 
-What is made here does not depend on the client and is made once for each VirtualService; which rules hold for a client is
-settled in `matches` and `routes`.
+What is made here does not depend on the client and is made once for each VirtualService; which rules hold for a
+client is settled in `matches` and `routes`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class HttpRule(msgspec.Struct, frozen=True, gc=False):
     """One entry of `http`, with its delegate merged in and every name in full.
 
     index: its position in the root. delegate: (namespace, name, position) of the delegate's route, None without one.
-    pairs: for each match of `route` the positions it was made from, (root match, delegate match), -1 where that side gave
-    none; empty where the matches are the root's own."""
+    pairs: for each match of `route` the positions it was made from, (root match, delegate match), -1 where that side
+    gave none; empty where the matches are the root's own."""
 
     route: HTTPRoute
     index: int
@@ -56,9 +56,9 @@ class HttpRule(msgspec.Struct, frozen=True, gc=False):
 class PreparedVirtualService(msgspec.Struct, frozen=True, gc=False):
     """A root VirtualService.
 
-    hosts: full names, lower case. gateways: "mesh" or "namespace/name". http: routes whose delegate is missing are left
-    out. delegates: (namespace, name) of every delegate it asks for, found or not: when one of them changes, this is made
-    again."""
+    hosts: full names, lower case. gateways: "mesh" or "namespace/name". http: routes whose delegate is missing are
+    left out. delegates: (namespace, name) of every delegate it asks for, found or not: when one of them changes, this
+    is made again. written: full names in the case they were written in, which is what Gateways compare."""
 
     namespace: str
     name: str
@@ -68,6 +68,7 @@ class PreparedVirtualService(msgspec.Struct, frozen=True, gc=False):
     tls: tuple[TLSRoute, ...]
     tcp: tuple[TCPRoute, ...]
     delegates: tuple[tuple[str, str], ...] = ()
+    written: tuple[str, ...] = ()
 
     def origin(self, path: str = "") -> Origin:
         """A field of the root, as provenance."""
@@ -83,7 +84,8 @@ def prepare(
 ) -> PreparedVirtualService | None:
     """Make a VirtualService ready; None for a delegate (no hosts), which is never used by itself.
 
-    default_export_to: meshConfig.defaultVirtualServiceExportTo, for delegates that do not say. domain: of short names."""
+    default_export_to: meshConfig.defaultVirtualServiceExportTo, for delegates that do not say. domain: of short
+    names."""
     spec, namespace = resource.spec, resource.namespace
     if not spec.hosts:
         return None
@@ -96,6 +98,7 @@ def prepare(
         tuple([_full(route, namespace, domain) for route in spec.tls]),
         tuple([_full(route, namespace, domain) for route in spec.tcp]),
         delegates_of(resource),
+        tuple([expand(host, namespace, domain) for host in spec.hosts]),
     )
 
 

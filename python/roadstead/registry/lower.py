@@ -211,7 +211,7 @@ def _chain(chain: FilterChain) -> low.Chain:
         chain.port,
         chain.addresses,
         chain.cidrs,
-        chain.snis,
+        tuple([sni.lower() for sni in chain.snis]),
         _TRANSPORTS[chain.transport],
         _destinations(chain.route.destinations),
         _hash_policies(chain.route.hash_policies),
