@@ -163,8 +163,6 @@ def _automatic(
         return "", ""
     if entry.metadata.labels.get(AUTO_ALLOCATE_LABEL, "").lower() == "false":
         return "", ""
-    if host.startswith("*") and resolution != "DYNAMIC_DNS":
-        return "", ""
     found = {4: "", 6: ""}
     for address in entry.status.addresses:
         family = ip_family(address.value)
