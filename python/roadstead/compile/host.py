@@ -21,7 +21,8 @@ def compile_host(scope: ClientScope, key: str) -> HostMesh | None:
     view = scope.view(key)
     if view is not None:
         return _service_unit(scope, key, view)
-    if scope.env.node.type == "router" or key != key.lower() or key in scope.index.services:
+    # A service that this client does not see leaves its name to the VirtualServices.
+    if scope.env.node.type == "router" or key != key.lower():
         return None
     made = rule_hosts(scope, key)
     if not made:
