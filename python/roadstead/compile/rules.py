@@ -6,6 +6,7 @@ Only what merging needs is looked at here (`RuleFacts`); the rules themselves ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -31,6 +32,9 @@ class RuleEntry(msgspec.Struct, frozen=True):
 
 def merged(rules: Iterable[RuleFacts]) -> tuple[RuleEntry, ...]:
     """The entries of one pool for one host (registry.md 5.2)."""
+    rules = tuple(rules)
+    if len(rules) == 1:
+        return (_alone(rules[0]),)
     entries: list[RuleEntry] = []
     for rule in sorted(rules, key=lambda fact: fact.rank):
         separate = True
@@ -39,8 +43,12 @@ def merged(rules: Iterable[RuleFacts]) -> tuple[RuleEntry, ...]:
             if joins:
                 entries[at] = _joined(entry, rule)
         if separate:
-            entries.append(RuleEntry((rule,), 0 if rule.has_policy else -1, _own_subsets(rule)))
+            entries.append(_alone(rule))
     return tuple(entries)
+
+
+def _alone(rule: RuleFacts) -> RuleEntry:
+    return RuleEntry((rule,), 0 if rule.has_policy else -1, _own_subsets(rule))
 
 
 def _relation(entry: RuleEntry, rule: RuleFacts) -> tuple[bool, bool]:
@@ -54,10 +62,14 @@ def _relation(entry: RuleEntry, rule: RuleFacts) -> tuple[bool, bool]:
 
 
 def _own_subsets(rule: RuleFacts) -> tuple[tuple[int, int], ...]:
-    first = {name: at for at, name in reversed(list(enumerate(rule.subsets)))}
-    if len(first) == len(rule.subsets):
-        return tuple([(0, at) for at in range(len(first))])
-    return tuple([(0, at) for at, name in enumerate(rule.subsets) if first[name] == at])
+    if len(set(rule.subsets)) == len(rule.subsets):
+        return _first(len(rule.subsets))
+    return tuple([(0, at) for at, name in enumerate(rule.subsets) if rule.subsets.index(name) == at])
+
+
+@lru_cache(maxsize=64)
+def _first(count: int) -> tuple[tuple[int, int], ...]:
+    return tuple([(0, at) for at in range(count)])
 
 
 def _joined(entry: RuleEntry, rule: RuleFacts) -> RuleEntry:

@@ -15,7 +15,6 @@ from roadstead.compile import touch
 from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, is_subset, pairs
 from roadstead.compile.index import Index
 from roadstead.compile.inputs import Env, HostView, RuleView
-from roadstead.compile.patterns import HostTable
 from roadstead.compile.rules import RuleEntry, chosen, merged
 from roadstead.compile.services import merge, services_of
 from roadstead.compile.virtual_services import MESH, PreparedVirtualService, prepare
@@ -46,13 +45,13 @@ class Load(Protocol):
 
 
 class _Pick(msgspec.Struct, frozen=True, gc=False):
-    """The entries of one host that a client gets. ports: None for all, else what is imported and, of that, heard by
-    listeners (`heard`)."""
+    """The entries of one host that a client gets. ports: None for all, else what is imported, in that order; `heard`: those
+    of them that listeners take."""
 
     entries: tuple[EntryFacts, ...]
     imported: bool = False
-    ports: frozenset[int] | None = None
-    heard: frozenset[int] | None = None
+    ports: tuple[int, ...] | None = None
+    heard: tuple[int, ...] = ()
 
 
 class ClientScope:
@@ -66,6 +65,8 @@ class ClientScope:
         self._namespace = env.node.namespace
         self._router = env.node.type == "router"
         self._views: dict[str, HostView | None] = {}
+        self._rules: dict[tuple[str, str], RuleView | None] = {}
+        self._routed: dict[tuple[str, str], Sequence[PreparedVirtualService]] = {}
         self._prepared: dict[ResourceKey, PreparedVirtualService | None] = {}
         self._unit = ""
         self._notes: set[str] = set()
@@ -96,8 +97,8 @@ class ClientScope:
 
     def changed(self, what: touch.Touch) -> bool:
         """Forget what a change may have made stale; True where every unit of this client has to be made again."""
-        self._views.clear()
-        self._prepared.clear()
+        for kept in (self._views, self._rules, self._routed, self._prepared):
+            kept.clear()
         everything = what.everything
         if what.sidecars & {self._namespace, self._env.mesh.root_namespace} and not self._router:
             before = self._sidecar
@@ -154,29 +155,37 @@ class ClientScope:
         pick = self._pick(host, entries)
         if pick is None:
             return None
-        loaded = tuple([cast("Resource[ServiceEntry]", self._load(fact.key)) for fact in pick.entries])
-        services = tuple([service for entry in loaded for service in services_of(entry, self._env) if service.host == host])
+        namespace = pick.entries[0].namespace
+        loaded = {
+            fact.key: cast("Resource[ServiceEntry]", self._load(fact.key))
+            for fact in entries
+            # Endpoints come from all entries of the namespace, also from those that the client does not see.
+            if fact.namespace == namespace and host in fact.hosts
+        }
+        services = [
+            service
+            for fact in pick.entries
+            for service in services_of(loaded[fact.key], self._env)
+            if service.host == host
+        ]
         if not services:
             return None
-        namespace = services[0].namespace
         if pick.ports is None:
-            return HostView(host, namespace, services, merge(services), loaded, pick.imported)
+            return HostView(host, namespace, tuple(services), merge(services), tuple(loaded.values()), pick.imported)
         imported = _trimmed(services, pick.ports)
         if not imported:
             return None
-        heard = _trimmed(services, pick.ports if pick.heard is None else pick.heard)
-        return HostView(host, namespace, heard, merge(imported), loaded, pick.imported)
+        heard = _trimmed(services, pick.heard)
+        return HostView(host, namespace, heard, merge(imported), tuple(loaded.values()), pick.imported)
 
     def _pick(self, host: str, entries: tuple[EntryFacts, ...]) -> _Pick | None:
         """Which entries of a host this client gets (registry.md 1.10 (4), 4.1, 4.4)."""
         seen = self._seen(host, entries)
-        if not seen:
-            return None
         if not self._listeners:
-            return _Pick(self._one_namespace(seen))
+            return _Pick(self._one_namespace(seen)) if seen else None
         found: tuple[EntryFacts, ...] = ()
-        ports: set[int] = set()
-        heard: set[int] = set()
+        ports: dict[int, None] = {}
+        heard: dict[int, None] = {}
         for listener in self._listeners:
             taken = [fact for fact in seen if listener.service(fact.namespace, host)]
             if listener.port:
@@ -188,15 +197,15 @@ class ClientScope:
             if found and mine[0].namespace != found[0].namespace:
                 continue
             found = tuple(dict.fromkeys((*found, *mine)))
-            every = {port for fact in mine for port in fact.ports}
-            ports |= {listener.port} if listener.port else every
-            heard |= {listener.port} if listener.port else every - self._locked
-        if found:
-            everything = {port for fact in found for port in fact.ports}
-            if ports == everything == heard:
-                return _Pick(found)
-            return _Pick(found, ports=frozenset(ports), heard=frozenset(heard))
-        return self._drawn_in(host, seen)
+            for port in [listener.port] if listener.port else _ports(mine):
+                ports[port] = None
+                if listener.port or port not in self._locked:
+                    heard[port] = None
+        if not found:
+            return self._drawn_in(host, entries)
+        if not self._locked:
+            return _Pick(found)
+        return _Pick(found, ports=tuple(ports), heard=tuple(heard))
 
     def _seen(self, host: str, entries: tuple[EntryFacts, ...]) -> list[EntryFacts]:
         """Visible entries: exported to the client's namespace by name first, then public ones, each by age."""
@@ -213,31 +222,43 @@ class ClientScope:
         return [fact for _, fact in sorted(ranked, key=lambda item: item[0])]
 
     def _one_namespace(self, facts: Sequence[EntryFacts]) -> tuple[EntryFacts, ...]:
-        """The client's own namespace, else that of the first."""
+        """The client's own namespace, else that of the first; routers always take the first."""
         if len(facts) == 1:
             return (facts[0],)
-        own = tuple([fact for fact in facts if fact.namespace == self._namespace])
+        own = () if self._router else tuple([fact for fact in facts if fact.namespace == self._namespace])
         return own or tuple([fact for fact in facts if fact.namespace == facts[0].namespace])
 
-    def _drawn_in(self, host: str, seen: list[EntryFacts]) -> _Pick | None:
-        """A host that only VirtualServices name as a destination (registry.md 4.4 and 1.10 (8))."""
-        wanted: set[int] = set()
-        for fact in self._index.importers.get(host, ()):
-            for root in self._roots_of(fact):
-                if self._selects(root, MESH):
-                    wanted |= {
-                        port
-                        for target, port, sources in fact.destinations
-                        if target == host and (not sources or self._namespace in sources)
-                    }
-        if not wanted:
+    def _drawn_in(self, host: str, entries: tuple[EntryFacts, ...]) -> _Pick | None:
+        """A host that only VirtualServices name as a destination (registry.md 4.4 and 1.10 (8)). Of the client's own
+        namespace it is taken whether exported to it or not."""
+        importers = self._index.importers.get(host)
+        if not importers:
             return None
-        own = [fact for fact in seen if fact.namespace == self._namespace]
-        oldest = own or sorted(seen, key=lambda fact: (fact.created, fact.namespace, fact.key.name))
-        found = tuple([fact for fact in seen if fact.namespace == oldest[0].namespace])
-        every = frozenset([port for fact in found for port in fact.ports])
-        ports = every if ANY_PORT in wanted else every & wanted
-        return _Pick(found, imported=True, ports=ports) if ports else None
+        own = [fact for fact in entries if fact.namespace == self._namespace and host in fact.hosts]
+        found = own or self._one_namespace(_oldest(self._seen(host, entries)))
+        if not found:
+            return None
+        every = _ports(found)
+        ports: dict[int, None] = {}
+        asked = False
+        for listener in self._listeners:
+            wanted = {port for fact in importers for port in self._wanted(fact, host, listener)}
+            if wanted:
+                asked = True
+                if listener.port:
+                    wanted = {listener.port}
+                ports |= {port: None for port in every if ANY_PORT in wanted or port in wanted}
+        if not asked or (every and not ports):
+            return None
+        return _Pick(tuple(found), imported=True, ports=tuple(ports) if every else None)
+
+    def _wanted(self, fact: VirtualServiceFacts, host: str, listener: EgressListener) -> Iterator[int]:
+        """Ports of a destination that a VirtualService, selected by a listener, sends this client to; 0: all."""
+        for root in self._roots_of(fact):
+            if self._is_bound(root, MESH) and listener.virtual_service(root.namespace, root.hosts):
+                for target, port, sources in fact.destinations:
+                    if target == host and (not sources or self._namespace in sources):
+                        yield port
 
     def _roots_of(self, fact: VirtualServiceFacts) -> Iterator[VirtualServiceFacts]:
         if fact.hosts:
@@ -271,7 +292,7 @@ class ClientScope:
                 continue
             done.add(place[1])
             for view in self._ordered(self._literals(place[1])):
-                if not view.imported and any(known.number == port for known in view.merged.ports):
+                if not view.imported and any(known.number == port for own in view.services for known in own.ports):
                     yield view
         self._ports_read[port] = None
 
@@ -288,13 +309,21 @@ class ClientScope:
     def rule(self, view: HostView) -> RuleView | None:
         """The DestinationRule for a service (registry.md 5.1)."""
         self._note_host(view.host)
+        key = (view.namespace, view.host)
+        if key in self._rules:
+            return self._rules[key]
+        if len(self._rules) >= _KEPT:
+            self._rules.clear()
+        made = self._rules[key] = self._rule(view)
+        return made
+
+    def _rule(self, view: HostView) -> RuleView | None:
         client, root = self._namespace, self._env.mesh.root_namespace
         entries = self._local_rules(client, view.host, only_private=client == root)
         if not entries:
-            for namespace in dict.fromkeys((view.namespace, root)):
-                entries = self._exported_rules(namespace, view.host)
-                if entries:
-                    break
+            entries = self._exported_rules(view.namespace, view.host)
+            if not entries and root != view.namespace:
+                entries = self._exported_rules(root, view.host)
         entry = chosen(entries, self._env.node.labels, client) if entries else None
         return None if entry is None else self._rule_view(entry)
 
@@ -325,7 +354,7 @@ class ClientScope:
 
     def _rules_over(self, namespace: str, host: str) -> Iterator[tuple[RuleFacts, ...]]:
         """Rules of a namespace whose host takes this one, most specific host first."""
-        table: HostTable[tuple[RuleFacts, ...]] | None = self._index.rules.get(namespace)
+        table = self._index.rules.get(namespace)
         if table is not None:
             for name in table.best(host):
                 yield table.get(name) or ()
@@ -351,6 +380,15 @@ class ClientScope:
     def virtual_services(self, host: str, gateway: str = MESH) -> Sequence[PreparedVirtualService]:
         """Roots bound to the gateway with a host that overlaps `host`: private, exported, public, each by age."""
         folded = self._note_host(host)
+        key = (folded, gateway)
+        known = self._routed.get(key)
+        if known is None:
+            if len(self._routed) >= _KEPT:
+                self._routed.clear()
+            known = self._routed[key] = self._roots_over(folded, gateway)
+        return known
+
+    def _roots_over(self, folded: str, gateway: str) -> Sequence[PreparedVirtualService]:
         roots = self._index.roots
         found: dict[ResourceKey, tuple[int, VirtualServiceFacts]] = {}
         for name in roots.overlapping(folded):
@@ -361,17 +399,23 @@ class ClientScope:
                         found[fact.key] = (rank, fact)
         if not found:
             return ()
+        if len(found) == 1:
+            ((_, fact),) = found.values()
+            made = self._prepare(fact)
+            return () if made is None else (made,)
         ordered = sorted(found.values(), key=lambda item: (item[0], item[1].rank))
-        made = [self._prepare(fact) for _, fact in ordered]
-        return [prepared for prepared in made if prepared is not None]
+        return [prepared for _, fact in ordered if (prepared := self._prepare(fact)) is not None]
 
     def _selects(self, fact: VirtualServiceFacts, gateway: str) -> bool:
         """Whether a root is bound to the gateway, visible, and selected by an egress listener."""
-        if gateway not in fact.gateways or self._exports.virtual_service(fact, self._namespace) is None:
+        if not self._is_bound(fact, gateway):
             return False
         if gateway != MESH or not self._listeners:
             return True
         return any(listener.virtual_service(fact.namespace, fact.hosts) for listener in self._listeners)
+
+    def _is_bound(self, fact: VirtualServiceFacts, gateway: str) -> bool:
+        return gateway in fact.gateways and self._exports.virtual_service(fact, self._namespace) is not None
 
     def _prepare(self, fact: VirtualServiceFacts) -> PreparedVirtualService | None:
         if fact.key in self._prepared:
@@ -464,15 +508,23 @@ class _OnPort(Sequence[HostView]):
         return list(self)[at]
 
 
-def _trimmed(services: tuple[Service, ...], ports: frozenset[int]) -> tuple[Service, ...]:
+def _trimmed(services: Sequence[Service], ports: Sequence[int]) -> tuple[Service, ...]:
+    """Services with only those ports, in that order; those left without any are left out."""
     made = []
     for service in services:
-        kept = tuple([port for port in service.ports if port.number in ports])
-        if kept == service.ports:
-            made.append(service)
-        elif kept:
-            made.append(msgspec.structs.replace(service, ports=kept))
+        declared = {port.number: port for port in reversed(service.ports)}
+        kept = tuple([declared[number] for number in ports if number in declared])
+        if kept:
+            made.append(service if kept == service.ports else msgspec.structs.replace(service, ports=kept))
     return tuple(made)
+
+
+def _ports(facts: Sequence[EntryFacts]) -> list[int]:
+    return list(dict.fromkeys([port for fact in facts for port in fact.ports]))
+
+
+def _oldest(facts: list[EntryFacts]) -> list[EntryFacts]:
+    return sorted(facts, key=lambda fact: (fact.created, fact.namespace, fact.key.name))
 
 
 def _age(view: HostView) -> tuple[float, str, str]:

@@ -42,7 +42,7 @@ class Touch:
 
     __slots__ = ("everything", "gateways", "hosts", "peers", "ports", "routed", "ruled", "sidecars", "targets", "tokens")
 
-    def __init__(self) -> None:
+    def __init__(self, *, everything: bool = False) -> None:
         self.hosts: set[str] = set()
         self.ports: set[tuple[int, PortPlace]] = set()
         self.routed: set[str] = set()
@@ -52,7 +52,7 @@ class Touch:
         self.sidecars: set[str] = set()
         self.peers: set[str] = set()
         self.gateways = False
-        self.everything = False
+        self.everything = everything
 
     def add(self, other: Touch) -> None:
         """Take in what another change touches."""

@@ -109,18 +109,26 @@ class EgressListener(msgspec.Struct, frozen=True):
 
     def service(self, namespace: str, host: str) -> bool:
         """Whether a service is imported: contained in what is taken, and in nothing that is excluded."""
-        for owner in (namespace, "*"):
-            if any(subset_of(host, pattern) for pattern in self.excludes.get(owner, ())):
-                return False
-        for owner in (namespace, "*"):
-            if any(subset_of(host, pattern) for pattern in self.takes.get(owner, ())):
-                return True
-        return False
+        if self._excludes(namespace, host):
+            return False
+        return any(subset_of(host, pattern) for pattern in _under(self.takes, namespace))
+
+    def _excludes(self, namespace: str, host: str) -> bool:
+        return any(subset_of(host, pattern) for pattern in _under(self.excludes, namespace))
 
     def virtual_service(self, namespace: str, hosts: Iterable[str]) -> bool:
         """Whether a VirtualService is selected: one of its hosts shares a name with what is taken."""
-        patterns = [*self.takes.get(namespace, ()), *self.takes.get("*", ())]
-        return any(matches(host, pattern.lower()) for host in hosts for pattern in patterns)
+        patterns = _under(self.takes, namespace)
+        return any(
+            matches(host, pattern.lower()) and not self._excludes(namespace, host)
+            for host in hosts
+            for pattern in patterns
+        )
+
+
+def _under(table: dict[str, tuple[str, ...]], namespace: str) -> tuple[str, ...]:
+    """Patterns for a namespace: its own and those for any."""
+    return (*table.get(namespace, ()), *table.get("*", ()))
 
 
 def listeners_of(sidecar: Sidecar, namespace: str) -> tuple[EgressListener, ...]:

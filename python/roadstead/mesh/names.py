@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
 
 
+@lru_cache(maxsize=256)
 def cluster_name(port: int, subset: str, host: str) -> str:
-    """`outbound|80|v1|reviews.prod.svc.cluster.local`; subset "" for the whole service."""
+    """`outbound|80|v1|reviews.prod.svc.cluster.local`; subset "" for the whole service.
+
+    Routes name the clusters of their host again and again: they share the text."""
     return f"outbound|{port}|{subset}|{host}"
 
 

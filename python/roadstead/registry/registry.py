@@ -113,10 +113,8 @@ class Registry(View):
         """The same configuration for another node. It follows every `apply` as long as somebody holds it."""
         with self._shared.lock:
             view = View(self._shared, node)
-            everything = Touch()
-            everything.everything = True
             with _collector_at_rest():
-                view.publish(view.stage(everything))
+                view.publish(view.stage(Touch(everything=True)))
             return view
 
     def apply(
@@ -172,13 +170,8 @@ class Registry(View):
                         changes[resource.key] = resource
             if unreadable and not readable:
                 raise InputError(str(unreadable[0]))
-            shared.store.keep_warm = True
-            try:
-                touch = Touch()
-                touch.everything = True
-                self._change(changes, touch, [])
-            finally:
-                shared.store.cool()
+            with shared.store.filling():
+                self._change(changes, Touch(everything=True), [])
 
     def _keep_findings(self, place: str, decoded: Decoded) -> None:
         if decoded.findings:
@@ -197,6 +190,8 @@ class Registry(View):
         """Take the changes in, stage them in every view, put back what an engine refuses, publish."""
         before = {key: self._shared.store.get(key) for key in changes}
         self._set(changes, touch)
+        # Only the store keeps what was taken in, so that a bulk load's memory can be used again.
+        changes.clear()
         views = list(self._shared.views)
         while True:
             staged = {view: view.stage(touch) for view in views}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -31,14 +32,15 @@ _WARM = 256
 class Store:
     """Resources by key. files: digest of every text that resources came from, by its name."""
 
-    __slots__ = ("_bytes", "_digests", "_warm", "keep_warm")
+    __slots__ = ("_bytes", "_digests", "_filling", "_warm")
 
     def __init__(self) -> None:
         self._bytes: dict[ResourceKey, bytes] = {}
         self._warm: dict[ResourceKey, Resource[Spec]] = {}
         self._digests: dict[str, bytes] = {}
-        # During a bulk load everything stays decoded until it was compiled.
-        self.keep_warm = False
+        # During a bulk load everything stays decoded until it is compiled: `load` takes it out then, so that its memory
+        # becomes the mesh's.
+        self._filling = False
 
     def __len__(self) -> int:
         return len(self._bytes)
@@ -69,6 +71,8 @@ class Store:
 
     def load(self, key: ResourceKey) -> Resource[Spec]:
         """Decode a resource; KeyError where there is none."""
+        if self._filling:
+            return self._warm.pop(key, None) or _decoder(key.kind).decode(self._bytes[key])
         resource = self._warm.get(key)
         if resource is None:
             resource = _decoder(key.kind).decode(self._bytes[key])
@@ -76,14 +80,19 @@ class Store:
         return resource
 
     def _remember(self, key: ResourceKey, resource: Resource[Spec]) -> None:
-        if len(self._warm) >= _WARM and not self.keep_warm:
+        if len(self._warm) >= _WARM and not self._filling:
             self._warm.clear()
         self._warm[key] = resource
 
-    def cool(self) -> None:
-        """End a bulk load: drop what is decoded."""
-        self.keep_warm = False
-        self._warm.clear()
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """A bulk load: what is put stays decoded until it is loaded once."""
+        self._filling = True
+        try:
+            yield
+        finally:
+            self._filling = False
+            self._warm.clear()
 
     # Texts
 
