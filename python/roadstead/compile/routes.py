@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import msgspec
 
@@ -22,11 +23,15 @@ from roadstead.mesh import (
     Origin,
     Retry,
     Route,
+    RouteMatch,
     cluster_name,
 )
 from roadstead.mesh.route import NO_OPS
 
 UNKNOWN_CLUSTER = "UnknownService"
+
+_Place: TypeAlias = tuple[str, RouteMatch, str, Origin, Origin | None]
+"""What differs between the routes of one rule: name, match, stat_prefix, origin, delegate_origin."""
 
 
 def http_routes(
@@ -87,30 +92,50 @@ class _Compiler:
 
     def routes(self, rule: HttpRule) -> Iterator[Route]:
         """One route for each match that may hold, lazily: after one that takes everything nothing more is asked for."""
-        written = rule.route
-        base: Route | None = None
-        for at, match in enumerate(written.match):
+        if not rule.route.match:
+            only = self._route(rule, self._place(rule, -1))
+            if only is not None:
+                yield only
+            return
+        first: Route | None = None
+        for at, match in enumerate(rule.route.match):
             if not matches.applies(match, self._env, self._port, self._gateway):
                 continue
-            base = base or self._route(rule)
-            if base is None:
-                return
-            outer, inner = rule.pairs[at] if rule.pairs else (at, -1)
-            yield msgspec.structs.replace(
-                base,
-                name=f"{written.name}.{match.name}" if match.name else written.name,
-                match=matches.route_match(match),
-                stat_prefix=match.stat_prefix,
-                origin=base.origin if outer < 0 else self._rules.origin(f"/spec/http/{rule.index}/match/{outer}"),
-                delegate_origin=_delegate_origin(rule, inner),
-            )
-        if not written.match:
-            base = self._route(rule)
-            if base is not None:
-                yield base
+            place = self._place(rule, at)
+            if first is None:
+                first = self._route(rule, place)
+                if first is None:
+                    return
+                yield first
+            else:
+                name, conditions, stat_prefix, origin, delegate_origin = place
+                yield msgspec.structs.replace(
+                    first,
+                    name=name,
+                    match=conditions,
+                    stat_prefix=stat_prefix,
+                    origin=origin,
+                    delegate_origin=delegate_origin,
+                )
 
-    def _route(self, rule: HttpRule) -> Route | None:
-        """The rule without its matches; None for what Envoy would refuse."""
+    def _place(self, rule: HttpRule, at: int) -> _Place:
+        """What is a match's own; `at` -1: the rule has none."""
+        written, where = rule.route, f"/spec/http/{rule.index}"
+        outer, inner = rule.pairs[at] if rule.pairs and at >= 0 else (at, -1)
+        delegate = None
+        if rule.delegate is not None:
+            namespace, owner, index = rule.delegate
+            path = f"/spec/http/{index}" if inner < 0 else f"/spec/http/{index}/match/{inner}"
+            delegate = Origin("VirtualService", namespace, owner, path)
+        origin = self._rules.origin(where if outer < 0 else f"{where}/match/{outer}")
+        if at < 0:
+            return written.name, matches.EVERYTHING, "", origin, delegate
+        match = written.match[at]
+        name = f"{written.name}.{match.name}" if match.name else written.name
+        return name, matches.route_match(match), match.stat_prefix, origin, delegate
+
+    def _route(self, rule: HttpRule, place: _Place) -> Route | None:
+        """The rule with its first match; None for what Envoy would refuse."""
         written = rule.route
         redirect = response = None
         if written.redirect is not None:
@@ -118,21 +143,23 @@ class _Compiler:
         elif written.direct_response is not None:
             response = actions.direct_response(written.direct_response)
         else:
-            return self._forward(rule)
+            return self._forward(rule, place)
         if redirect is None and response is None:
             return None
+        name, match, stat_prefix, origin, delegate_origin = place
         return Route(
-            name=written.name,
-            match=matches.EVERYTHING,
+            name=name,
+            match=match,
             redirect=redirect,
             direct_response=response,
             headers=headers.header_ops(written.headers),
             cors=actions.cors(written.cors_policy),
-            origin=self._rules.origin(f"/spec/http/{rule.index}"),
-            delegate_origin=_delegate_origin(rule, -1),
+            stat_prefix=stat_prefix,
+            origin=origin,
+            delegate_origin=delegate_origin,
         )
 
-    def _forward(self, rule: HttpRule) -> Route | None:
+    def _forward(self, rule: HttpRule, place: _Place) -> Route | None:
         written = rule.route
         after, host_rewrite = NO_OPS, headers.authority(written.headers)
         rewrite = written.rewrite
@@ -151,9 +178,10 @@ class _Compiler:
         hash_policies = self._hash_policies(targets)
         regex = None if rewrite is None else rewrite.uri_regex_rewrite
         fault = written.fault
+        name, match, stat_prefix, origin, delegate_origin = place
         return Route(
-            name=written.name,
-            match=matches.EVERYTHING,
+            name=name,
+            match=match,
             destinations=destinations,
             headers=headers.header_ops(written.headers),
             headers_after=after,
@@ -167,8 +195,9 @@ class _Compiler:
             abort=None if fault is None else actions.abort(fault.abort),
             cors=actions.cors(written.cors_policy),
             hash_policies=hash_policies,
-            origin=self._rules.origin(f"/spec/http/{rule.index}"),
-            delegate_origin=_delegate_origin(rule, -1),
+            stat_prefix=stat_prefix,
+            origin=origin,
+            delegate_origin=delegate_origin,
         )
 
     def _weighted(self, target: HTTPRouteDestination) -> Destination:
@@ -216,14 +245,6 @@ class _Compiler:
             if mirror.destination is not None
         ]
         return tuple([Mirror(self._cluster(target), share) for target, share in wanted if share > 0])
-
-
-def _delegate_origin(rule: HttpRule, match: int) -> Origin | None:
-    if rule.delegate is None:
-        return None
-    namespace, name, index = rule.delegate
-    path = f"/spec/http/{index}" if match < 0 else f"/spec/http/{index}/match/{match}"
-    return Origin("VirtualService", namespace, name, path)
 
 
 def only_port(view: HostView | None) -> int:

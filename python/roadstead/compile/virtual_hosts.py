@@ -52,19 +52,19 @@ def _service_hosts(
     scope: Scope, view: HostView, listening: Listening, rules: Sequence[PreparedVirtualService], hashes: HashKeys
 ) -> list[VirtualHost]:
     """One for each port that takes HTTP, with the rules of the VirtualService that owns it or the default route."""
-    name = view.host.lower()
+    name, domain, extended = view.host.lower(), scope.env.node.domain, scope.env.extended
     made = []
     for number, (service, port) in listening.items():
         protocol = Protocol(port.protocol)
         http = is_http(protocol)
-        if not http and not (rules and protocol.is_tls and scope.env.extended):
+        if not http and not (rules and protocol.is_tls and extended):
             continue
         owner, routes = _owner(scope, rules, view.host, number, hashes, tls=not http)
         if owner is None:
             if not http:
                 continue
             routes = (default_route(scope, view, number, hashes),)
-        domains = tuple(_domains(name, service, scope.env.node.domain, owned=owner is not None))
+        domains = _domains(name, service, domain, owned=owner is not None)
         origin = service.origin if owner is None else owner.origin()
         made.append(VirtualHost(f"{name}:{number}", number, domains, routes, not http, origin))
     return made
@@ -76,11 +76,9 @@ def listening_ports(view: HostView | None) -> Listening:
         return {}
     found: Listening = {}
     for service in sorted(view.services, key=_age) if len(view.services) > 1 else view.services:
-        mine: Listening = {}
-        for port in service.ports:
-            if port.protocol != "UDP":
-                mine.setdefault(port.number, (service, port))
-        found.update(mine)
+        # Backwards, so that of a service's own ports with one number the first counts.
+        mine = {port.number: (service, port) for port in reversed(service.ports) if port.protocol != "UDP"}
+        found.update(reversed(mine.items()))
     return found
 
 
@@ -171,15 +169,13 @@ def _hears_http(scope: Scope, port: int) -> bool:
     return False
 
 
-def _domains(name: str, service: Service, domain: str, *, owned: bool) -> Iterator[tuple[str, int]]:
-    own = _OWN if owned else _OWN_DEFAULT
-    yield name, own
-    if not is_ip(name):
-        yield f"{name}.", _ALTERNATIVE
-    for alternative in alternative_names(name, domain):
-        yield alternative, _ALTERNATIVE
+def _domains(name: str, service: Service, domain: str, *, owned: bool) -> tuple[tuple[str, int], ...]:
+    own = (name, _OWN if owned else _OWN_DEFAULT)
+    made = [own] if is_ip(name) else [own, (f"{name}.", _ALTERNATIVE)]
+    made += [(alternative, _ALTERNATIVE) for alternative in alternative_names(name, domain)]
     for address in service.addresses[:1]:
-        yield f"[{address}]" if ":" in address else address, _ADDRESS if owned else _ADDRESS_DEFAULT
+        made.append((f"[{address}]" if ":" in address else address, _ADDRESS if owned else _ADDRESS_DEFAULT))
+    return tuple(made)
 
 
 def alternative_names(host: str, domain: str) -> tuple[str, ...]:

@@ -147,11 +147,14 @@ def _exported(delegate: Resource[VirtualService], namespace: str, default_export
 def _full(route: _Route, namespace: str, domain: str) -> _Route:
     """The route with names in full; the very same object where nothing is short."""
     changes: dict[str, object] = {}
-    targets = tuple([_full_target(target, namespace, domain) for target in route.route])
-    if any(new is not old for new, old in zip(targets, route.route, strict=True)):
-        changes["route"] = targets
-    if any(match.gateways for match in route.match):
-        changes["match"] = tuple([_full_match(match, namespace) for match in route.match])
+    for target in route.route:
+        if target.destination is not None and "." not in target.destination.host:
+            changes["route"] = tuple([_full_target(each, namespace, domain) for each in route.route])
+            break
+    for match in route.match:
+        if match.gateways:
+            changes["match"] = tuple([_full_match(each, namespace) for each in route.match])
+            break
     if isinstance(route, HTTPRoute):
         if route.mirror is not None:
             changes["mirror"] = _full_destination(route.mirror, namespace, domain)
