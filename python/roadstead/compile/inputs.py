@@ -53,8 +53,8 @@ class HostView(msgspec.Struct, frozen=True):
 
     services: un-merged, as listeners and routes see them. merged: the one that clusters and `find` are made from.
     entries: all ServiceEntries of (namespace, host) by age, the source of endpoints and identities: which of them the
-    client may see is no question here. imported: pulled in only as the destination of a VirtualService: it has clusters,
-    but no listener and no default route."""
+    client may see is no question here. imported: pulled in only as the destination of a VirtualService: it has
+    clusters, but no listener and no default route."""
 
     host: str
     namespace: str

@@ -1,0 +1,206 @@
+"""TLS towards the endpoints of a cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.compile.one_client import OneClient
+
+from roadstead.mesh import Node, TlsOrigination
+
+SERVICE = """
+kind: ServiceEntry
+metadata: {{name: se, namespace: prod}}
+spec:
+  hosts: ["{host}"]
+  ports: [{{number: 443, name: web, protocol: {protocol}}}]
+  {spec}
+---
+kind: DestinationRule
+metadata: {{name: dr, namespace: prod}}
+spec: {{host: "{host}", {rule}}}
+"""
+EXTERNAL = "location: MESH_EXTERNAL, resolution: DNS"
+WORKLOADS = "endpoints: [{address: 10.0.0.1, serviceAccount: two}, {address: 10.0.0.2, serviceAccount: one}]"
+
+
+def tls(
+    settings: str | None,
+    *,
+    spec: str = EXTERNAL,
+    at: str = "443",
+    host: str = "a.test",
+    protocol: str = "HTTP",
+    more: str = "",
+    **client: Any,
+) -> TlsOrigination | None:
+    rule = more if settings is None else f"trafficPolicy: {{tls: {settings}}}, {more}"
+    text = SERVICE.format(host=host, protocol=protocol, rule=rule, spec="\n  ".join(_lines(spec)))
+    return OneClient(text, **client).clusters(host)[at].tls
+
+
+def _lines(flow: str) -> list[str]:
+    """`a: 1, b: [x, y]` as lines of a block."""
+    depth, lines = 0, [""]
+    for character in flow:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and not depth:
+            lines.append("")
+        else:
+            lines[-1] += character
+    return [line.strip() for line in lines]
+
+
+class TestARule:
+    @pytest.mark.parametrize(
+        ("settings", "expected"),
+        [
+            ("{mode: DISABLE}", None),
+            ("{}", None),
+            # No SNI: the host that is asked for, and the certificate must be that host's.
+            ("{mode: SIMPLE}", TlsOrigination("SIMPLE", auto_sni=True, verify="auto")),
+            ("{mode: SIMPLE, sni: s.test}", TlsOrigination("SIMPLE", "s.test", verify="ca")),
+            (
+                "{mode: SIMPLE, subjectAltNames: [x.test]}",
+                TlsOrigination("SIMPLE", "", ("x.test",), auto_sni=True, verify="san"),
+            ),
+            (
+                "{mode: SIMPLE, sni: s.test, subjectAltNames: [x.test]}",
+                TlsOrigination("SIMPLE", "s.test", ("x.test",), verify="san"),
+            ),
+            (
+                "{mode: SIMPLE, caCertificates: /ca, caCrl: /crl}",
+                TlsOrigination("SIMPLE", ca="/ca", ca_crl="/crl", auto_sni=True, verify="auto"),
+            ),
+            ("{mode: SIMPLE, insecureSkipVerify: true}", TlsOrigination("SIMPLE", auto_sni=True, verify="")),
+            # Files of a client certificate belong to MUTUAL.
+            (
+                "{mode: SIMPLE, clientCertificate: /c, privateKey: /k}",
+                TlsOrigination("SIMPLE", auto_sni=True, verify="auto"),
+            ),
+            (
+                "{mode: MUTUAL, clientCertificate: /c, privateKey: /k}",
+                TlsOrigination("MUTUAL", certificate="/c", private_key="/k", auto_sni=True, verify="auto"),
+            ),
+            # Half a certificate is none, and then there is no TLS at all.
+            ("{mode: MUTUAL, clientCertificate: /c}", None),
+            ("{mode: MUTUAL, privateKey: /k}", None),
+            ("{mode: ISTIO_MUTUAL}", TlsOrigination("ISTIO_MUTUAL", "outbound_.443_._.a.test", verify="ca")),
+            (
+                "{mode: ISTIO_MUTUAL, sni: s.test, subjectAltNames: [x]}",
+                TlsOrigination("ISTIO_MUTUAL", "s.test", ("x",), verify="san"),
+            ),
+        ],
+    )
+    def test_modes(self, settings: str, expected: TlsOrigination | None) -> None:
+        assert tls(settings) == expected
+
+    def test_http2_is_offered(self) -> None:
+        for mode in ("SIMPLE", "ISTIO_MUTUAL"):
+            made = tls(f"{{mode: {mode}}}", protocol="GRPC")
+            assert made is not None
+            assert made.alpn == ("h2",)
+
+    def test_the_subset_is_in_the_name(self) -> None:
+        made = tls("{mode: ISTIO_MUTUAL}", at="443/s", more="subsets: [{name: s}]")
+        assert made is not None
+        assert made.sni == "outbound_.443_.s_.a.test"
+
+    @pytest.mark.parametrize("mode", ["SIMPLE", "ISTIO_MUTUAL"])
+    def test_names_of_the_entry(self, mode: str) -> None:
+        made = tls(f"{{mode: {mode}}}", spec=f"{EXTERNAL}, subjectAltNames: [b.test, a.test]")
+        assert made is not None
+        assert made.subject_alt_names == ("a.test", "b.test")
+        # Whether the host is checked is decided by the rule's own names.
+        assert made.verify == ("auto" if mode == "SIMPLE" else "san")
+
+    def test_names_of_the_entry_yield_to_the_rule(self) -> None:
+        made = tls("{mode: SIMPLE, subjectAltNames: [x.test]}", spec=f"{EXTERNAL}, subjectAltNames: [b.test]")
+        assert made is not None
+        assert (made.subject_alt_names, made.verify) == (("x.test",), "san")
+
+    def test_names_of_the_entry_are_checked_under_a_given_sni(self) -> None:
+        made = tls("{mode: SIMPLE, sni: s.test}", spec=f"{EXTERNAL}, subjectAltNames: [b.test]")
+        assert made is not None
+        assert (made.subject_alt_names, made.verify) == (("b.test",), "san")
+
+
+class TestSecrets:
+    SELECTED = "workloadSelector: {matchLabels: {app: x}}"
+
+    @pytest.mark.parametrize("mode", ["SIMPLE", "MUTUAL"])
+    def test_are_for_routers_and_chosen_clients(self, mode: str) -> None:
+        settings = f"{{mode: {mode}, credentialName: cred}}"
+        assert tls(settings) is None
+        for made in (tls(settings, node=Node(type="router")), tls(settings, more=self.SELECTED)):
+            assert made is not None
+            assert (made.mode, made.credential_name, made.auto_sni) == (mode, "cred", True)
+
+    def test_a_config_map_needs_no_secret(self) -> None:
+        made = tls("{mode: SIMPLE, credentialName: 'configmap://ns/bundle'}")
+        assert made is not None
+        assert made.credential_name == "configmap://ns/bundle"
+
+
+class TestAutomatic:
+    INTERNAL = f"location: MESH_INTERNAL, resolution: STATIC, {WORKLOADS}"
+
+    def test_holds_inside_the_mesh(self) -> None:
+        accounts = ("spiffe://cluster.local/ns/prod/sa/one", "spiffe://cluster.local/ns/prod/sa/two")
+        expected = TlsOrigination("AUTO", "outbound_.443_._.a.test", accounts, verify="san")
+        assert tls(None, spec=self.INTERNAL) == expected
+        assert tls(None, spec=self.INTERNAL, authentication={"prod": "STRICT"}) == expected
+
+    def test_names_are_the_workloads_and_the_newest_entrys(self) -> None:
+        made = tls(None, spec=f"{self.INTERNAL}, subjectAltNames: [x]", mesh="{trustDomainAliases: [old.local]}")
+        assert made is not None
+        assert made.subject_alt_names == (
+            "spiffe://cluster.local/ns/prod/sa/one",
+            "spiffe://cluster.local/ns/prod/sa/two",
+            "spiffe://old.local/ns/prod/sa/one",
+            "spiffe://old.local/ns/prod/sa/two",
+            "x",
+        )
+
+    def test_the_newest_entry_forgets_the_names_of_older_ones(self) -> None:
+        entry = """
+---
+kind: ServiceEntry
+metadata: {{name: {name}}}
+spec: {{hosts: [a.test], location: MESH_INTERNAL, resolution: STATIC, ports: [{{number: 80, name: x}}], {names}}}
+"""
+        text = entry.format(name="older", names="subjectAltNames: [x]") + entry.format(name="newer", names="")
+        made = OneClient(text).clusters("a.test")["80"].tls
+        assert made is not None
+        assert (made.subject_alt_names, made.verify) == ((), "ca")
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"spec": INTERNAL.replace("MESH_INTERNAL", "MESH_EXTERNAL")},
+            {"mesh": "{enableAutoMtls: false}"},
+            {"authentication": {"prod": "DISABLE"}},
+            # Connections that go where their caller dialled: nobody known behind them.
+            {"spec": "location: MESH_INTERNAL, resolution: NONE"},
+            {"spec": "location: MESH_INTERNAL, resolution: NONE", "node": Node(type="router")},
+            {
+                "spec": INTERNAL.replace("serviceAccount: one", "weight: 1"),
+                "more": "trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}",
+            },
+        ],
+    )
+    def test_holds_nowhere_else(self, changed: dict[str, Any]) -> None:
+        assert tls(None, **{"spec": self.INTERNAL, **changed}) is None
+
+    def test_is_all_or_nothing_where_the_caller_dials(self) -> None:
+        made = tls(None, spec=self.INTERNAL, more="trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}")
+        assert made is not None
+        assert made.mode == "ISTIO_MUTUAL"
+
+    def test_a_rule_ends_it(self) -> None:
+        assert tls("{mode: DISABLE}", spec=self.INTERNAL) is None
+
+    def test_dynamic_peers_are_told_by_the_request(self) -> None:
+        made = tls(None, spec="location: MESH_INTERNAL, resolution: DYNAMIC_DNS", host="*.a.test")
+        assert made == TlsOrigination("AUTO", auto_sni=True, verify="auto")
