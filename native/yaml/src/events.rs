@@ -19,9 +19,10 @@ pub struct Position {
 }
 
 /// The document's JSON; None if there is nothing in it. line: of its first line in the whole text.
-pub fn json(text: &str, line: usize, limits: &Limits) -> Result<Option<Vec<u8>>, Problem> {
-    let mut parser = Parser::new_from_str(text);
-    let mut tree = Tree::new(limits, text.len());
+pub fn json(source: &str, line: usize, limits: &Limits) -> Result<Option<Vec<u8>>, Problem> {
+    let mut parser = Parser::new_from_str(source);
+    let mut tree = Tree::new(limits, source.len());
+    let open_end = if source.ends_with('\n') { usize::MAX } else { source.chars().count() };
     let mut documents = 0;
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| refused(&error, line))?;
@@ -35,7 +36,10 @@ pub fn json(text: &str, line: usize, limits: &Limits) -> Result<Option<Vec<u8>>,
                 if tree.depth() == 0 && is_nothing(&text, style, anchor, tag) {
                     return rest(parser, line);
                 }
-                tree.scalar(&text, plain, tag, anchor)
+                // The parser adds a line break to a block scalar that ends with the text.
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let value = if block && span.end.index() >= open_end { text.strip_suffix('\n') } else { None };
+                tree.scalar(value.unwrap_or(&text), plain, tag, anchor)
             }
             Event::MappingStart(anchor, _) => tree.open(true, anchor),
             Event::SequenceStart(anchor, _) => tree.open(false, anchor),
@@ -122,6 +126,7 @@ pub fn positions(text: &str, line: usize, max_depth: usize) -> Vec<Position> {
                 let nothing = is_nothing(&text, style, anchor, tag);
                 let start = match style {
                     ScalarStyle::Literal | ScalarStyle::Folded => index.indicator(previous, span),
+                    _ if nothing => index.after_dash(previous, span),
                     _ => place(span.start, line),
                 };
                 index.scalar(&text, plain, tag, start, nothing);
@@ -137,7 +142,8 @@ pub fn positions(text: &str, line: usize, max_depth: usize) -> Vec<Position> {
             Event::MappingEnd | Event::SequenceEnd => index.close(),
             Event::Alias(_) => index.scalar("", false, Tag::None, place(span.start, line), false),
             Event::DocumentEnd => break,
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => {}
+            Event::DocumentStart(true) => {}
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(false) => continue,
         }
         previous = span.end;
     }
@@ -226,13 +232,30 @@ impl Index<'_> {
         (line, column)
     }
 
+    /// Right behind its dash, where an item is not written: the parser may be lines further.
+    fn after_dash(&mut self, previous: Marker, span: Span) -> (usize, usize) {
+        if let Some((line, column)) = self.seek(previous, b" \t\n", b"-") {
+            return (line, column + 1);
+        }
+        // The parser puts the start of a sequence that is not indented behind its first dash.
+        let (line, column) = place(previous, self.line);
+        let byte = self.byte_of(previous.index());
+        let before = &self.text[..byte];
+        let blanks = before.len() - before.trim_end_matches(' ').len();
+        if before[..byte - blanks].ends_with('-') { (line, column - blanks) } else { place(span.start, self.line) }
+    }
+
     /// The `|` or `>` of a block scalar (or its anchor or tag), which the parser passes over.
     fn indicator(&mut self, previous: Marker, span: Span) -> (usize, usize) {
-        let from = self.byte_of(previous.index());
-        let bytes = self.text.as_bytes();
-        let (mut line, mut column) = place(previous, self.line);
+        self.seek(previous, b" \t\n:-?", b"|>&!").unwrap_or_else(|| place(span.start, self.line))
+    }
+
+    /// The first of `wanted` behind a mark, with nothing but `passed` and comments between.
+    fn seek(&mut self, from: Marker, passed: &[u8], wanted: &[u8]) -> Option<(usize, usize)> {
+        let start = self.byte_of(from.index());
+        let (mut line, mut column) = place(from, self.line);
         let mut comment = false;
-        for byte in &bytes[from..] {
+        for byte in &self.text.as_bytes()[start..] {
             match byte {
                 b'\n' => {
                     (line, column) = (line + 1, 0);
@@ -240,13 +263,13 @@ impl Index<'_> {
                 }
                 _ if comment => {}
                 b'#' => comment = true,
-                b' ' | b'\t' | b':' | b'-' | b'?' => {}
-                b'|' | b'>' | b'&' | b'!' => return (line, column),
-                _ => break,
+                _ if passed.contains(byte) => {}
+                _ if wanted.contains(byte) => return Some((line, column)),
+                _ => return None,
             }
             column += 1;
         }
-        place(span.start, self.line)
+        None
     }
 
     /// Byte offset of a character, counted on from the last one asked for.
