@@ -185,7 +185,9 @@ def _document(resource: Resource[Spec]) -> dict[str, Tree]:
     for name in ("metadata", "spec", "status"):
         tree = output.tree_of(getattr(resource, name))
         if isinstance(tree, dict) and tree:
-            if name == "spec" and resource.kind == "ServiceEntry":
+            if name == "metadata":
+                tree.setdefault("namespace", resource.namespace)
+            elif name == "spec" and resource.kind == "ServiceEntry":
                 tree.setdefault("location", "MESH_EXTERNAL")
             made[name] = tree
     return made

@@ -22,7 +22,8 @@ def console() -> Console:
 
 def tree_of(value: object) -> Tree:
     """Plain lists, dicts and scalars of structs and tuples."""
-    made: Tree = msgspec.to_builtins(value)
+    # Through JSON: to_builtins leaves tuples as they are.
+    made: Tree = msgspec.json.decode(msgspec.json.encode(value))
     return made
 
 
