@@ -30,11 +30,7 @@ impl<A: Attach> Chain<A> {
     pub fn new(given: model::Chain<A>) -> Result<Self, Error> {
         let addresses = match given.addresses.as_slice() {
             [] => vec![None],
-            // What is no address is where nobody connects to.
-            texts => texts
-                .iter()
-                .filter_map(|text| if text.is_empty() { Some(None) } else { ip_of(text).map(Some) })
-                .collect(),
+            texts => texts.iter().map(|text| listened(text)).collect::<Result<_, _>>()?,
         };
         let networks = given.cidrs.iter().map(|text| Network::parse(text)).collect::<Result<Box<[_]>, _>>()?;
         // Connections have no headers, so that a policy finds only pseudo headers.
@@ -64,6 +60,14 @@ impl<A: Attach> Chain<A> {
 
     fn has_network(&self, address: Option<IpAddr>, length: u8) -> bool {
         address.is_some_and(|address| self.networks.contains(&Network::around(address, length)))
+    }
+}
+
+/// The address of a listener; "" is the wildcard address.
+fn listened(text: &str) -> Result<Option<IpAddr>, Error> {
+    match text {
+        "" => Ok(None),
+        text => ip_of(text).map(Some).ok_or_else(|| Error::Invalid(format!("{text:?} is not an IP address"))),
     }
 }
 

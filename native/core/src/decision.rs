@@ -63,7 +63,7 @@ impl Scheme {
     }
 }
 
-/// Steps between that of the host and that of the route.
+/// Where the decision comes from, and steps between that of the host and that of the route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
     pub default_port: bool,
@@ -71,6 +71,8 @@ pub struct Notes {
     pub http_on_tls: bool,
     pub undeclared: bool,
     pub egress: bool,
+    /// From `connect`: no method, path or headers.
+    pub connection: bool,
 }
 
 /// What took the request.
@@ -136,6 +138,11 @@ impl<A: Attach> Decision<A> {
         self.route().map(|route| &route.handle).or_else(|| self.chain().map(|chain| &chain.handle))
     }
 
+    /// From `connect`, so that a lease counts a connection.
+    pub fn is_connection(&self) -> bool {
+        self.notes.connection
+    }
+
     fn extras(&self) -> Option<&Extras> {
         self.route()?.extras.as_deref()
     }
@@ -170,9 +177,9 @@ impl<A: Attach> Decision<A> {
     }
 
     /// Envoy's response flags.
-    pub fn flags<R: Request<A> + ?Sized>(&self, request: &R) -> &'static str {
+    pub fn flags(&self) -> &'static str {
         match self.kind {
-            Kind::Refused if request.method().is_empty() => "UH",
+            Kind::Refused if self.notes.connection => "UH",
             Kind::NotFound => "NR",
             Kind::NoCluster => "NC",
             _ => "",
@@ -280,7 +287,7 @@ impl<A: Attach> Decision<A> {
 
     fn seen<'a, R: Request<A> + ?Sized>(&'a self, request: &'a R) -> Seen<'a, A, R> {
         let names = self.virtual_host().map_or(&[][..], |host| &host.names);
-        Seen { request, scheme: self.scheme.text(request), names }
+        Seen { request, scheme: self.scheme.text(request), names, connection: self.notes.connection }
     }
 
     /// What the hash policies give for this request.

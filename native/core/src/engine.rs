@@ -13,6 +13,7 @@ use crate::model::{Attach, Health, LocalityGroup};
 use crate::request::{PlainRequest, Request};
 use crate::routing;
 use crate::snapshot::Snapshot;
+use crate::unit::check_groups;
 
 /// Where numbers come from: time and randomness are the embedder's.
 pub type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
@@ -87,6 +88,7 @@ impl<A: Attach> Engine<A> {
 
     /// Replace a cluster's endpoints; visible when this returns.
     pub fn update_endpoints(&self, cluster: &str, groups: Vec<LocalityGroup<A>>) -> Result<(), Error> {
+        check_groups(&groups)?;
         let _turn = self.turn();
         self.known(cluster)?.live.update(groups, self.now());
         Ok(())

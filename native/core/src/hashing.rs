@@ -111,10 +111,10 @@ pub fn set_cookies<A: Attach, R: Request<A> + ?Sized>(
     let mut made = Vec::new();
     let mut found = false;
     for policy in policies {
-        if let (HashKind::Cookie, Some(ttl)) = (policy.given.kind, policy.given.ttl) {
-            if policy.cookie(seen).is_none() {
-                made.push(policy.set_cookie(ttl, &made_cookie(draw)));
-            }
+        if let (HashKind::Cookie, Some(ttl)) = (policy.given.kind, policy.given.ttl)
+            && policy.cookie(seen).is_none()
+        {
+            made.push(policy.set_cookie(ttl, &made_cookie(draw)));
         }
         found = found || policy.value(seen, draw).is_some();
         if policy.given.terminal && found {
@@ -144,7 +144,7 @@ mod tests {
         let policies: Vec<_> = policies.into_iter().map(|given| HashPolicy::new(given, &mut names)).collect();
         let names = names.finish::<Plain>();
         let request = PlainRequest { headers, source_ip: Some("10.0.0.9"), ..PlainRequest::get("h", path) };
-        let seen = Seen { request: &request, scheme: "http", names: &names };
+        let seen = Seen { request: &request, scheme: "http", names: &names, connection: false };
         (request_hash(&policies, &seen, 7), set_cookies(&policies, &seen, 7))
     }
 

@@ -104,10 +104,15 @@ pub struct Seen<'a, A: Attach, R: ?Sized> {
     pub request: &'a R,
     pub scheme: &'a str,
     pub names: &'a [HeaderName<A>],
+    /// A connection has no headers, pseudo headers neither.
+    pub connection: bool,
 }
 
 impl<A: Attach, R: Request<A> + ?Sized> Seen<'_, A, R> {
     pub fn lines(&self, source: Source, visit: &mut dyn FnMut(&[u8]) -> bool) {
+        if self.connection {
+            return;
+        }
         let text = match source {
             Source::Named(at) => {
                 if let Some(name) = self.names.get(at as usize) {
@@ -218,7 +223,7 @@ mod tests {
         let condition = Condition::header(&given, &mut names, &mut Regexes::default()).unwrap();
         let names = names.finish::<Plain>();
         let request = PlainRequest { headers, ..PlainRequest::get("h", "/") };
-        condition.holds(&Seen { request: &request, scheme: "http", names: &names })
+        condition.holds(&Seen { request: &request, scheme: "http", names: &names, connection: false })
     }
 
     #[test]

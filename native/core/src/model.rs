@@ -68,6 +68,8 @@ pub enum OpKind {
     Set,
     Add,
     Remove,
+    /// Envoy's; Istio writes none.
+    AddIfAbsent,
 }
 
 #[derive(Clone, Debug)]

@@ -351,14 +351,13 @@ impl Listener {
 
     pub fn remove(&mut self, network: Option<Network>) {
         give_back(self.networks.entry(network));
-        if let Some(network) = network {
-            if let std::collections::btree_map::Entry::Occupied(mut count) =
+        if let Some(network) = network
+            && let std::collections::btree_map::Entry::Occupied(mut count) =
                 self.lengths.entry((network.v6, network.length))
-            {
-                *count.get_mut() -= 1;
-                if *count.get() == 0 {
-                    count.remove();
-                }
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
     }

@@ -77,10 +77,10 @@ impl PathIndex {
         loop {
             let mut least: Option<usize> = None;
             for (list, routes) in lists.iter().enumerate() {
-                if let Some(route) = routes.first() {
-                    if least.is_none_or(|least| *route < lists[least][0]) {
-                        least = Some(list);
-                    }
+                if let Some(route) = routes.first()
+                    && least.is_none_or(|least| *route < lists[least][0])
+                {
+                    least = Some(list);
                 }
             }
             let routes = &mut lists[least?];

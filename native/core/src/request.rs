@@ -10,7 +10,7 @@ pub struct HeaderName<A: Attach> {
     pub cell: A::Cell,
 }
 
-/// One request or, with an empty method, one connection. The same values must be given again when a decision is read.
+/// One request or connection (which has no path and no method). The same values must be given again when a decision is read.
 pub trait Request<A: Attach> {
     /// As given: the host header, port and case included.
     fn host(&self) -> &str;

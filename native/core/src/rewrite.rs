@@ -44,13 +44,14 @@ fn replace_matched(test: &PathTest, text: &str, path: &str) -> String {
     format!("{text}{}", path.get(matched..).unwrap_or_default())
 }
 
-/// The lines after the operations. SET puts its value where the first line of that name was, or at the end; empty values of
-/// SET and ADD are no operation.
+/// The lines after the operations. SET puts its value where the first line of that name was, or at the end; with an
+/// empty value only REMOVE does anything.
 pub fn apply<'a>(operations: impl IntoIterator<Item = &'a HeaderOp>, lines: &mut Vec<(String, String)>) {
     for HeaderOp { kind, name, value } in operations {
         match kind {
-            OpKind::Add | OpKind::Set if value.is_empty() => {}
-            OpKind::Add => lines.push((name.to_string(), value.to_string())),
+            OpKind::Add | OpKind::Set | OpKind::AddIfAbsent if value.is_empty() => {}
+            OpKind::AddIfAbsent if lines.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) => {}
+            OpKind::Add | OpKind::AddIfAbsent => lines.push((name.to_string(), value.to_string())),
             OpKind::Remove => lines.retain(|(known, _)| !known.eq_ignore_ascii_case(name)),
             OpKind::Set => set(lines, name, value),
         }
@@ -122,9 +123,13 @@ mod tests {
             op(OpKind::Set, "c", ""),
             op(OpKind::Add, "d", ""),
             op(OpKind::Remove, "C", ""),
+            op(OpKind::AddIfAbsent, "A", "other"),
+            op(OpKind::AddIfAbsent, "e", "new"),
+            op(OpKind::AddIfAbsent, "f", ""),
         ];
         apply(&operations, &mut lines);
-        let expected = [("a", "x"), ("B", "2"), ("b", "y")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let expected =
+            [("a", "x"), ("B", "2"), ("b", "y"), ("e", "new")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(lines, expected);
     }
 

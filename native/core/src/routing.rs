@@ -36,11 +36,11 @@ pub fn route<A: Attach, R: Request<A> + ?Sized>(
     if let (Some(port), None) = (port, request.scheme()) {
         // The common case: an exact name at a plain port.
         let name = snapshot.name(HostKey::of(request.host()));
-        if let Some(host) = name.and_then(|name| name.virtual_host(port, false)) {
-            if host.plain {
-                let begun = Begun { draw, port, scheme: Scheme::Http, notes: Notes::default() };
-                return through(snapshot, request, host, begun);
-            }
+        if let Some(host) = name.and_then(|name| name.virtual_host(port, false))
+            && host.plain
+        {
+            let begun = Begun { draw, port, scheme: Scheme::Http, notes: Notes::default() };
+            return through(snapshot, request, host, begun);
         }
     }
     route_other(snapshot, request, port, draw)
@@ -108,7 +108,8 @@ pub fn connect<A: Attach, R: Request<A> + ?Sized>(
     let over_tls = sni.is_some() || speaks_tls;
     let scheme = if over_tls { Scheme::Https } else { Scheme::None };
     let transport = if over_tls { Transport::Tls } else { Transport::Raw };
-    let begun = Begun { draw, port, scheme, notes: Notes::default() };
+    let notes = Notes { connection: true, ..Notes::default() };
+    let begun = Begun { draw, port, scheme, notes };
     match sni {
         Some(sni) => connected(snapshot, &normal, &fold(sni), transport, begun),
         None if over_tls && ip_of(&normal).is_none() => connected(snapshot, &normal, &normal, transport, begun),
@@ -199,7 +200,8 @@ fn first_address<A: Attach>(service: &Service<A>) -> Option<IpAddr> {
 
 /// The outbound policy.
 fn unknown<A: Attach>(snapshot: &Arc<Snapshot<A>>, host: &str, mut begun: Begun) -> Decision<A> {
-    if snapshot.outbound != Outbound::Gateway && snapshot.name_at(host, begun.port).is_none() {
+    let known = |text: String| !text.is_empty();
+    if snapshot.outbound != Outbound::Gateway && !snapshot.name_at(host, begun.port).is_some_and(known) {
         begun.notes.undeclared = !snapshot.ports_of(host).is_empty();
     }
     let (kind, cluster) = match &snapshot.outbound {

@@ -154,10 +154,10 @@ impl<A: Attach> Snapshot<A> {
                     return Some(found);
                 }
             }
-        } else if forms.dotted > 0 {
-            if let Some(found) = dotted_suffixes(host).find_map(|suffix| try_key(HostKey::suffix(suffix))) {
-                return Some(found);
-            }
+        } else if forms.dotted > 0
+            && let Some(found) = dotted_suffixes(host).find_map(|suffix| try_key(HostKey::suffix(suffix)))
+        {
+            return Some(found);
         }
         for length in forms.prefixes.keys().rev().filter(|length| **length < host.len()) {
             let Some(prefix) = host.get(..*length) else {

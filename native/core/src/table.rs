@@ -5,12 +5,15 @@ use std::sync::Arc;
 const SHARDS: usize = 1024;
 const PAGE: usize = 256;
 
+/// Upper half of the hash, and the value.
+type Slot<T> = Option<(u32, Arc<T>)>;
+
 /// Open addressing with linear probing: the hash's upper half is kept beside the value, so that a probe that is not
 /// the one wanted is told apart without following the pointer.
 #[derive(Debug)]
 struct Shard<T> {
     /// A power of two, or empty.
-    slots: Box<[Option<(u32, Arc<T>)>]>,
+    slots: Box<[Slot<T>]>,
     used: usize,
 }
 
@@ -48,7 +51,7 @@ impl<T> Shard<T> {
     /// At most two thirds are used, so that a probe ends soon.
     fn grow(&mut self) {
         let wanted = if self.used == 0 { 4 } else { self.slots.len() * 2 };
-        let mut slots: Box<[Option<(u32, Arc<T>)>]> = (0..wanted).map(|_| None).collect();
+        let mut slots: Box<[Slot<T>]> = (0..wanted).map(|_| None).collect();
         for (tag, value) in std::mem::take(&mut self.slots).into_iter().flatten() {
             let mut at = tag as usize & (wanted - 1);
             while slots[at].is_some() {
@@ -206,7 +209,7 @@ impl<T> Paged<T> {
         self.free.pop().unwrap_or_else(|| {
             let at = self.len;
             self.len += 1;
-            if at as usize % PAGE == 0 {
+            if (at as usize).is_multiple_of(PAGE) {
                 self.pages.push(Arc::new(Page([const { None }; PAGE])));
             }
             at
@@ -256,7 +259,7 @@ mod tests {
         let mut draws = SplitMix64(1);
         for _ in 0..20_000 {
             let key = draws.next_u64() % 300;
-            if draws.next_u64() % 3 == 0 {
+            if draws.next_u64().is_multiple_of(3) {
                 table.remove(hash(key), |(known, _)| *known == key);
                 map.remove(&key);
             } else {

@@ -6,11 +6,14 @@ use crate::balance::hashing::check_sizes;
 use crate::chains::Chain;
 use crate::cluster::{Cluster, Service, UnitId};
 use crate::error::Error;
-use crate::model::{self, Attach};
+use crate::model::{self, Attach, LocalityGroup};
 use crate::names::{Claim, NameKey, NodeKey, Owner, Place, Role};
 use crate::regex::Regexes;
 use crate::text::{Network, fold, ip_of, port_start};
 use crate::virtual_host::VirtualHost;
+
+/// Envoy's limit.
+const MOST_PRIORITY: u32 = 128;
 
 /// What can be made of a unit without the tables: everything that can fail.
 pub struct Draft<A: Attach> {
@@ -26,7 +29,10 @@ impl<A: Attach> Draft<A> {
         for service in &unit.services {
             service.addresses.iter().try_for_each(|address| Network::of_address(address).map(drop))?;
         }
-        unit.clusters.iter().try_for_each(|cluster| check_sizes(&cluster.lb))?;
+        for cluster in &unit.clusters {
+            check_sizes(&cluster.lb)?;
+            check_groups(&cluster.groups)?;
+        }
         let hosts = unit.virtual_hosts.into_iter().map(|host| VirtualHost::new(host, regexes));
         Ok(Draft {
             id: Arc::new(UnitId { order: unit.order.into(), key: unit.key.into() }),
@@ -36,6 +42,19 @@ impl<A: Attach> Draft<A> {
             chains: unit.chains.into_iter().map(Chain::new).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// Endpoints that a cluster may have.
+pub fn check_groups<A: Attach>(groups: &[LocalityGroup<A>]) -> Result<(), Error> {
+    for group in groups {
+        if group.priority > MOST_PRIORITY {
+            return Err(Error::Invalid(format!("priority {} is not from 0 to {MOST_PRIORITY}", group.priority)));
+        }
+        if group.endpoints.iter().any(|endpoint| endpoint.weight == 0) {
+            return Err(Error::Invalid("an endpoint's weight is at least 1".to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// A unit of the tables.

@@ -258,7 +258,7 @@ impl<A: Attach> VirtualHost<A> {
     }
 
     pub fn seen<'a, R: Request<A> + ?Sized>(&'a self, request: &'a R, scheme: &'a str) -> Seen<'a, A, R> {
-        Seen { request, scheme, names: &self.names }
+        Seen { request, scheme, names: &self.names, connection: false }
     }
 
     /// The first route that takes the request. Headers are read only where a candidate asks for them.

@@ -38,6 +38,8 @@ pub struct Membership<A: Attach> {
     pub groups: Box<[GroupState]>,
     pub endpoints: Box<[EndpointState<A>]>,
     pub priorities: u32,
+    /// Given once: what an embedder keeps of an endpoint may hold its slot.
+    slots: OnceLock<Box<[Arc<Slot>]>>,
 }
 
 impl<A: Attach> Membership<A> {
@@ -70,7 +72,7 @@ impl<A: Attach> Membership<A> {
             }
         }
         let priorities = states.iter().map(|group| group.priority + 1).max().unwrap_or(0);
-        Membership { groups: states.into(), endpoints: endpoints.into(), priorities }
+        Membership { groups: states.into(), endpoints: endpoints.into(), priorities, slots: OnceLock::new() }
     }
 
     fn identities(&self) -> HashMap<(&str, u16, u32), usize> {
@@ -111,28 +113,28 @@ pub fn class(eds: Health, mark: Health) -> Class {
     }
 }
 
-/// One view of a cluster: membership, slots and the balancer made from them on first use.
+/// One view of a cluster: membership, and the balancer made from it and its health on first use.
 #[derive(Debug)]
 pub struct ClusterState<A: Attach> {
     pub membership: Arc<Membership<A>>,
-    slots: OnceLock<Box<[Arc<Slot>]>>,
     balancer: OnceLock<Box<Balancer>>,
 }
 
 impl<A: Attach> ClusterState<A> {
     fn new(membership: Arc<Membership<A>>) -> Self {
-        ClusterState { membership, slots: OnceLock::new(), balancer: OnceLock::new() }
+        ClusterState { membership, balancer: OnceLock::new() }
     }
 
     /// The endpoints' slots; made when the first lease, health mark or object asks.
     pub fn slots(&self) -> &[Arc<Slot>] {
-        self.slots.get_or_init(|| self.membership.endpoints.iter().map(|_| Arc::default()).collect())
+        let Membership { slots, endpoints, .. } = &*self.membership;
+        slots.get_or_init(|| endpoints.iter().map(|_| Arc::default()).collect())
     }
 
     /// The slots if anybody needed them yet.
     #[inline]
     pub fn used_slots(&self) -> Option<&[Arc<Slot>]> {
-        self.slots.get().map(|slots| &**slots)
+        self.membership.slots.get().map(|slots| &**slots)
     }
 
     pub fn classes(&self) -> Vec<Class> {
@@ -303,7 +305,8 @@ impl<A: Attach> ClusterLive<A> {
         let next = ClusterState::new(Arc::clone(membership));
         if let Some(slots) = slots {
             let kept = same.iter().map(|old| old.map_or_else(Arc::default, |old| Arc::clone(&slots[old]))).collect();
-            let _ = next.slots.set(kept);
+            // A cluster that had the name before has its slots, and those of the endpoints that stayed are the same.
+            let _ = next.membership.slots.set(kept);
         }
         if let Some(balancer) = balancer {
             self.rebalance(&next, Some(balancer));
@@ -332,7 +335,6 @@ impl<A: Attach> ClusterLive<A> {
         }
         if found {
             let next = ClusterState::new(Arc::clone(&before.membership));
-            let _ = next.slots.set(slots.to_vec().into_boxed_slice());
             self.rebalance(&next, before.balancer.get().map(|balancer| &**balancer));
             self.state.store(Arc::new(next));
         }

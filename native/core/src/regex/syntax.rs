@@ -342,7 +342,7 @@ impl Parser {
             'r' => Ok(13),
             '0'..='7' => self.octal(char),
             'x' => self.hexadecimal(),
-            _ if char.is_ascii() && !char.is_ascii_alphanumeric() && char != '_' => Ok(char as u8),
+            _ if char.is_ascii() && !char.is_ascii_alphanumeric() => Ok(char as u8),
             _ => Err(format!("RE2 has no escape \\{char}")),
         }
     }
@@ -394,16 +394,17 @@ impl Parser {
     }
 
     fn class_item(&mut self) -> Parsed<ByteSet> {
-        if self.peek() == Some('[') && self.second() == Some(':') {
-            if let Some(named) = self.named_class()? {
-                return Ok(named);
-            }
+        if self.peek() == Some('[')
+            && self.second() == Some(':')
+            && let Some(named) = self.named_class()?
+        {
+            return Ok(named);
         }
-        if self.peek() == Some('\\') {
-            if let Some(bytes) = self.second().and_then(perl) {
-                self.at += 2;
-                return Ok(bytes);
-            }
+        if self.peek() == Some('\\')
+            && let Some(bytes) = self.second().and_then(perl)
+        {
+            self.at += 2;
+            return Ok(bytes);
         }
         let low = self.class_byte()?;
         if self.peek() == Some('-') && self.second() != Some(']') {
