@@ -274,6 +274,8 @@ def escaped(key: str) -> str:
 def _text_hint(value: Json, shape: Text) -> str:
     if shape.duration:
         return f"write the unit: {value}s" if isinstance(value, int) and not isinstance(value, bool) else ""
+    if isinstance(value, bool):
+        return "put it in quotes: y, n, yes, no, on, off are booleans in YAML"
     return "put it in quotes" if not isinstance(value, dict | list) else ""
 
 

@@ -191,7 +191,7 @@ def _decode_item(tree: Json, dialect: Dialect, source: Source) -> tuple[Resource
     if _refused(said, dialect):
         return None, said
     try:
-        envelope = msgspec.convert(made, _Envelope[reader.kind.spec])  # type: ignore[name-defined]
+        envelope = reader.decoder.decode(msgspec.json.encode(made))
     except msgspec.ValidationError as error:
         return None, [*said, Finding("DEC-2", "error", str(error), pointer=source.pointer)]
     return _resource(reader, envelope, source), said
