@@ -22,7 +22,7 @@ def compile_host(scope: ClientScope, key: str) -> HostMesh | None:
     if view is not None:
         return _service_unit(scope, key, view)
     # A service that this client does not see leaves its name to the VirtualServices.
-    if scope.env.node.type == "router" or key != key.lower():
+    if scope.env.node.type == "router" or key != key.lower() or any(map(scope.view, scope.index.literals(key))):
         return None
     made = rule_hosts(scope, key)
     if not made:

@@ -79,8 +79,8 @@ class Index:
         entries = self.services.get(host)
         if entries is None:
             return []
-        if len(entries) == 1 and host in entries[0].hosts:
-            return [host]
+        if len(entries) == 1 and len(entries[0].hosts) == 1:
+            return list(entries[0].hosts)
         return list(dict.fromkeys([text for fact in entries for text in fact.hosts if text.lower() == host]))
 
     def virtual_service(self, key: ResourceKey) -> f.VirtualServiceFacts | None:

@@ -483,7 +483,7 @@ class ClientScope:
             yield from self._literals(folded)
         if not self._router:
             for host in self._index.roots:
-                if host not in services:
+                if host not in services or host not in self._literals(host):
                     yield host
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
+import msgspec
+
 from roadstead.config import Resource, ResourceKey, Spec
 from roadstead.config.decode import Decoded
 from roadstead.config.dialect import Dialect
@@ -24,7 +26,8 @@ def taken_in(put: Put, dialect: Dialect) -> Iterator[Decoded]:
         if isinstance(one, Resource):
             yield read_resource(one, dialect)
         elif isinstance(one, Mapping):
-            yield read_tree(dict(one), dialect)  # type: ignore[arg-type]
+            # Through JSON, so that tuples, dates and the like are what they would be in a file.
+            yield read_tree(msgspec.json.decode(msgspec.json.encode(one)), dialect)
         else:
             yield from read_text(one.encode() if isinstance(one, str) else one, "", dialect)
 
