@@ -22,22 +22,33 @@ fn lent<T: Element>(value: &Bound<'_, PyAny>, what: &str, format: &str, len: usi
 
 /// A copy of what was lent: another thread may write to it meanwhile.
 pub fn read<T: Element>(value: &Bound<'_, PyAny>, what: &str, format: &str, len: usize) -> PyResult<Vec<T>> {
+    if is_empty(value, len) {
+        return Ok(Vec::new());
+    }
     lent::<T>(value, what, format, len)?.to_vec(value.py())
 }
 
+/// Empty where that is expected: such a buffer may point nowhere, and is not looked at.
+fn is_empty(value: &Bound<'_, PyAny>, len: usize) -> bool {
+    len == 0 && value.len().is_ok_and(|len| len == 0)
+}
+
 /// Where results go.
-pub struct Target(PyBuffer<i32>);
+pub struct Target(Option<PyBuffer<i32>>);
 
 impl Target {
     pub fn of(value: &Bound<'_, PyAny>, what: &str, len: usize) -> PyResult<Self> {
+        if is_empty(value, len) {
+            return Ok(Target(None));
+        }
         let buffer = lent::<i32>(value, what, "int32", len)?;
         if buffer.readonly() {
             return Err(errors::engine(value.py(), &format!("{what}: the buffer is read-only")));
         }
-        Ok(Target(buffer))
+        Ok(Target(Some(buffer)))
     }
 
     pub fn write(&self, py: Python<'_>, values: &[i32]) -> PyResult<()> {
-        self.0.copy_from_slice(py, values)
+        self.0.as_ref().map_or(Ok(()), |buffer| buffer.copy_from_slice(py, values))
     }
 }

@@ -120,6 +120,7 @@ fn operations<'py, 'o>(
             OpKind::Set => intern!(py, "set"),
             OpKind::Add => intern!(py, "add"),
             OpKind::Remove => intern!(py, "remove"),
+            OpKind::AddIfAbsent => intern!(py, "add_if_absent"),
         };
         (word, &**name, &**value)
     });
@@ -149,8 +150,8 @@ impl Decision {
     }
 
     #[getter]
-    fn flags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        Ok(PyString::intern(py, self.read(py, |request| self.core.flags(request))?))
+    fn flags<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::intern(py, self.core.flags())
     }
 
     #[getter]

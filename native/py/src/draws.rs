@@ -32,14 +32,11 @@ pub struct Draws {
     engine: u32,
     seed: Option<u64>,
     threads: AtomicU64,
-    /// Forks there had been when the engine was made: a seed does not hold beyond the next one.
-    forks: u32,
 }
 
 impl Draws {
     pub fn new(seed: Option<u64>) -> Self {
-        let engine = ENGINES.fetch_add(1, Relaxed);
-        Draws { engine, seed, threads: AtomicU64::new(0), forks: FORKS.load(Relaxed) }
+        Draws { engine: ENGINES.fetch_add(1, Relaxed), seed, threads: AtomicU64::new(0) }
     }
 
     /// Where cursors of new schedules begin: runs with a seed can be repeated.
@@ -66,19 +63,19 @@ impl Draws {
                 others.insert(last.engine, last);
             }
             let forks = FORKS.load(Relaxed);
-            match others.get(&self.engine) {
-                Some(known) if known.forks == forks => *known,
-                _ => Generator { engine: self.engine, forks, state: self.first(forks) },
+            match (others.get(&self.engine), self.seed) {
+                // A seed fixes the sequence, in a forked child too.
+                (Some(known), Some(_)) => Generator { forks, ..*known },
+                (Some(known), None) if known.forks == forks => *known,
+                _ => Generator { engine: self.engine, forks, state: self.first() },
             }
         })
     }
 
-    fn first(&self, forks: u32) -> u64 {
+    fn first(&self) -> u64 {
         match self.seed {
-            Some(seed) if self.forks == forks => {
-                seed.wrapping_add(self.threads.fetch_add(1, Relaxed).wrapping_mul(GOLDEN))
-            }
-            _ => entropy(),
+            Some(seed) => seed.wrapping_add(self.threads.fetch_add(1, Relaxed).wrapping_mul(GOLDEN)),
+            None => entropy(),
         }
     }
 }
@@ -93,7 +90,7 @@ pub fn entropy() -> u64 {
     RandomState::new().hash_one((CALLS.fetch_add(1, Relaxed), process, now))
 }
 
-/// Called in a forked child: all generators start anew, from the system's entropy.
+/// Called in a forked child: generators without a seed start anew.
 pub fn forked() {
     FORKS.fetch_add(1, Relaxed);
 }

@@ -292,8 +292,8 @@ impl Method for Route {
         };
         let given = Given {
             host: host.clone().unbind(),
-            path: path.map(|path| path.clone().unbind()),
-            method: method.map(|method| method.clone().unbind()),
+            path: path.filter(|_| lent.path != "/").map(|path| path.clone().unbind()),
+            method: method.filter(|_| lent.method != "GET").map(|method| method.clone().unbind()),
             headers,
             rare,
             connection: false,

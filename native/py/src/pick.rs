@@ -151,7 +151,7 @@ impl Decision {
         hash_key: Option<&Bound<'_, PyAny>>,
         exclude: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let connection = self.request(py)?.method.is_empty();
+        let connection = self.core.is_connection();
         if connection && (retry || pending) {
             return Err(errors::engine(py, "retry and pending are of requests: a connection has neither"));
         }

@@ -177,8 +177,8 @@ class Builder:
             raise EngineError("this builder was published; start another one")
 
     def _live(self, name: str) -> Live:
-        """What lives in the published cluster of that name, or something new."""
-        known = self._base.clusters.get(name)
+        """What lives in the cluster of that name, here or as published, or something new."""
+        known = self._snapshot.clusters.get(name) or self._base.clusters.get(name)
         return self._new_live() if known is None else known._live
 
     def _add_cluster(self, unit: Compiled, cluster: Cluster) -> None:

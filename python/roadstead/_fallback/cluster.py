@@ -79,7 +79,7 @@ class Endpoint:
 class State:
     """One membership of a cluster: its endpoints, their slots, and the balancer once a pick asked for it."""
 
-    __slots__ = ("_groups", "_lb", "_live", "balancer", "endpoints", "slots")
+    __slots__ = ("_groups", "_kept", "_lb", "_live", "balancer", "endpoints", "slots")
 
     def __init__(self, lb: low.LbConfig, groups: Sequence[low.LocalityGroup], live: Live) -> None:
         self._lb = lb
@@ -97,7 +97,7 @@ class State:
                 slot = live.slots.get(identity) or Slot(now)
                 kept[identity] = slot
                 endpoints.append(Endpoint._made(endpoint, group.locality, group.priority, slot))
-        live.slots = kept
+        live.slots = self._kept = kept
         self.endpoints = tuple(endpoints)
         self.slots = [endpoint._slot for endpoint in endpoints]
         self.balancer: Balancer | None = None
@@ -108,6 +108,12 @@ class State:
             if self.balancer is None:
                 self.balancer = self._build()
             return self.balancer
+
+    def reclaim(self, balanced: bool) -> None:
+        """After another membership: what lives is again what lives here."""
+        self._live.slots = self._kept
+        if balanced or self.balancer is not None:
+            self.rebuild()
 
     def rebuild(self) -> None:
         """After a change of health."""
@@ -176,7 +182,12 @@ class Cluster:
     def _begin(self, before: Cluster | None) -> None:
         """Before it is seen: take over from the cluster of that name; what was in use there is ready here."""
         if before is not None and before._state is not None:
-            self._renew(self._low.groups, before._state.balancer is not None)
+            balanced = before._state.balancer is not None
+            if self._state is None:
+                self._renew(self._groups, balanced)
+            else:
+                # It had the name before: its endpoints have their slots.
+                self._state.reclaim(balanced)
         elif self._low.lb.slow_start_window:
             # Ages count from here, not from the first pick.
             self._current()

@@ -42,6 +42,8 @@ pub struct Interned {
     localities: HashMap<Box<str>, Arc<str>>,
 }
 
+/// Envoy's limit.
+const MOST_PRIORITY: u32 = 128;
 /// Beyond this many the memory starts anew: it is a cache.
 const MOST: usize = 4096;
 
@@ -109,7 +111,7 @@ fn group(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Locality
     let locality = fields.get(0)?;
     Ok(LocalityGroup {
         locality: interned.locality(locality.cast::<PyString>()?.to_str()?),
-        priority: fields.number(1)?,
+        priority: fields.within(1, 0..=MOST_PRIORITY)?,
         weight: fields.optional_number(2)?,
         endpoints: fields.list(3, |item| endpoint(&item))?,
     })
@@ -122,7 +124,7 @@ fn endpoint(value: &Bound<'_, PyAny>) -> PyResult<Endpoint<PyAttach>> {
         address: fields.text(0)?,
         port: fields.number(1)?,
         kind: fields.code(2, &KINDS)?,
-        weight: fields.number(3)?,
+        weight: fields.within(3, 1..=u32::MAX)?,
         health: fields.code(4, &HEALTH)?,
         hostname: fields.text(6)?,
         hash_key: fields.text(7)?,
@@ -139,7 +141,7 @@ fn lb_config(value: &Bound<'_, PyAny>) -> PyResult<LbConfig> {
         ring_min: fields.number(4)?,
         ring_max: fields.number(5)?,
         table_size: fields.number(6)?,
-        choice_count: fields.number(7)?,
+        choice_count: fields.within(7, 1..=u32::MAX)?,
         active_request_bias: fields.number(8)?,
         slow_start_window: fields.number(9)?,
         slow_start_aggression: fields.number(10)?,

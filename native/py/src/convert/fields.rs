@@ -1,5 +1,7 @@
 //! Reading one tuple of `_lowered` by position, with errors that name the tuple and the field's position.
 
+use std::ops::RangeInclusive;
+
 use pyo3::Borrowed;
 use pyo3::conversion::FromPyObject;
 use pyo3::prelude::*;
@@ -73,6 +75,17 @@ impl<'a, 'py> Fields<'a, 'py> {
             let expected = format!("a {} (value {})", std::any::type_name::<T>(), value.unwrap_or_default());
             self.wrong(index, &expected)
         })
+    }
+
+    /// A number with limits beside those of its type.
+    pub fn within(&self, index: usize, range: RangeInclusive<u32>) -> PyResult<u32> {
+        let number = self.number(index)?;
+        if range.contains(&number) {
+            return Ok(number);
+        }
+        let message =
+            format!("{}, field {index}: {number} is not from {} to {}", self.what, range.start(), range.end());
+        Err(errors::engine(self.items.py(), &message))
     }
 
     pub fn flag(&self, index: usize) -> PyResult<bool> {

@@ -12,7 +12,7 @@ use crate::attach::PyAttach;
 
 const MATCHES: [MatchKind; 5] =
     [MatchKind::Exact, MatchKind::Prefix, MatchKind::Regex, MatchKind::Present, MatchKind::Suffix];
-const OPS: [OpKind; 3] = [OpKind::Set, OpKind::Add, OpKind::Remove];
+const OPS: [OpKind; 4] = [OpKind::Set, OpKind::Add, OpKind::Remove, OpKind::AddIfAbsent];
 const HASHES: [HashKind; 4] = [HashKind::Header, HashKind::Cookie, HashKind::SourceIp, HashKind::Query];
 const ACTIONS: [Action; 3] = [Action::Forward, Action::Redirect, Action::DirectResponse];
 const TRANSPORTS: [Transport; 3] = [Transport::Any, Transport::Tls, Transport::Raw];
