@@ -109,14 +109,11 @@ struct Index<'t> {
     out: Vec<Position>,
     /// The character and the byte up to which the text has been counted.
     counted: (usize, usize),
-    /// Depth inside a mapping or sequence that is used as a key.
-    in_key: usize,
 }
 
 /// The places of the nodes of one document, up to its end or its first error.
 pub fn positions(text: &str, line: usize, max_depth: usize) -> Vec<Position> {
-    let mut index =
-        Index { text, line, pointer: String::new(), levels: Vec::new(), out: Vec::new(), counted: (0, 0), in_key: 0 };
+    let mut index = Index { text, line, pointer: String::new(), levels: Vec::new(), out: Vec::new(), counted: (0, 0) };
     let mut previous = Marker::new(0, 1, 0);
     for event in Parser::new_from_str(text) {
         let Ok((event, span)) = event else { break };
@@ -132,6 +129,9 @@ pub fn positions(text: &str, line: usize, max_depth: usize) -> Vec<Position> {
                 index.scalar(&text, plain, tag, start, nothing);
             }
             Event::MappingStart(..) | Event::SequenceStart(..) => {
+                if index.key_next() {
+                    break;
+                }
                 let map = matches!(event, Event::MappingStart(..));
                 let start = index.collection(map, span);
                 index.open(map, start);
@@ -156,9 +156,6 @@ impl Index<'_> {
     }
 
     fn scalar(&mut self, text: &str, plain: bool, tag: Tag, start: (usize, usize), nothing: bool) {
-        if self.in_key > 0 {
-            return;
-        }
         if self.key_next() {
             self.key(&key_text(text, plain, tag), start);
             return;
@@ -198,22 +195,11 @@ impl Index<'_> {
     }
 
     fn open(&mut self, map: bool, start: (usize, usize)) {
-        if self.in_key > 0 || self.key_next() {
-            self.in_key += 1;
-            return;
-        }
         self.value(start, false);
         self.levels.push(Level { map, pointer: self.pointer.len(), item: 0, key: None });
     }
 
     fn close(&mut self) {
-        if self.in_key > 0 {
-            self.in_key -= 1;
-            if self.in_key == 0 {
-                self.key("", (0, 0));
-            }
-            return;
-        }
         self.levels.pop();
         self.leave();
     }

@@ -1,4 +1,4 @@
-"""Events of one YAML document → its JSON, or the places of its nodes: what the native reader's tree.rs and events.rs do."""
+"""Events of one YAML document → its JSON, or the places of its nodes: as native/yaml/src/{tree,events}.rs do it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Kind = Literal["document", "map", "list", "end", "scalar", "alias"]
 
 
 class Event(NamedTuple):
-    """line, column: 1-based, of the whole text. text: a scalar's, or the anchor an alias names. plain: without quotes, or
-    with the tag `!`. tag: the full name, for scalars alone."""
+    """line, column: 1-based, of the whole text. text: a scalar's, or the anchor an alias names. plain: without quotes,
+    or with the tag `!`. tag: the full name, for scalars alone."""
 
     kind: Kind
     line: int
@@ -36,7 +36,7 @@ class Limits(NamedTuple):
     bytes: int
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """Why a document cannot be read, and where."""
 
     def __init__(self, message: str, line: int, column: int) -> None:
@@ -46,7 +46,7 @@ class Refused(Exception):
         self.column = column
 
 
-# JSON text, or members by key (as JSON text), or items. Aliases share what they name, so a tree is smaller than its JSON.
+# JSON text, or members by key (as JSON text), or items. Aliases share what they name: a tree is smaller than its JSON.
 _Tree: TypeAlias = "str | dict[str, _Tree] | list[_Tree]"
 
 
@@ -235,7 +235,7 @@ def _write(tree: _Tree, out: list[str]) -> None:
 
 
 def compose(events: Iterable[Event], limits: Limits) -> bytes | None:
-    """The document's JSON; None if there is nothing in it. Raises Refused."""
+    """The document's JSON; None if there is nothing in it. Raises RefusedError."""
     composer = _Composer(limits)
     documents = 0
     empty = False
@@ -250,7 +250,7 @@ def compose(events: Iterable[Event], limits: Limits) -> bytes | None:
             else:
                 composer.feed(event)
         except ValueError as error:
-            raise Refused(str(error), event.line, event.column) from None
+            raise RefusedError(str(error), event.line, event.column) from None
     if composer.root is None or empty:
         return None
     out: list[str] = []
@@ -259,10 +259,10 @@ def compose(events: Iterable[Event], limits: Limits) -> bytes | None:
 
 
 class _Level:
-    __slots__ = ("item", "key", "map", "pointer")
+    __slots__ = ("item", "key", "mapping", "pointer")
 
-    def __init__(self, map: bool, pointer: str) -> None:
-        self.map = map
+    def __init__(self, pointer: str, *, mapping: bool) -> None:
+        self.mapping = mapping
         self.pointer = pointer
         self.item = 0
         # The key whose value comes next: its pointer and its place.
@@ -273,22 +273,20 @@ class _Index:
     def __init__(self) -> None:
         self.nodes: list[tuple[str, int, int, int, int]] = []
         self.levels: list[_Level] = []
-        # Depth inside a mapping or sequence that is used as a key.
-        self._in_key = 0
 
     def feed(self, event: Event) -> None:
         if event.kind == "end":
-            self._close()
+            self.levels.pop()
         elif event.kind in ("map", "list"):
-            self._open(event)
-        elif not self._in_key:
-            if self._key_next():
-                self._key(_key_text(event), event.line, event.column)
-            else:
-                self._node(event)
+            self.levels.append(_Level(self._node(event), mapping=event.kind == "map"))
+        elif self.key_next:
+            self._key(_key_text(event), event.line, event.column)
+        else:
+            self._node(event)
 
-    def _key_next(self) -> bool:
-        return bool(self.levels) and self.levels[-1].map and self.levels[-1].key is None
+    @property
+    def key_next(self) -> bool:
+        return bool(self.levels) and self.levels[-1].mapping and self.levels[-1].key is None
 
     def _key(self, text: str, line: int, column: int) -> None:
         level = self.levels[-1]
@@ -311,20 +309,6 @@ class _Index:
         self.nodes.append((pointer, key_line, key_column, line, column))
         return pointer
 
-    def _open(self, event: Event) -> None:
-        if self._in_key or self._key_next():
-            self._in_key += 1
-            return
-        self.levels.append(_Level(event.kind == "map", self._node(event)))
-
-    def _close(self) -> None:
-        if self._in_key:
-            self._in_key -= 1
-            if not self._in_key:
-                self._key("", 0, 0)
-            return
-        self.levels.pop()
-
 
 def _key_text(event: Event) -> str:
     try:
@@ -334,12 +318,14 @@ def _key_text(event: Event) -> str:
 
 
 def places(events: Iterable[Event], max_depth: int) -> list[tuple[str, int, int, int, int]]:
-    """(pointer, line and column of the key, line and column of the value) of each node up to the end or the first error."""
+    """(pointer, line and column of the key, line and column of the value) of each node before the end or an error."""
     index = _Index()
     documents = 0
     try:
         for event in events:
             if event.kind != "document":
+                if index.key_next and event.kind in ("map", "list"):
+                    break
                 index.feed(event)
                 if len(index.levels) > max_depth:
                     break
@@ -347,9 +333,9 @@ def places(events: Iterable[Event], max_depth: int) -> list[tuple[str, int, int,
                 break
             else:
                 documents = 1
-    except Refused:
+    except RefusedError:
         pass
     return index.nodes
 
 
-__all__ = ["Event", "Limits", "Refused", "compose", "places"]
+__all__ = ["Event", "Limits", "RefusedError", "compose", "places"]

@@ -30,11 +30,11 @@ def read(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Text]:
     known = [os.fspath(path) for path in paths]
     for path in known:
         if path != STDIN:
-            os.stat(path)
+            Path(path).stat()
     for path in known:
         if path == STDIN:
             yield Text("<stdin>", sys.stdin.buffer.read())
-        elif os.path.isdir(path):
+        elif Path(path).is_dir():
             for name in _below(path):
                 yield Text(name, Path(name).read_bytes())
         else:

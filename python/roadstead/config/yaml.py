@@ -5,8 +5,9 @@ The tree is the one Go's sigs.k8s.io/yaml gives, so that a file means here what 
 out. A key set twice is an error. A key that `<<` brings as well is not: the mapping's own value wins, then the last
 `<<`, then the first of its sources (istioctl validate calls the override a duplicate, kubectl takes it).
 
-Two readers give the same JSON and the same places: the native one, without the GIL, and PyYAML's C loader. Only the
-words about a syntax error are each parser's own.
+Two readers give the same JSON and the same places: the native one, without the GIL, and PyYAML's C loader. The words
+about a syntax error are each parser's own, and at the edge of the language one may take what the other refuses: blank
+lines of tabs, a block scalar at the very margin, a comment right behind a closing quote.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class _Native:
 
 class _Fallback:
     def load(self, text: bytes) -> list[Row]:
-        from roadstead.config.composer import Limits, Refused, compose
+        from roadstead.config.composer import Limits, RefusedError, compose
         from roadstead.config.documents import split
 
         limits = Limits(MAX_DEPTH, MAX_ALIASES, MAX_SCALAR, MAX_BYTES)
@@ -124,9 +125,9 @@ class _Fallback:
             refused = chunk.refused()
             try:
                 if refused is not None:
-                    raise Refused(refused[1], *chunk.place(refused[0]))
+                    raise RefusedError(refused[1], *chunk.place(refused[0]))
                 json = compose(_events(chunk.text, chunk.line), limits)
-            except Refused as error:
+            except RefusedError as error:
                 rows.append((None, index, chunk.content_line, error.message, error.line, error.column))
             else:
                 if json is not None:
@@ -149,11 +150,11 @@ def _events(text: str, first_line: int) -> Iterator[Event]:
     """PyYAML's events of one document. Without libyaml the parser written in Python does it, some ten times slower."""
     import yaml  # 15 ms, and the native reader does without
 
-    from roadstead.config.composer import Event, Refused
+    from roadstead.config.composer import Event, RefusedError
 
-    def refused(message: str, mark: yaml.Mark | None) -> Refused:
+    def refused(message: str, mark: yaml.Mark | None) -> RefusedError:
         line, column = (0, 0) if mark is None else (mark.line, mark.column)
-        return Refused(message, line + first_line, column + 1)
+        return RefusedError(message, line + first_line, column + 1)
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
@@ -169,7 +170,7 @@ def _events(text: str, first_line: int) -> Iterator[Event]:
             elif isinstance(event, yaml.CollectionEndEvent):
                 yield Event("end", line, column)
             elif isinstance(event, yaml.AliasEvent):
-                yield Event("alias", line, column, event.anchor)
+                yield Event("alias", line, column, event.anchor or "")
             elif isinstance(event, yaml.DocumentStartEvent):
                 yield Event("document", line, column)
     except yaml.MarkedYAMLError as error:
@@ -184,8 +185,8 @@ def _events(text: str, first_line: int) -> Iterator[Event]:
 def reader(name: str | None = None) -> Reader:
     """A reader by the name of its engine: "native", "fallback", or None for the default engine's.
 
-    The default is the fallback's where the native module is absent. Raises EngineError for another name and ImportError for
-    a native reader that is asked for by name and is absent or broken."""
+    The default is the fallback's where the native module is absent. Raises EngineError for another name and ImportError
+    for a native reader that is asked for and is absent or broken."""
     wanted = name or core.BACKEND
     if wanted == "fallback":
         return _Fallback()
@@ -195,7 +196,7 @@ def reader(name: str | None = None) -> Reader:
 
 
 def load(text: bytes | str, origin: str = "<string>") -> list[Document]:
-    """The documents of a text, in order; a bad one carries its error and the others are read. Never raises for the text."""
+    """The documents of a text, in order; a bad one carries its error, the others are read. No text makes it raise."""
     return [
         Document(origin, index, line, json, None if message is None else SyntaxProblem(at_line, column, message))
         for json, index, line, message, at_line, column in reader().load(_bytes(text))
