@@ -29,6 +29,8 @@ Rules both engines keep
   cluster is below the window, both policies walk the schedule by credit as above, equal weights too: a slot adds
   `65,536 * factor / (a + 1) ** bias`, truncated (ROUND_ROBIN: bias 0). Aggression <= 0 and bias < 0 (or NaN) count as 1.
 * A hash cookie that is made for a request has the value `f"{mix(draw):016x}"`, mix being the last two steps of SplitMix64 (no increment).
+* Headers: names without regard to case, each value a line, in order. Where a plain `dict` has a name in lower case, that is the
+  header, and other spellings of it in the same dict are not looked at.
 * Text is compared as its UTF-8 bytes, case folded as ASCII; text that has none (lone surrogates) raises UnicodeEncodeError where
   the engine reads it. Ports beyond 65,535 and draws beyond 2**64 - 1 raise OverflowError.
 * Health: an endpoint is unhealthy when UNHEALTHY by EDS health or by `set_health`, or ejected; DRAINING is unhealthy and

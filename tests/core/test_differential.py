@@ -7,8 +7,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -117,10 +116,15 @@ class Pair:
                     self.engines[1].cluster(cluster.name)
                 )
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """No lease stays open, whatever went wrong."""
         while self.leases:
             self.finish()
-        self.compare()
+        if kind is None:
+            self.compare()
 
 
 def ask(engine: Any, request: Request | Connection, draw: int) -> Any:
@@ -203,16 +207,15 @@ def cluster_seen(cluster: Any) -> tuple[Any, ...]:
 def test_equal_after_every_edit(seed: int, units: int, rounds: list[int]) -> None:
     """rounds: requests after each edit."""
     chance = random.Random(seed)
-    pair = Pair(chance, units)
-    for requests in rounds:
-        pair.edit()
-        for _ in range(requests):
-            request = pair.mesh.request() if chance.random() < 0.8 else pair.mesh.connection()
-            pair.decide(request, chance.getrandbits(64))
-            told = [list(map(tuple, engine.explain(ask(engine, request, 1)))) for engine in pair.engines]
-            assert told[0] == told[1]
-        pair.compare()
-    pair.close()
+    with Pair(chance, units) as pair:
+        for requests in rounds:
+            pair.edit()
+            for _ in range(requests):
+                request = pair.mesh.request() if chance.random() < 0.8 else pair.mesh.connection()
+                pair.decide(request, chance.getrandbits(64))
+                told = [list(map(tuple, engine.explain(ask(engine, request, 1)))) for engine in pair.engines]
+                assert told[0] == told[1]
+            pair.compare()
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -253,14 +256,13 @@ def test_a_million_decisions(part: int, record_property: pytest.RecordProperty) 
     hits: Counter[Any] = Counter()
     left = count
     while left > 0:
-        pair = Pair(chance, 12)
-        requests = [pair.mesh.request() if chance.random() < 0.85 else pair.mesh.connection() for _ in range(400)]
-        for request in islice((chance.choice(requests) for _ in iter(int, 1)), min(left, 4_000)):
-            if chance.random() < 0.004:
-                pair.edit()
-            pair.decide(request, chance.getrandbits(64))
+        with Pair(chance, 12) as pair:
+            requests = [pair.mesh.request() if chance.random() < 0.85 else pair.mesh.connection() for _ in range(400)]
+            for _ in range(min(left, 4_000)):
+                if chance.random() < 0.004:
+                    pair.edit()
+                pair.decide(chance.choice(requests), chance.getrandbits(64))
         left -= 4_000
-        pair.close()
         hits += pair.hits
     found: Counter[str] = Counter()
     for key, number in hits.items():

@@ -92,14 +92,21 @@ class Decision:
         found: dict[str, list[str]] = {}
         if headers is None or vhost is None:
             return found
-        wanted, lengths = vhost.names, vhost.name_lengths
+        wanted: Iterable[str] = vhost.names
+        if type(headers) is dict:
+            # Where a plain dict has the name in lower case, that is the header.
+            for name in wanted:
+                if name in headers:
+                    _add(found, name, headers[name])
+            wanted = [name for name in wanted if name not in found]
+            if not wanted:
+                return found
+        lengths = vhost.name_lengths
         for name, value in headers.items() if isinstance(headers, Mapping) else headers:
             if len(name) in lengths:
                 folded = fold(name)
                 if folded in wanted:
-                    if not value.isascii():
-                        as_bytes(value)
-                    found.setdefault(folded, []).append(value)
+                    _add(found, folded, value)
         return found
 
     # What was decided
@@ -420,6 +427,12 @@ class Decision:
 
     def __repr__(self) -> str:
         return f"<Decision {self.kind} {self.cluster_name}>"
+
+
+def _add(lines: dict[str, list[str]], name: str, value: str) -> None:
+    if not value.isascii():
+        as_bytes(value)
+    lines.setdefault(name, []).append(value)
 
 
 def _dialled(text: str, port: int, own_port: bool) -> tuple[str, int]:
