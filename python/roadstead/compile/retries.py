@@ -53,7 +53,8 @@ def _conditions(text: str) -> tuple[str, tuple[int, ...]]:
             codes.append(int(word))
         else:
             words.append(word)
+    retry_on = ",".join(words)
     if codes and _CODES not in words:
-        words.append(_CODES)
-    # Codes alone leave an empty first word, as Istio writes it.
-    return ",".join(words if words != [_CODES] else ["", _CODES]), tuple(codes)
+        # Codes alone leave an empty first word, as Istio writes it.
+        retry_on = f"{retry_on},{_CODES}"
+    return retry_on, tuple(codes)
