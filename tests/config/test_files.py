@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from pathlib import Path
 
@@ -69,8 +68,8 @@ def test_what_cannot_be_read_is_an_os_error_with_the_path(tree: Path) -> None:
 def test_links_to_files_are_followed_and_links_to_folders_are_not(tree: Path) -> None:
     mounted = tree / "mounted"
     mounted.mkdir()
-    os.symlink(tree / "..data" / "a.yaml", mounted / "a.yaml")
-    os.symlink(tree, mounted / "round")
+    (mounted / "a.yaml").symlink_to(tree / "..data" / "a.yaml")
+    (mounted / "round").symlink_to(tree)
     assert names(list(read([mounted])), tree) == ["mounted/a.yaml"]
     assert names(list(read([mounted / "round" / "z"])), mounted / "round") == ["z/a.yaml"]
 

@@ -194,3 +194,45 @@ fn scalar(line: &str) -> Option<(&str, bool)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Limits, json};
+
+    const LIMITS: Limits = Limits { max_depth: 10, max_aliases: 0, max_scalar: 100, max_bytes: 1000 };
+
+    #[test]
+    fn everyday_text_is_read_here_and_the_rest_is_not() {
+        for text in ["a: 1\n", "---\na:\n- 'b'\n- c: \"d\" # e\n  f:\n", "# c\n- - a\n  -\n"] {
+            assert!(json(text, &LIMITS).is_some(), "{text:?}");
+        }
+        let others = [
+            "",
+            "a",
+            "a: [b]",
+            "a: &b c",
+            "a: |\n b",
+            "a: b\n c\n",
+            "a:\tb",
+            "\"a\": b",
+            "a: \"\\n\"",
+            "a: 'b''c'",
+            "a: b: c",
+            "? a",
+            "a: 1\na: 2",
+            "a: .inf",
+            "a: 1\n...",
+            "%YAML 1.1\n---\na: 1",
+            "--- a",
+            " a: 1\nb: 2",
+            "a: 'b' c",
+            "- a\nb: c",
+            "a: - b",
+            "<<: {}",
+            "a: 'b'#c",
+        ];
+        for text in others {
+            assert!(json(text, &LIMITS).is_none(), "{text:?}");
+        }
+    }
+}
