@@ -8,10 +8,10 @@ from functools import partial
 
 from roadstead.compile.endpoints import accounts, endpoints_of, selected
 from roadstead.compile.inputs import Env, HostView, RuleView, Scope
-from roadstead.compile.load_balancer import hash_key_of, is_passthrough
-from roadstead.compile.locality import LocalityPlan, arrange, group_endpoints
+from roadstead.compile.load_balancer import hash_key_of
+from roadstead.compile.locality import arrange, group_endpoints
 from roadstead.compile.networks import through_gateways
-from roadstead.compile.policy import Blocks, Effective, PolicyTable, RulePolicies
+from roadstead.compile.policy import PROVIDED, PolicyTable, RulePolicies, Settled
 from roadstead.compile.services import RACE
 from roadstead.compile.tls import automatic_tls, identities, may_use_secrets, rule_tls
 from roadstead.config import LoadBalancerSettings
@@ -30,7 +30,6 @@ from roadstead.mesh.cluster import ClusterType
 
 _DYNAMIC_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "TLS")
 _DNS_TYPES = ("STRICT_DNS", "LOGICAL_DNS")
-_PROVIDED = ("ORIGINAL_DST", "DYNAMIC_DNS")
 
 
 def clusters_of(scope: Scope, view: HostView) -> tuple[Cluster, ...]:
@@ -44,33 +43,27 @@ def clusters_of(scope: Scope, view: HostView) -> tuple[Cluster, ...]:
 def policy_of(scope: Scope, view: HostView, port: int, subset: str = "") -> ClusterPolicy | None:
     """The policy of one cluster of a host, for those who need it without the cluster (tunnels, timeouts of TCP routes).
     None where the host has no such port or subset."""
-    clusters = _HostClusters(scope, view)
-    found = next((known for known in view.merged.ports if known.number == port), None)
-    index = clusters.subset_index(subset)
-    if found is None or index is None:
-        return None
-    return clusters.policy(found, index)
+    settled = _HostClusters(scope, view).settled(port, subset)
+    return None if settled is None else settled.policy
 
 
 def arranger(
     scope: Scope, view: HostView, cluster: Cluster
 ) -> Callable[[Sequence[Endpoint]], tuple[LocalityGroup, ...]]:
     """How endpoints from outside (resolvers, health, workloads) are grouped for a cluster of the host: as its own were.
-    What comes back asks the scope nothing more."""
-    clusters = _HostClusters(scope, view)
-    port = next(known for known in view.merged.ports if known.number == cluster.port)
-    plan, mtls = clusters.grouping(port, cluster.subset, cluster.type)
-    return partial(_grouped, scope.env, plan=plan, kind=cluster.type, mtls=mtls)
+    What comes back asks the scope nothing more. LookupError where the host has no such cluster."""
+    settled = _HostClusters(scope, view).settled(cluster.port, cluster.subset)
+    if settled is None:
+        raise LookupError(cluster.name)
+    return partial(_grouped, scope.env, settled=settled, kind=cluster.type)
 
 
-def _grouped(
-    env: Env, endpoints: Sequence[Endpoint], plan: LocalityPlan, kind: ClusterType, mtls: bool | None
-) -> tuple[LocalityGroup, ...]:
+def _grouped(env: Env, endpoints: Sequence[Endpoint], settled: Settled, kind: ClusterType) -> tuple[LocalityGroup, ...]:
     groups = group_endpoints(endpoints)
     # Istio sends only what it discovers itself (EDS) through other networks' gateways.
     if env.networks is not None and kind == "EDS":
-        groups = through_gateways(groups, env.networks, env.node.network, mtls)
-    return arrange(groups, plan, env.locality, env.labels)
+        groups = through_gateways(groups, env.networks, env.node.network, settled.mtls)
+    return arrange(groups, settled.plan if kind == "EDS" else settled.dns_plan, env.locality, env.labels)
 
 
 def hash_keys(
@@ -133,7 +126,7 @@ class _HostClusters:
         self._declared = _type_of(view.merged, self._table.sidecar)
         self._endpoints: dict[int, tuple[Endpoint, ...]] | None = None
         self._accounts: tuple[str, ...] | None = None
-        self._arranged: dict[tuple[int, int, bool | None], tuple[LocalityGroup, ...]] = {}
+        self._arranged: dict[tuple[int, int], tuple[LocalityGroup, ...]] = {}
 
     def all(self) -> tuple[Cluster, ...]:
         service = self._view.merged
@@ -144,67 +137,58 @@ class _HostClusters:
         for port in service.ports:
             if port.protocol == "UDP" or (dynamic and port.protocol not in _DYNAMIC_PROTOCOLS):
                 continue
+            members = self._at(port) if self._declared not in PROVIDED else ()
             for index in range(-1, subsets):
-                cluster = self._cluster(port, index)
+                cluster = self._cluster(port, index, members)
                 # Of two clusters with one name (a subset declared twice) the first is kept.
                 if cluster is not None and cluster.name not in names:
                     names.add(cluster.name)
                     made.append(cluster)
         return tuple(made)
 
-    def subset_index(self, name: str) -> int | None:
-        """Index of a subset by name in the rule view; -1 for "", None for an unknown one."""
-        if not name:
-            return -1
-        rule = self._rule
-        for index in range(0 if rule is None else len(rule.subsets)):
-            if self._policies.subset(index).name == name:
-                return index
-        return None
+    def settled(self, port: int, subset: str) -> Settled | None:
+        """The policy of one cluster by port number and name of the subset; None where there is no such cluster."""
+        known = next((known for known in self._view.merged.ports if known.number == port), None)
+        index = self._policies.blocks.subset_index(subset)
+        return None if known is None or index is None else self._settled(known, index)
 
-    def policy(self, port: Port, subset: int) -> ClusterPolicy:
-        blocks = self._policies.blocks(port.number, subset)
-        return self._effective(port, blocks, self._type(blocks)).policy
+    def _settled(self, port: Port, index: int) -> Settled:
+        return self._policies.settled(port, index, self._declared, self._view.merged.traffic_distribution)
 
-    def grouping(self, port: Port, subset: str, kind: ClusterType) -> tuple[LocalityPlan, bool | None]:
-        """(locality plan, whether a rule says mTLS for all) of one cluster."""
-        index = self.subset_index(subset)
-        blocks = self._policies.blocks(port.number, -1 if index is None else index)
-        effective = self._effective(port, blocks, self._type(blocks))
-        mtls = None if blocks.tls is None else blocks.tls.mode == "ISTIO_MUTUAL"
-        return (effective.plan if kind == "EDS" else effective.dns_plan), mtls
-
-    def _cluster(self, port: Port, index: int) -> Cluster | None:
+    def _cluster(self, port: Port, index: int, members: tuple[Endpoint, ...]) -> Cluster | None:
+        """The cluster of a port, or of its subset with that index; members: all endpoints of the port."""
         view = self._view
         service = view.merged
-        blocks = self._policies.blocks(port.number, index)
-        kind = self._type(blocks)
-        effective = self._effective(port, blocks, kind)
-        internal = not service.mesh_external
+        settled = self._settled(port, index)
+        kind = settled.type
         name, labels, subset_origin = "", None, None
         if index >= 0:
-            subset = self._policies.subset(index)
-            name, labels, subset_origin = subset.name, subset.labels, self._policies.subset_origin(index)
+            blocks = self._policies.blocks
+            subset = blocks.subset(index)
+            name, labels, subset_origin = subset.name, subset.labels, blocks.subset_origin(index)
         groups: tuple[LocalityGroup, ...] = ()
-        if self._declared != "ORIGINAL_DST":
-            endpoints = selected(self._at(port), labels) if labels else self._at(port)
+        if self._declared not in PROVIDED:
+            endpoints = selected(members, labels) if labels else members
             if not endpoints and self._declared in _DNS_TYPES:
                 return None
             if kind == "EDS" and self._has_names(endpoints):
                 kind = "STRICT_DNS"
-            if kind not in _PROVIDED:
-                groups = self._groups(port, endpoints, effective, blocks, kind)
+            if kind != "ORIGINAL_DST":
+                groups = self._groups(endpoints, settled, kind, endpoints is members)
+        tls = None
+        if settled.tls is not None or not service.mesh_external:
+            tls = self._tls(port, name, settled)
         return Cluster(
             cluster_name(port.number, name, view.host),
             view.host,
             port.number,
             name,
             kind,
-            effective.policy,
+            settled.policy,
             groups,
             view.namespace,
             service.origin,
-            self._tls(port, name, blocks, effective, kind) if blocks.tls is not None or internal else None,
+            tls,
             labels,
             subset_origin,
             port.target_port if kind == "ORIGINAL_DST" and service.resolution == "NONE" else 0,
@@ -212,15 +196,6 @@ class _HostClusters:
             port.name,
             port.protocol,
         )
-
-    def _type(self, blocks: Blocks) -> ClusterType:
-        if self._declared in _PROVIDED or not is_passthrough(blocks.load_balancer):
-            return self._declared
-        return "ORIGINAL_DST"
-
-    def _effective(self, port: Port, blocks: Blocks, kind: ClusterType) -> Effective:
-        protocol = self._table.protocol(port, blocks)
-        return self._policies.effective(blocks, protocol, self._view.merged.traffic_distribution, kind)
 
     def _family(self, kind: ClusterType) -> str:
         if self._declared in _DNS_TYPES:
@@ -237,33 +212,27 @@ class _HostClusters:
         return self._scope.env.extended and any(endpoint.kind == "hostname" for endpoint in endpoints)
 
     def _groups(
-        self, port: Port, endpoints: tuple[Endpoint, ...], effective: Effective, blocks: Blocks, kind: ClusterType
+        self, endpoints: tuple[Endpoint, ...], settled: Settled, kind: ClusterType, whole: bool
     ) -> tuple[LocalityGroup, ...]:
-        """Groups with priorities and weights; the same tuple for all clusters that hold all endpoints of a port."""
-        plan = effective.plan if kind == "EDS" else effective.dns_plan
-        mtls = None if blocks.tls is None else blocks.tls.mode == "ISTIO_MUTUAL"
-        key = (port.number, id(plan), mtls)
-        whole = endpoints is self._at(port)
-        if whole and key in self._arranged:
-            return self._arranged[key]
-        groups = _grouped(self._scope.env, endpoints, plan, kind, mtls)
-        if whole:
-            self._arranged[key] = groups
+        """Groups with priorities and weights; the same tuple for all clusters that hold the `whole` of a port."""
+        if not whole:
+            return _grouped(self._scope.env, endpoints, settled, kind)
+        # Both live as long as this host is under compilation, so their identities stand for them.
+        key = (id(endpoints), id(settled))
+        groups = self._arranged.get(key)
+        if groups is None:
+            groups = self._arranged[key] = _grouped(self._scope.env, endpoints, settled, kind)
         return groups
 
-    def _tls(
-        self, port: Port, subset: str, blocks: Blocks, effective: Effective, kind: ClusterType
-    ) -> TlsOrigination | None:
+    def _tls(self, port: Port, subset: str, settled: Settled) -> TlsOrigination | None:
         service = self._view.merged
-        protocol = effective.policy.connection_pool.http.protocol
-        if blocks.tls is not None:
+        protocol = settled.policy.connection_pool.http.protocol
+        if settled.tls is not None:
             secrets = may_use_secrets(self._scope, self._rule)
-            return rule_tls(blocks.tls, service, port, subset, protocol, self._identities, secrets)
-        dialled = service.resolution == "NONE" or kind == "ORIGINAL_DST"
-        behind = self._at(port) if dialled else None
-        return automatic_tls(
-            self._scope, service, port, subset, protocol, self._identities, behind, kind != "ORIGINAL_DST"
-        )
+            return rule_tls(settled.tls, service, port, subset, protocol, self._identities, secrets)
+        by_endpoint = settled.type != "ORIGINAL_DST"
+        behind = None if by_endpoint and service.resolution != "NONE" else self._at(port)
+        return automatic_tls(self._scope, service, port, subset, protocol, self._identities, behind, by_endpoint)
 
     def _identities(self) -> tuple[str, ...]:
         if self._accounts is None:

@@ -191,8 +191,8 @@ def workload_labels(workload: Resource[WorkloadEntry]) -> Mapping[str, str]:
 
 def selectable_labels(workload: Resource[WorkloadEntry]) -> Mapping[str, str]:
     """What a selector compares: the workload's labels with its topology in them."""
-    labels = workload_labels(workload)
-    return _augmented(labels, _locality(workload.spec, labels, extended=False), workload.spec.network)
+    spec = workload.spec
+    return _read(tuple(workload_labels(workload).items()), spec.locality, spec.network, False).labels
 
 
 def _place(
@@ -204,7 +204,7 @@ def _place(
         kind, address = "unix", address[7:]
     else:
         kind = "ip" if not address or ip_family(address) else "hostname"
-    locality = _locality(written, labels, extended)
+    said = _read(tuple(labels.items()), written.locality, written.network, extended)
     account = ""
     if written.service_account:
         account = f"spiffe://{env.mesh.trust_domain or 'cluster.local'}/ns/{namespace}/sa/{written.service_account}"
@@ -212,36 +212,44 @@ def _place(
         address,
         kind,
         written.weight or 1,
-        _augmented(labels, locality, written.network),
-        locality,
+        said.labels,
+        said.locality,
         written.network,
         namespace,
         name,
         account,
-        labels.get(TLS_MODE_LABEL) or ("istio" if account else "disabled"),
-        "DRAINING" if labels.get(DRAINING_LABEL) else "",
-        PRIORITIES.get(labels.get(PRIORITY_LABEL, ""), 0) if extended else 0,
+        said.tls_mode or ("istio" if account else "disabled"),
+        said.health,
+        said.tier,
         written.ports,
     )
 
 
-def _locality(written: WorkloadEntry, labels: Mapping[str, str], extended: bool) -> str:
-    """Istio's locality of an endpoint; where it has none, the labels `region` and `zone` in the extended dialect."""
-    text = of_endpoint(written.locality, labels)
-    if text or not extended:
-        return text
-    region, zone = labels.get(REGION_LABEL, ""), labels.get(ZONE_LABEL, "")
-    return f"{region}/{zone}" if zone else region
+class _Labels(NamedTuple):
+    """What labels, locality and network of an endpoint come to."""
+
+    labels: dict[str, str]
+    locality: str
+    tls_mode: str
+    health: str
+    tier: int
 
 
-def _augmented(labels: Mapping[str, str], locality: str, network: str) -> dict[str, str]:
-    """Labels with the topology in them; equal ones are one object: many endpoints of a mesh are labelled alike."""
-    return _shared_labels(tuple(labels.items()), locality, network)
-
-
+# Many endpoints of a mesh are labelled alike: they are read once, and share the object.
 @lru_cache(maxsize=4096)
-def _shared_labels(labels: tuple[tuple[str, str], ...], locality: str, network: str) -> dict[str, str]:
-    return client_labels(dict(labels), locality, network, _CLUSTER_ID)
+def _read(labels: tuple[tuple[str, str], ...], locality: str, network: str, extended: bool) -> _Labels:
+    own = dict(labels)
+    locality = of_endpoint(locality, own)
+    if extended and not locality:
+        region, zone = own.get(REGION_LABEL, ""), own.get(ZONE_LABEL, "")
+        locality = f"{region}/{zone}" if zone else region
+    return _Labels(
+        client_labels(own, locality, network, _CLUSTER_ID),
+        locality,
+        own.get(TLS_MODE_LABEL, ""),
+        "DRAINING" if own.get(DRAINING_LABEL) else "",
+        PRIORITIES.get(own.get(PRIORITY_LABEL, ""), 0) if extended else 0,
+    )
 
 
 def _reachable(place: _Place, by_dns: bool, env: Env) -> bool:

@@ -128,6 +128,8 @@ def _words(words: tuple[str, ...]) -> frozenset[str]:
 @lru_cache(maxsize=8192)
 def ip_family(text: str) -> int:
     """4 or 6 for the text of an IP address, 0 for anything else."""
+    if ":" not in text and not text[:1].isdigit():
+        return 0
     for family, number in ((socket.AF_INET, 4), (socket.AF_INET6, 6)):
         try:
             socket.inet_pton(family, text)
