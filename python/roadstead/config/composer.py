@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from json.encoder import encode_basestring
 from typing import Literal, NamedTuple, TypeAlias
 
-from roadstead.config.scalars import MERGE, resolve, to_json, to_key
+from roadstead.config.scalars import MERGE, json_of, key_of
 
 Kind = Literal["document", "map", "list", "end", "scalar", "alias"]
 
@@ -58,10 +58,11 @@ class _Anchor(NamedTuple):
 
 
 class _Frame:
-    __slots__ = ("anchor", "height", "key", "merging", "nodes", "size", "sources", "tree")
+    __slots__ = ("anchor", "height", "key", "members", "merging", "nodes", "size", "sources", "tree")
 
     def __init__(self, tree: dict[str, _Tree] | list[_Tree], anchor: str | None, nodes: int, size: int) -> None:
         self.tree = tree
+        self.members = tree if isinstance(tree, dict) else None
         self.anchor = anchor
         # Counters of the composer when it was opened.
         self.nodes = nodes
@@ -124,15 +125,16 @@ class _Composer:
         text = event.text
         if len(text) > self._limits.scalar // 4 and len(text.encode()) > self._limits.scalar:
             raise ValueError(f"a scalar of more than {self._limits.scalar} bytes")
-        if self._key_next():
+        frame = self._frames[-1] if self._frames else None
+        if frame is not None and frame.key is None and frame.members is not None:
             self._key(event)
             return
         self._nodes += 1
-        json = to_json(resolve(text, event.plain, event.tag), text)
-        size = len(json) if json.isascii() else len(json.encode())
-        self._grow(size + 1)
+        json = json_of(text, event.plain, event.tag)
+        size = (len(json) if json.isascii() else len(json.encode())) + 1
+        self._grow(size)
         if event.anchor is not None:
-            self._anchors[event.anchor] = _Anchor(json, 1, 0, size + 1)
+            self._anchors[event.anchor] = _Anchor(json, 1, 0, size)
         self._put(json, 0, alias=False)
 
     def _key(self, event: Event) -> None:
@@ -141,11 +143,10 @@ class _Composer:
             frame.merging = True
             frame.key = ""
             return
-        value = resolve(event.text, event.plain, event.tag)
         if event.anchor is not None:
-            json = to_json(value, event.text)
+            json = json_of(event.text, event.plain, event.tag)
             self._anchors[event.anchor] = _Anchor(json, 1, 0, len(json) + 1)
-        self._set_key(encode_basestring(to_key(value)))
+        self._set_key(encode_basestring(key_of(event.text, event.plain, event.tag)))
 
     def _set_key(self, key: str) -> None:
         frame = self._frames[-1]
@@ -179,7 +180,7 @@ class _Composer:
         self._set_key(tree if tree.startswith('"') else f'"{tree}"')
 
     def _key_next(self) -> bool:
-        return bool(self._frames) and self._frames[-1].key is None and isinstance(self._frames[-1].tree, dict)
+        return bool(self._frames) and self._frames[-1].key is None and self._frames[-1].members is not None
 
     def _put(self, tree: _Tree, height: int, *, alias: bool) -> None:
         if not self._frames:
@@ -245,10 +246,10 @@ def compose(events: Iterable[Event], limits: Limits) -> bytes | None:
                 documents += 1
                 if documents > 1:
                     raise ValueError("content after the end of the document")
-            elif composer.depth == 0 and event.nothing:
-                empty = True
-            else:
+            elif composer.depth or not event.nothing:
                 composer.feed(event)
+            else:
+                empty = True
         except ValueError as error:
             raise RefusedError(str(error), event.line, event.column) from None
     if composer.root is None or empty:
@@ -312,7 +313,7 @@ class _Index:
 
 def _key_text(event: Event) -> str:
     try:
-        return to_key(resolve(event.text, event.plain, event.tag)) if event.kind == "scalar" else ""
+        return key_of(event.text, event.plain, event.tag) if event.kind == "scalar" else ""
     except ValueError:
         return event.text
 

@@ -18,6 +18,7 @@ import base64
 import math
 import re
 import struct
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import TypeAlias
 
@@ -45,6 +46,8 @@ _SIGNED_BINARY = re.compile(r"0b([+-][01]{1,63})")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _DATE = re.compile(r"[0-9]{4}-.")
 _LARGEST = 2**63 - 1
+# The same few words fill a mesh: what is up to so many characters is remembered.
+_SHORT = 64
 
 
 def resolve(text: str, plain: bool, tag: str | None) -> Scalar:
@@ -111,8 +114,31 @@ def _binary(text: str) -> str:
     return re.sub("[\udc80-\udcff]", "\ufffd", decoded)
 
 
-def to_json(value: Scalar, text: str) -> str:
-    """As JSON text. Raises ValueError for a number JSON does not have."""
+def json_of(text: str, plain: bool, tag: str | None) -> str:
+    """A scalar as JSON text. Raises ValueError as `resolve` does, and for a number JSON does not have."""
+    if plain and tag is None and len(text) <= _SHORT:
+        return _plain_json(text)
+    return _json(resolve(text, plain, tag), text)
+
+
+def key_of(text: str, plain: bool, tag: str | None) -> str:
+    """The text of the key a scalar becomes. Raises ValueError as `resolve` does, and for one that cannot be a key."""
+    if plain and tag is None and len(text) <= _SHORT:
+        return _plain_key(text)
+    return _key(resolve(text, plain, tag))
+
+
+@lru_cache(maxsize=4096)
+def _plain_json(text: str) -> str:
+    return _json(_implicit(text), text)
+
+
+@lru_cache(maxsize=4096)
+def _plain_key(text: str) -> str:
+    return _key(_implicit(text))
+
+
+def _json(value: Scalar, text: str) -> str:
     if isinstance(value, str):
         return encode_basestring(value)
     if value is None:
@@ -127,8 +153,7 @@ def to_json(value: Scalar, text: str) -> str:
     return sign + (_positional(digits, power) if -6 <= power < 21 or digits == "0" else _scientific(digits, power, 1))
 
 
-def to_key(value: Scalar) -> str:
-    """The text of the key a scalar becomes. Raises ValueError for one that cannot be a key."""
+def _key(value: Scalar) -> str:
     if isinstance(value, str):
         return value
     if value is None:
@@ -187,4 +212,4 @@ def _scientific(digits: str, power: int, width: int) -> str:
     return f"{mantissa}e{'-' if power < 0 else '+'}{abs(power):0{width}d}"
 
 
-__all__ = ["MERGE", "Scalar", "resolve", "to_json", "to_key"]
+__all__ = ["MERGE", "Scalar", "json_of", "key_of", "resolve"]

@@ -157,12 +157,14 @@ def _events(text: str, first_line: int) -> Iterator[Event]:
         return RefusedError(message, line + first_line, column + 1)
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    scalar = yaml.ScalarEvent
     try:
-        while loader.check_event():
-            event = loader.get_event()
-            line, column = event.start_mark.line + first_line, event.start_mark.column + 1
-            if isinstance(event, yaml.ScalarEvent):
-                tag = None if event.tag == "!" else event.tag
+        while (event := loader.get_event()) is not None:
+            mark = event.start_mark
+            line, column = mark.line + first_line, mark.column + 1
+            if type(event) is scalar:
+                tag = event.tag
+                tag = None if tag == "!" else tag
                 yield Event("scalar", line, column, event.value, event.implicit[0], tag, event.anchor)
             elif isinstance(event, yaml.CollectionStartEvent):
                 kind: Kind = "map" if isinstance(event, yaml.MappingStartEvent) else "list"
@@ -173,6 +175,8 @@ def _events(text: str, first_line: int) -> Iterator[Event]:
                 yield Event("alias", line, column, event.anchor or "")
             elif isinstance(event, yaml.DocumentStartEvent):
                 yield Event("document", line, column)
+            elif isinstance(event, yaml.StreamEndEvent):
+                return
     except yaml.MarkedYAMLError as error:
         raise refused(error.problem or error.context or "not YAML", error.problem_mark or error.context_mark) from None
     except yaml.YAMLError as error:
