@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.registry import universe
 
 from roadstead import Node, Registry
 from roadstead.registry.view import View
-from tests.registry import universe
 
 SIDECAR = Node(namespace="here", labels={"app": "1"})
 ROUTER = Node(type="router", namespace="istio-system", labels={"app": "1"})
@@ -30,9 +30,11 @@ def check(view: View, scratch: View) -> None:
         assert host == right.hosts[key]
 
 
-@settings(max_examples=int(__import__('os').environ.get('EX','150')), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
-def test_the_mesh_equals_one_compiled_from_scratch(changes: list[tuple[list[universe.Document], list[universe.Key]]]) -> None:
+def test_the_mesh_equals_one_compiled_from_scratch(
+    changes: list[tuple[list[universe.Document], list[universe.Key]]],
+) -> None:
     registry = Registry(node=SIDECAR, backend="fallback")
     router = registry.view(ROUTER)
     known: dict[universe.Key, universe.Document] = {}

@@ -88,7 +88,9 @@ def destination_rules(draw: st.DrawFn) -> Document:
         "subsets": draw(st.sampled_from(((), [{"name": "v1", "labels": {"v": "1"}}], [{"name": "all"}]))),
         "exportTo": draw(exports.filter(lambda names: names != ("~",))),
     }
-    return document("DestinationRule", draw(namespaces), draw(st.sampled_from(NAMES)), draw(st.sampled_from(AGES)), spec)
+    return document(
+        "DestinationRule", draw(namespaces), draw(st.sampled_from(NAMES)), draw(st.sampled_from(AGES)), spec
+    )
 
 
 @st.composite

@@ -17,8 +17,11 @@ from roadstead.config import (
     PeerAuthentication,
     Resource,
     ResourceKey,
+    RouteDestination,
     ServiceEntry,
     Sidecar,
+    TCPRoute,
+    TLSRoute,
     VirtualService,
     WorkloadEntry,
 )
@@ -106,10 +109,7 @@ class PeerFacts(msgspec.Struct, frozen=True, gc=False):
 
 def is_subset(selector: Pairs, labels: Mapping[str, str]) -> bool:
     """Whether the labels carry all of the selector's."""
-    for name, value in selector:
-        if labels.get(name) != value:
-            return False
-    return True
+    return all(labels.get(name) == value for name, value in selector)
 
 
 def pairs(labels: Mapping[str, str]) -> Pairs:
@@ -186,11 +186,14 @@ def _destinations(spec: VirtualService, namespace: str, domain: str) -> Iterable
             if destination is not None:
                 port = 0 if destination.port is None else destination.port.number
                 yield expand(destination.host, namespace, domain), port, sources
-    for l4 in (*spec.tls, *spec.tcp):
-        for target in l4.route:
-            if target.destination is not None:
-                port = 0 if target.destination.port is None else target.destination.port.number
-                yield expand(target.destination.host, namespace, domain), port, ()
+    for target in [target for l4 in (*spec.tls, *spec.tcp) for target in _targets(l4)]:
+        if target.destination is not None:
+            port = 0 if target.destination.port is None else target.destination.port.number
+            yield expand(target.destination.host, namespace, domain), port, ()
+
+
+def _targets(route: TLSRoute | TCPRoute) -> tuple[RouteDestination, ...]:
+    return route.route
 
 
 def gateway_facts(resource: Resource[Gateway]) -> GatewayFacts:

@@ -8,7 +8,7 @@ from roadstead.compile.chains import filter_chains
 from roadstead.compile.clusters import clusters_of
 from roadstead.compile.gateways import gateway_units
 from roadstead.compile.inputs import HostView
-from roadstead.compile.scope import ClientScope
+from roadstead.compile.scope import ClientScope, Outbound
 from roadstead.compile.touch import GATEWAYS
 from roadstead.compile.virtual_hosts import rule_hosts, virtual_hosts
 from roadstead.mesh import HostMesh, Mesh
@@ -65,7 +65,7 @@ def compile_all(scope: ClientScope) -> Mesh:
     return mesh_of({host.key: host for host in compile_each(scope)}, *scope.outbound())
 
 
-def mesh_of(hosts: dict[str, HostMesh], outbound: str, egress_cluster: str) -> Mesh:
+def mesh_of(hosts: dict[str, HostMesh], outbound: Outbound, egress_cluster: str) -> Mesh:
     """Hosts as a mesh, in Istio's order of services."""
     ordered = sorted(hosts.values(), key=lambda host: (host.order, host.key))
     return Mesh({host.key: host for host in ordered}, outbound, egress_cluster)

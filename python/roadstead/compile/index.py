@@ -1,7 +1,7 @@
 """What is known of all resources, whoever the client is: key facts, kept up to date one resource at a time.
 
-Resources themselves are not here. `put` and `delete` return what the change touches (`Touch`); which hosts of which client
-that means is worked out by `compile.touch`.
+Resources themselves are not here. `put` and `delete` return what the change touches (`Touch`); which hosts of which
+client that means is worked out by `compile.touch`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Index:
 
     def gateway_virtual_services(self) -> Iterator[f.VirtualServiceFacts]:
         """Roots, oldest first."""
-        return iter(sorted([fact for fact in self._virtual_services.values() if fact.hosts], key=lambda fact: fact.rank))
+        return iter(
+            sorted([fact for fact in self._virtual_services.values() if fact.hosts], key=lambda fact: fact.rank)
+        )
 
     # Changing
 

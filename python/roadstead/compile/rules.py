@@ -1,4 +1,5 @@
-"""DestinationRules of one host and namespace: merging them and choosing the entry for a client (registry.md 5.1 to 5.3).
+"""DestinationRules of one host and namespace: merging them and choosing the entry for a client (registry.md 5.1 to
+5.3).
 
 Only what merging needs is looked at here (`RuleFacts`); the rules themselves are loaded when an entry is used.
 """
@@ -15,7 +16,8 @@ from roadstead.compile.facts import RuleFacts, is_subset
 
 class RuleEntry(msgspec.Struct, frozen=True):
     """Rules merged into one. rules: contributors, the first gives host, exportTo and selector. policy_from: index in
-    `rules` of the first with a top-level trafficPolicy, -1 without. subsets: (index in `rules`, index in its subsets)."""
+    `rules` of the first with a top-level trafficPolicy, -1 without. subsets: (index in `rules`, index in its
+    subsets)."""
 
     rules: tuple[RuleFacts, ...]
     policy_from: int
@@ -52,11 +54,12 @@ def _alone(rule: RuleFacts) -> RuleEntry:
 
 
 def _relation(entry: RuleEntry, rule: RuleFacts) -> tuple[bool, bool]:
-    """(whether the rule stays an entry of its own, whether it joins this one). The last entry looked at decides the first."""
+    """(whether the rule stays an entry of its own, whether it joins this one). The last entry looked at decides the
+    first."""
     if entry.selector is not None and rule.selector is not None and entry.selector != rule.selector:
         return True, False
     if rule.export_to == entry.export_to:
-        # Also a rule without selector that is private joins an entry with one, and is lost to other workloads: Istio's quirk.
+        # So a private rule without selector joins an entry with one and is lost to other workloads: Istio's quirk.
         return False, True
     return True, bool(entry.export_to) and rule.export_to >= entry.export_to
 

@@ -7,7 +7,7 @@ finds the units it touches (`touch`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, TypeVar, cast, overload
+from typing import Literal, Protocol, TypeVar, cast, overload
 
 import msgspec
 
@@ -33,6 +33,7 @@ from roadstead.config import (
 from roadstead.mesh import Service, cluster_name
 
 S = TypeVar("S", bound=Spec)
+Outbound = Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"]
 ANY_PORT = 0
 # Views and prepared VirtualServices kept at hand: what neighbouring units ask for again.
 _KEPT = 512
@@ -45,8 +46,8 @@ class Load(Protocol):
 
 
 class _Pick(msgspec.Struct, frozen=True, gc=False):
-    """The entries of one host that a client gets. ports: None for all, else what is imported, in that order; `heard`: those
-    of them that listeners take."""
+    """The entries of one host that a client gets. ports: None for all, else what is imported, in that order; `heard`:
+    those of them that listeners take."""
 
     entries: tuple[EntryFacts, ...]
     imported: bool = False
@@ -273,11 +274,13 @@ class ClientScope:
         """Hosts that a host of a VirtualService covers, in Istio's order."""
         folded = pattern.lower()
         self._notes.add(touch.pattern_token(folded))
-        return self._ordered([host for name in self._index.services.overlapping(folded) for host in self._literals(name)])
+        return self._ordered(
+            [host for name in self._index.services.overlapping(folded) for host in self._literals(name)]
+        )
 
     def services_on(self, port: int) -> Sequence[HostView]:
-        """Hosts with that port among those with listeners, oldest first. They are looked at one by one as they are read,
-        and only those that were read are dependencies."""
+        """Hosts with that port among those with listeners, oldest first. They are looked at one by one as they are
+        read, and only those that were read are dependencies."""
         return _OnPort(self, port)
 
     def read_on(self, port: int) -> Iterator[HostView]:
@@ -460,7 +463,7 @@ class ClientScope:
 
     # Unknown destinations
 
-    def outbound(self) -> tuple[str, str]:
+    def outbound(self) -> tuple[Outbound, str]:
         """(ALLOW_ANY | REGISTRY_ONLY | GATEWAY, cluster that unknown traffic goes to or "") (registry.md 6.13)."""
         if self._router:
             return "GATEWAY", ""
@@ -532,4 +535,4 @@ def _age(view: HostView) -> tuple[float, str, str]:
     return view.services[0].creation_time if view.services else view.merged.creation_time, view.host, view.namespace
 
 
-__all__ = ["ClientScope", "Load"]
+__all__ = ["ClientScope", "Load", "Outbound"]

@@ -40,7 +40,18 @@ GATEWAYS = "g:"
 class Touch:
     """What one or more changes touch, whoever the client is. `routed` is lower case, the other hosts are as written."""
 
-    __slots__ = ("everything", "gateways", "hosts", "peers", "ports", "routed", "ruled", "sidecars", "targets", "tokens")
+    __slots__ = (
+        "everything",
+        "gateways",
+        "hosts",
+        "peers",
+        "ports",
+        "routed",
+        "ruled",
+        "sidecars",
+        "targets",
+        "tokens",
+    )
 
     def __init__(self, *, everything: bool = False) -> None:
         self.hosts: set[str] = set()

@@ -54,7 +54,8 @@ class Exports:
         return _capped(rules.default_visibility)
 
     def virtual_service(self, fact: VirtualServiceFacts, client: str) -> int | None:
-        """Place in the client's order: 0 private, 1 exported to its namespace, 2 public; None: not seen (registry.md 4.2)."""
+        """Place in the client's order: 0 private, 1 exported to its namespace, 2 public; None: not seen (registry.md
+        4.2)."""
         names = fact.export_to
         if not names:
             names = frozenset([fact.namespace if name == "." else name for name in self._virtual_services])

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from roadstead._core import Cluster, Decision, Headers, HostColumn, Service
     from typing_extensions import Buffer
+
+    from roadstead._core import Cluster, Decision, Headers, HostColumn, Service
 
 
 class Find(Protocol):
@@ -52,15 +53,23 @@ class FindMany(Protocol):
 
 
 class RouteMany(Protocol):
-    """`route` of whole columns, GET without headers. out: int32[n], index into `clusters()` or -1 where nothing is forwarded."""
+    """`route` of whole columns, GET without headers. out: int32[n], index into `clusters()` or -1 where nothing is
+    forwarded."""
 
     def __call__(
-        self, hosts: HostColumn, ports: Buffer, out: Buffer, *, paths: HostColumn | None = None, draws: Buffer | None = None
+        self,
+        hosts: HostColumn,
+        ports: Buffer,
+        out: Buffer,
+        *,
+        paths: HostColumn | None = None,
+        draws: Buffer | None = None,
     ) -> None: ...
 
 
 class Explain(Protocol):
-    """Each route of the decision's virtual host up to the one taken: (index, 1 taken / 0 not, first condition that failed)."""
+    """Each route of the decision's virtual host up to the one taken: (index, 1 taken / 0 not, first condition that
+    failed)."""
 
     def __call__(self, decision: Decision) -> Sequence[tuple[int, int, str]]: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from roadstead import _lowered as low
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from roadstead._core import Engine
 
 Health = Literal["unknown", "healthy", "unhealthy", "degraded"]
-Arrange = Callable[[Iterable[Endpoint]], tuple[LocalityGroup, ...]]
+Arrange = Callable[[Sequence[Endpoint]], tuple[LocalityGroup, ...]]
 """Endpoints → the cluster's groups with the priorities and weights its policy gives them."""
 
 _HEALTH: dict[str, int] = {
@@ -38,8 +38,9 @@ class ClusterEndpoints:
         self.name = name
 
     def update(self, endpoints: Iterable[Endpoint | str]) -> None:
-        """Replace all endpoints of the cluster; visible when this returns. Localities get the priorities and weights that
-        the cluster's policy gives them. An endpoint may be text: "10.0.0.1:80", "[::1]:80", "name:80", "unix:///path".
+        """Replace all endpoints of the cluster; visible when this returns. Localities get the priorities and weights
+        that the cluster's policy gives them. An endpoint may be text: "10.0.0.1:80", "[::1]:80", "name:80",
+        "unix:///path".
 
         Counters, health and ejections of endpoints that stay (same address and port) survive. KeyError once the cluster
         is gone; ValueError for text that is no endpoint."""
@@ -47,8 +48,8 @@ class ClusterEndpoints:
         self._engine.update_endpoints(self.name, lowered_groups(self._arrange(given)))
 
     def set_health(self, address: str, port: int, health: Health) -> None:
-        """What an active check found; takes effect at once. "unknown" takes the mark away. KeyError for an endpoint that
-        the cluster does not have."""
+        """What an active check found; takes effect at once. "unknown" takes the mark away. KeyError for an endpoint
+        that the cluster does not have."""
         self._engine.set_health(self.name, address, port, _HEALTH[health])
 
 

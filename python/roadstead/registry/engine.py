@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from roadstead.compile.host import compile_gateways, compile_host, mesh_of
-from roadstead.compile.scope import ClientScope
+from roadstead.compile.scope import ClientScope, Outbound
 from roadstead.compile.touch import GATEWAYS, Notes, PortPlace
 from roadstead.errors import EngineError
 from roadstead.mesh import Cluster, HostMesh, Mesh
@@ -30,7 +30,7 @@ class Staged(msgspec.Struct):
     refused: pieces the engine does not take; with any of them nothing here may be published."""
 
     builder: Builder
-    outbound: tuple[str, str]
+    outbound: tuple[Outbound, str]
     made: dict[str, HostMesh | None]
     notes: dict[str, tuple[set[str], dict[int, PortPlace | None]]]
     refused: list[Refused]
@@ -38,13 +38,16 @@ class Staged(msgspec.Struct):
 
 
 class NodeEngine:
-    """The engine of one node and the mesh it holds. That one writer at a time stages and publishes is the caller's business."""
+    """The engine of one node and the mesh it holds. That one writer at a time stages and publishes is the caller's
+    business."""
 
     __slots__ = ("_gateways", "_lowering", "_outbound", "engine", "hosts", "notes", "scope")
 
-    def __init__(self, module: ModuleType, scope: ClientScope, seed: int | None, clock: Callable[[], int] | None) -> None:
+    def __init__(
+        self, module: ModuleType, scope: ClientScope, seed: int | None, clock: Callable[[], int] | None
+    ) -> None:
         self._lowering = Lowering()
-        self._outbound = ("", "")
+        self._outbound: tuple[Outbound, str] | None = None
         self._gateways: tuple[str, ...] = ()
         self.engine = cast("Engine", module.Engine(seed=seed, clock=clock))
         self.scope = scope
@@ -53,7 +56,7 @@ class NodeEngine:
 
     def mesh(self) -> Mesh:
         """What is published, in Istio's order of services."""
-        return mesh_of(self.hosts, *self._outbound)
+        return mesh_of(self.hosts, *(self._outbound or self.scope.outbound()))
 
     def stage(self, units: Iterable[str]) -> Staged:
         """Compile units and hand those that changed to a builder. Readers go on with what is published."""
@@ -124,7 +127,10 @@ def _keeping(before: HostMesh, host: HostMesh) -> HostMesh:
         host,
         services=before.services if before.services == host.services else host.services,
         clusters=tuple(
-            [old if (old := known.get(cluster.name)) == cluster and old is not None else cluster for cluster in host.clusters]
+            [
+                old if (old := known.get(cluster.name)) == cluster and old is not None else cluster
+                for cluster in host.clusters
+            ]
         ),
         virtual_hosts=before.virtual_hosts if before.virtual_hosts == host.virtual_hosts else host.virtual_hosts,
         chains=before.chains if before.chains == host.chains else host.chains,

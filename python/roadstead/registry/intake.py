@@ -16,7 +16,8 @@ Given: TypeAlias = Resource[Spec] | Mapping[str, object] | str | bytes
 """A resource, a document as dicts and lists, or YAML or JSON text with any number of documents."""
 Put: TypeAlias = Given | Iterable[Given]
 Doomed: TypeAlias = ResourceKey | Resource[Spec] | Mapping[str, object] | str
-"""What to delete: a key (also as the tuple it is), a resource or document (its key counts), or "Kind/namespace/name"."""
+"""What to delete: a key (also as the tuple it is), a resource or document (its key counts), or
+"Kind/namespace/name"."""
 Delete: TypeAlias = Doomed | Iterable[Doomed]
 
 
@@ -39,8 +40,9 @@ def read_text(text: bytes, name: str, dialect: Dialect) -> Iterator[Decoded]:
 
 def keys_of(delete: Delete) -> list[ResourceKey]:
     """The keys of what is to be deleted. ValueError for text that is no key."""
-    single = isinstance(delete, (Resource, ResourceKey, Mapping, str))
-    return [_key(one) for one in ([delete] if single else delete)]  # type: ignore[list-item,union-attr]
+    if isinstance(delete, (Resource, ResourceKey, Mapping, str)):
+        return [_key(delete)]
+    return [_key(one) for one in delete]
 
 
 def _key(doomed: Doomed) -> ResourceKey:

@@ -61,17 +61,31 @@ OUTBOUND = {"ALLOW_ANY": low.ALLOW_ANY, "REGISTRY_ONLY": low.REGISTRY_ONLY, "GAT
 _GRPC_CODES = {
     name: number
     for number, name in enumerate(
-        (
-            "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED "
-            "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS "
-            "UNAUTHENTICATED"
-        ).split()
+        [
+            "OK",
+            "CANCELLED",
+            "UNKNOWN",
+            "INVALID_ARGUMENT",
+            "DEADLINE_EXCEEDED",
+            "NOT_FOUND",
+            "ALREADY_EXISTS",
+            "PERMISSION_DENIED",
+            "RESOURCE_EXHAUSTED",
+            "FAILED_PRECONDITION",
+            "ABORTED",
+            "OUT_OF_RANGE",
+            "UNIMPLEMENTED",
+            "INTERNAL",
+            "UNAVAILABLE",
+            "DATA_LOSS",
+            "UNAUTHENTICATED",
+        ]
     )
 }
 
 
 class Lowering:
-    """Lowers the hosts of one node. It keeps what equal policies and shared routes became, so that they are made once."""
+    """Lowers the hosts of one node. It keeps what equal policies and shared routes became: they are made once."""
 
     __slots__ = ("_groups", "_policies", "_routes")
 
@@ -238,8 +252,9 @@ def _route(route: Route) -> low.Route:
         prefix_rewrite=route.prefix_rewrite,
         regex_rewrite=route.regex_rewrite,
         host_rewrite=route.host_rewrite or None,
-        redirect=redirect
-        and low.Redirect(
+        redirect=None
+        if redirect is None
+        else low.Redirect(
             redirect.scheme, redirect.host, redirect.port, redirect.path, redirect.prefix_rewrite, redirect.code
         ),
         direct_status=direct.status if direct else 0,
@@ -318,9 +333,7 @@ def _match(match: RouteMatch) -> low.Match:
 
 
 def _hash_policies(keys: tuple[HashKey, ...]) -> tuple[low.HashPolicy, ...]:
-    return tuple(
-        [low.HashPolicy(_HASH_KINDS[key.kind], key.name, key.ttl, key.path, key.attributes) for key in keys]
-    )
+    return tuple([low.HashPolicy(_HASH_KINDS[key.kind], key.name, key.ttl, key.path, key.attributes) for key in keys])
 
 
 def _fault(route: Route) -> low.Fault | None:

@@ -1,7 +1,7 @@
 """Which resources the engine means when it refuses a unit.
 
-The engine says what is wrong, not whose fault it is. Each piece of the unit is offered to a builder that is thrown away;
-pieces that are refused by themselves name their origin.
+The engine says what is wrong, not whose fault it is. Each piece of the unit is offered to a builder that is thrown
+away; pieces that are refused by themselves name their origin.
 """
 
 from __future__ import annotations

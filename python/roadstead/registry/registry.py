@@ -32,15 +32,16 @@ Changes = dict[ResourceKey, Resource[Spec] | None]
 class Registry(View):
     """Istio's service registry in this process, as one node sees it.
 
-    Reading (`find`, `route`, `connect` and what they return) takes no lock and never sees half a change; changing (`apply`)
-    is for one thread at a time, others wait. A registry owns no thread and does no I/O after it was loaded, but for
-    `locate`, which reads a file again.
+    Reading (`find`, `route`, `connect` and what they return) takes no lock and never sees half a change; changing
+    (`apply`) is for one thread at a time, others wait. A registry owns no thread and does no I/O after it was loaded,
+    but for `locate`, which reads a file again.
 
     node: the workload on whose behalf decisions are made; default a sidecar in the namespace "default".
     mesh: a MeshConfig or the path of one; default Istio's own. networks: the same for MeshNetworks.
     dialect: "extended" also takes what common guides write beyond Istio; "istio" is Istio to the letter.
     backend: "native" or "fallback"; default the native engine where it is installed.
-    seed: makes decisions repeatable; default the system's entropy. clock: nanoseconds, monotonic; default the system's."""
+    seed: makes decisions repeatable; default the system's entropy. clock: nanoseconds, monotonic; default the
+    system's."""
 
     __slots__ = ("_dialect",)
 
@@ -55,7 +56,8 @@ class Registry(View):
         seed: int | None = None,
         clock: Callable[[], int] | None = None,
     ) -> None:
-        """An empty registry: every host is unknown. Raises InputError for a MeshConfig or MeshNetworks that is refused."""
+        """An empty registry: every host is unknown. Raises InputError for a MeshConfig or MeshNetworks that is
+        refused."""
         if dialect not in ("istio", "extended"):
             raise ValueError(f"no dialect {dialect!r}: use 'extended' or 'istio'")
         settings, findings = _settings(mesh, networks, dialect)
@@ -81,8 +83,8 @@ class Registry(View):
     ) -> Self:
         """Load files and folders (.yaml, .yml, .json; "-" is standard input).
 
-        What cannot be used is left out and told in `diagnostics`. Raises FileNotFoundError for a path that is not there and
-        InputError where nothing at all can be read as YAML or JSON."""
+        What cannot be used is left out and told in `diagnostics`. Raises FileNotFoundError for a path that is not
+        there and InputError where nothing at all can be read as YAML or JSON."""
         registry = cls(
             node=node, mesh=mesh, networks=networks, dialect=dialect, backend=backend, seed=seed, clock=clock
         )
@@ -127,8 +129,9 @@ class Registry(View):
     ) -> Delta:
         """Change the configuration: all of it becomes visible at once, in every view.
 
-        put: resources, documents (dicts) or YAML text, one or many; each replaces the one of its kind, namespace and name.
-        delete: keys, resources, documents, or "Kind/namespace/name". mesh, networks: replace the mesh-wide settings.
+        put: resources, documents (dicts) or YAML text, one or many; each replaces the one of its kind, namespace and
+        name. delete: keys, resources, documents, or "Kind/namespace/name". mesh, networks: replace the mesh-wide
+        settings.
 
         An object that is refused (`Delta.diagnostics` says why) is refused alone: its previous version keeps serving.
         The delta's hosts and clusters are those of this registry's own node."""
@@ -148,8 +151,8 @@ class Registry(View):
             if mesh is not None or networks is not None:
                 self._resettle(mesh, networks)
                 touch.everything = True
-            hosts, clusters = self._change(changes, touch, findings)
-        return Delta(tuple(hosts), tuple(clusters), tuple(findings))
+            delta = self._change(changes, touch, findings)
+        return Delta(delta.hosts, delta.clusters, (*findings, *delta.diagnostics))
 
     # Loading
 
@@ -186,8 +189,9 @@ class Registry(View):
         for view in list(self._shared.views):
             view.resettle(self._shared.settings)
 
-    def _change(self, changes: Changes, touch: Touch, findings: list[Finding]) -> tuple[list[str], list[str]]:
-        """Take the changes in, stage them in every view, put back what an engine refuses, publish."""
+    def _change(self, changes: Changes, touch: Touch, findings: list[Finding]) -> Delta:
+        """Take the changes in, stage them in every view, put back what an engine refuses, publish. Of this view's own
+        node is what comes back."""
         before = {key: self._shared.store.get(key) for key in changes}
         self._set(changes, touch)
         # Only the store keeps what was taken in, so that a bulk load's memory can be used again.
@@ -199,13 +203,8 @@ class Registry(View):
             if not refused:
                 break
             self._set(self._put_back(refused, before, findings), touch)
-        hosts: list[str] = []
-        clusters: list[str] = []
-        for view, one in staged.items():
-            changed = view.publish(one)
-            if view is self:
-                hosts, clusters = changed
-        return hosts, clusters
+        deltas = {view: view.publish(one) for view, one in staged.items()}
+        return deltas[self]
 
     def _set(self, changes: Changes, touch: Touch) -> None:
         store, index = self._shared.store, self._shared.index
@@ -274,6 +273,10 @@ def _collector_at_rest() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():
+                # To the oldest generation unseen; objects that somebody froze himself would be thawed with them.
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

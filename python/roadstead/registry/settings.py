@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from roadstead.compile.inputs import Env
-from roadstead.compile.locality import REGION_LABEL, SUBZONE_LABEL, ZONE_LABEL, client_labels, parse_locality
+from roadstead.compile.locality import REGION_LABEL, SUBZONE_LABEL, ZONE_LABEL, client_labels
 from roadstead.compile.networks import gateways_of
 from roadstead.config import MeshConfig, MeshNetworks
-from roadstead.locality import LOCALITY_LABELS
+from roadstead.locality import LOCALITY_LABELS, parse
 from roadstead.mesh import Node
 
 
@@ -25,12 +25,12 @@ def env_of(node: Node, settings: Settings) -> Env:
     locality = locality_of(node)
     labels = client_labels(node.labels, locality, node.network, node.cluster)
     gateways = gateways_of(settings.networks)
-    return Env(node, settings.mesh, settings.extended, parse_locality(locality), labels, gateways)
+    return Env(node, settings.mesh, settings.extended, parse(locality), labels, gateways)
 
 
 def locality_of(node: Node) -> str:
-    """Where a client is: its topology labels if it has one of them, else a locality label as it stands, else what it says
-    of itself (registry.md 1.5; not quite the rule of endpoints)."""
+    """Where a client is: its topology labels if it has one of them, else a locality label as it stands, else what it
+    says of itself (registry.md 1.5; not quite the rule of endpoints)."""
     topology = [node.labels.get(name, "") for name in (REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL)]
     if any(topology):
         return "/".join(topology)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -150,6 +150,6 @@ _TYPES = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _decoder(kind: str) -> msgspec.msgpack.Decoder[Resource[Spec]]:
     return msgspec.msgpack.Decoder(_TYPES[kind])

@@ -13,7 +13,8 @@ from roadstead.compile.index import Index
 from roadstead.compile.scope import ClientScope
 from roadstead.compile.touch import GATEWAYS, Touch, touched
 from roadstead.config import Finding, ResourceKey
-from roadstead.mesh import Cluster, Mesh, Node, Origin
+from roadstead.mesh import Cluster, Delta, Mesh, Node, Origin
+from roadstead.registry.advice import advice
 from roadstead.registry.calls import Clusters, Connect, Explain, Find, FindMany, Route, RouteMany, Services
 from roadstead.registry.endpoints import ClusterEndpoints
 from roadstead.registry.engine import NodeEngine, Staged
@@ -47,8 +48,8 @@ class Shared:
 class View:
     """A registry as one node sees it (`Registry.view`; the registry itself is the view of its own node).
 
-    find, route, connect, find_many, route_many, explain, services and clusters are the engine's own bound methods: a call
-    enters the engine without a Python frame in between."""
+    find, route, connect, find_many, route_many, explain, services and clusters are the engine's own bound methods: a
+    call enters the engine without a Python frame in between."""
 
     __slots__ = (
         "__weakref__",
@@ -107,8 +108,8 @@ class View:
 
     @property
     def mesh(self) -> Mesh:
-        """What the configuration means for the node, in Envoy's nouns, hosts in Istio's order. Made when asked for; what
-        `endpoints(…).update` set is the engine's alone and not in it."""
+        """What the configuration means for the node, in Envoy's nouns, hosts in Istio's order. Made when asked for;
+        what `endpoints(…).update` set is the engine's alone and not in it."""
         with self._shared.lock:
             return self._node_engine.mesh()
 
@@ -119,8 +120,12 @@ class View:
 
     @property
     def diagnostics(self) -> tuple[Finding, ...]:
-        """All that was found in what is loaded, refused documents included, in order of place."""
-        return tuple(sorted([finding for said in self._shared.findings.values() for finding in said]))
+        """All that was found in what is loaded, refused documents included, and what this node's mesh adds to it; in
+        order of place. Put together when asked for."""
+        with self._shared.lock:
+            found = [finding for said in self._shared.findings.values() for finding in said]
+            found += advice(self._node_engine.hosts.values(), self._shared.store)
+        return tuple(sorted(found))
 
     def cluster(self, name: str) -> LiveCluster | None:
         """The live cluster of that name ("outbound|80|v1|host"), None where there is none."""
@@ -172,9 +177,11 @@ class View:
             )
         return mine.stage(units)
 
-    def publish(self, staged: Staged) -> tuple[list[str], list[str]]:
-        """Make a staged change visible: (hosts, clusters) that are new, different or gone."""
-        return self._node_engine.publish(staged)
+    def publish(self, staged: Staged) -> Delta:
+        """Make a staged change visible, and say what is new, different or gone."""
+        hosts, clusters = self._node_engine.publish(staged)
+        said = advice([host for host in staged.made.values() if host is not None], self._shared.store)
+        return Delta(tuple(hosts), tuple(clusters), tuple(said))
 
     def resettle(self, settings: Settings) -> None:
         """Take over other mesh-wide settings; the next stage has to be of everything."""
