@@ -71,7 +71,7 @@ def test_namespace_left_out_is_default(namespace: str) -> None:
 
 
 def test_order_of_keys_does_not_matter() -> None:
-    spec, head = ENTRY.split("spec:")[1], ENTRY.split("spec:")[0]
+    head, spec = ENTRY.split("spec:")
     turned = one("spec:" + spec + head)
     assert turned.resource is not None
     assert turned.resource.spec == one(ENTRY).resource.spec  # type: ignore[union-attr]

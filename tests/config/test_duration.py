@@ -29,7 +29,7 @@ def test_seconds(text: str, seconds: float) -> None:
     [
         ("", "not a duration"), ("10", "no unit"), ("1d", "unknown unit 'd'"), ("s", "not a duration"), (".s", "not a duration"),
         ("1 s", "unknown unit ' s'"), ("1s ", "not a duration"), ("--1s", "not a duration"), ("1S", "unknown unit 'S'"),
-        ("2562047h47m17s", "out of range"), ("1e3s", "unknown unit 'e'"), ("-", "not a duration"), ("١s", "not a duration"),
+        ("2562047h47m17s", "out of range"), ("1e3s", "unknown unit 'e'"), ("-", "not a duration"), ("\u0661s", "not a duration"),
     ],
 )  # fmt: skip
 def test_what_is_no_duration(text: str, complaint: str) -> None:
@@ -61,6 +61,11 @@ def test_terms_add_up(terms: list[tuple[int, str]], negative: bool) -> None:
 @given(st.text(alphabet="0123456789.smhnu-+ d", max_size=8))
 def test_any_text_is_a_number_or_an_error(text: str) -> None:
     try:
-        assert isinstance(duration.seconds(text), float)
+        length = duration.seconds(text)
     except ValueError as error:
-        assert text == "" or text in str(error) or repr(text) in str(error)
+        complaint = str(error)
+        length = 0.0
+    else:
+        complaint = ""
+    assert isinstance(length, float)
+    assert not complaint or repr(text) in complaint

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import roadstead.config as config
+from roadstead import config
 from roadstead.config import KINDS, MeshConfig, MeshNetworks, OutlierDetection
 from roadstead.config.decode import decode_tree
 from roadstead.config.schema import Object, fields_of

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from roadstead.config.decode import Decoded, decode, decode_tree, located
+from roadstead.config.decode import Decoded, DecodedMesh, decode, decode_mesh, decode_networks, decode_tree, located
 from roadstead.config.dialect import Dialect
 from roadstead.config.findings import Finding, refuses
+from roadstead.config.mesh_config import MeshConfig, MeshNetworks
 from roadstead.config.meta import Resource, Spec
-from roadstead.config.validate import validate
+from roadstead.config.validate import validate, validate_mesh
 
 if TYPE_CHECKING:
     from roadstead.config.conform import Json
     from roadstead.config.yaml import Document
+
+_Settings = TypeVar("_Settings", MeshConfig, MeshNetworks)
 
 
 def read(text: bytes, origin: str = "", dialect: Dialect = "extended") -> Iterator[Decoded]:
@@ -47,6 +50,36 @@ def read_resource(resource: Resource[Spec], dialect: Dialect = "extended") -> De
     return Decoded(*_checked((resource,), dialect))
 
 
+def read_mesh(text: bytes, origin: str = "", dialect: Dialect = "extended") -> DecodedMesh[MeshConfig]:
+    """A file that holds a MeshConfig; an empty one is Istio's default mesh. Only its first document is read."""
+    document = _first(text, origin)
+    if document is None:
+        return DecodedMesh(MeshConfig())
+    return _checked_settings(decode_mesh(document, dialect, text), document, text)
+
+
+def read_networks(text: bytes, origin: str = "", dialect: Dialect = "extended") -> DecodedMesh[MeshNetworks]:
+    """The same for MeshNetworks."""
+    document = _first(text, origin)
+    if document is None:
+        return DecodedMesh(MeshNetworks())
+    return _checked_settings(decode_networks(document, dialect, text), document, text)
+
+
+def _first(text: bytes, origin: str) -> Document | None:
+    from roadstead.config.yaml import load
+
+    return next(iter(load(text, origin)), None)
+
+
+def _checked_settings(decoded: DecodedMesh[_Settings], document: Document, text: bytes) -> DecodedMesh[_Settings]:
+    found = validate_mesh(decoded.value) if decoded.value is not None else ()
+    if not found:
+        return decoded
+    findings = (*decoded.findings, *located(found, document, text))
+    return DecodedMesh(None if refuses(found) else decoded.value, findings)
+
+
 def _checked(
     resources: tuple[Resource[Spec], ...], dialect: Dialect
 ) -> tuple[tuple[Resource[Spec], ...], tuple[Finding, ...]]:
@@ -61,4 +94,4 @@ def _checked(
     return kept, said
 
 
-__all__ = ["read", "read_document", "read_resource", "read_tree"]
+__all__ = ["read", "read_document", "read_mesh", "read_networks", "read_resource", "read_tree"]
