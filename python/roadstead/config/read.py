@@ -73,7 +73,7 @@ def _first(text: bytes, origin: str) -> Document | None:
 
 
 def _checked_settings(decoded: DecodedMesh[_Settings], document: Document, text: bytes) -> DecodedMesh[_Settings]:
-    found = validate_mesh(decoded.value) if decoded.value is not None else ()
+    found: tuple[Finding, ...] = validate_mesh(decoded.value) if decoded.value is not None else ()
     if not found:
         return decoded
     findings = (*decoded.findings, *located(found, document, text))

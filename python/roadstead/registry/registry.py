@@ -14,10 +14,10 @@ from typing import Self
 from roadstead import core
 from roadstead.compile.touch import Touch
 from roadstead.config import Finding, MeshConfig, MeshNetworks, Resource, ResourceKey, Spec
-from roadstead.config.decode import Decoded, decode_mesh, decode_networks
+from roadstead.config.decode import Decoded
 from roadstead.config.dialect import Dialect
 from roadstead.config.files import read
-from roadstead.config.yaml import load
+from roadstead.config.read import read_mesh, read_networks
 from roadstead.errors import InputError
 from roadstead.mesh import Delta, Node
 from roadstead.registry.intake import Delete, Put, keys_of, read_text, taken_in
@@ -249,14 +249,14 @@ def _settings(
         mesh = MeshConfig()
     elif not isinstance(mesh, MeshConfig):
         text = Path(mesh).read_bytes()
-        decoded = decode_mesh(next(iter(load(text, str(mesh)))), dialect, text)
+        decoded = read_mesh(text, str(mesh), dialect)
         findings += decoded.findings
         if decoded.value is None:
             raise InputError(str(decoded.findings[0]))
         mesh = decoded.value
     if networks is not None and not isinstance(networks, MeshNetworks):
         text = Path(networks).read_bytes()
-        made = decode_networks(next(iter(load(text, str(networks)))), dialect, text)
+        made = read_networks(text, str(networks), dialect)
         findings += made.findings
         if made.value is None:
             raise InputError(str(made.findings[0]))
