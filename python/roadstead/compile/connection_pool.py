@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 from roadstead.config import (
     CircuitBreaker,
@@ -14,10 +15,12 @@ from roadstead.config import (
 )
 from roadstead.config import HealthCheck as HealthCheckSettings
 from roadstead.config.duration import seconds
-from roadstead.mesh import ConnectionPool, HealthCheck, HttpPool, Keepalive, Port, TcpPool
+from roadstead.mesh import ConnectionPool, HealthCheck, HttpPool, Keepalive, TcpPool
 from roadstead.mesh import OutlierDetection as Ejection
 from roadstead.mesh.cluster import UNLIMITED, UpstreamProtocol
 from roadstead.protocol import Protocol
+
+ProtocolClass = Literal["plain", "upgraded", "http2", "sniffed"]
 
 RETRY_PERCENT, RETRY_CONCURRENCY = 20.0, 3
 HEALTH_INTERVAL, HEALTH_TIMEOUT = 10.0, 5.0
@@ -89,26 +92,29 @@ def keepalive_of(written: TcpKeepalive | None, base: Keepalive | None) -> Keepal
     )
 
 
+@lru_cache(maxsize=256)
+def protocol_class(protocol: str, mesh_upgrades: bool) -> ProtocolClass:
+    """What matters of a port's protocol. mesh_upgrades: declared HTTP becomes HTTP/2 unless a rule objects."""
+    known = Protocol(protocol)
+    if known.is_sniffed:
+        return "sniffed"
+    if known.is_http2:
+        return "http2"
+    return "upgraded" if known.is_http and mesh_upgrades else "plain"
+
+
 def upstream_protocol(
-    port: Port, settings: ConnectionPoolSettings | None, mesh_upgrades: bool, sidecar: bool
+    protocol: ProtocolClass, settings: ConnectionPoolSettings | None, sidecar: bool
 ) -> UpstreamProtocol:
-    """What is spoken to a port's endpoints. A rule's UPGRADE holds for any declared protocol, the mesh's for HTTP only;
-    a sidecar that finds the protocol out by looking speaks what it was spoken to."""
+    """What is spoken to a port's endpoints. A rule's UPGRADE holds for any declared protocol; a sidecar that finds the
+    protocol out by looking speaks what it was spoken to."""
     http = settings.http if settings is not None else None
-    if http is not None and http.use_client_protocol:
+    if (http is not None and http.use_client_protocol) or (protocol == "sniffed" and sidecar):
         return "downstream"
     upgrade = "DEFAULT" if http is None else http.h2_upgrade_policy
-    return _upstream_protocol(port.protocol, upgrade, mesh_upgrades, sidecar)
-
-
-@lru_cache(maxsize=256)
-def _upstream_protocol(protocol: str, upgrade: str, mesh_upgrades: bool, sidecar: bool) -> UpstreamProtocol:
-    known = Protocol(protocol)
-    if known.is_sniffed and sidecar:
-        return "downstream"
-    if known.is_http2 or upgrade == "UPGRADE":
+    if protocol == "http2" or upgrade == "UPGRADE":
         return "http2"
-    return "http2" if upgrade == "DEFAULT" and mesh_upgrades and known.is_http else "http1"
+    return "http2" if protocol == "upgraded" and upgrade == "DEFAULT" else "http1"
 
 
 @lru_cache(maxsize=8192)

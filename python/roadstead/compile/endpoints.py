@@ -94,7 +94,7 @@ def selected(endpoints: tuple[Endpoint, ...], labels: Mapping[str, str]) -> tupl
     if not labels:
         return endpoints
     if len(labels) == 1:
-        ((name, value),) = labels.items()
+        [(name, value)] = labels.items()
         chosen = [endpoint for endpoint in endpoints if endpoint.labels.get(name) == value]
     else:
         wanted = labels.items()
@@ -160,14 +160,15 @@ _NO_LABELS: dict[str, str] = {}
 
 def _places(scope: Scope, entry: Resource[ServiceEntry], resolution: Resolution) -> list[_Place]:
     env = scope.env
+    name, namespace, extended = entry.name, entry.namespace, env.extended
     places = [
-        _place(endpoint, endpoint.labels, f"{entry.name}-{index}", entry.namespace, env, env.extended)
+        _place(endpoint, endpoint.labels, f"{name}-{index}", namespace, env, extended)
         for index, endpoint in enumerate(entry.spec.endpoints)
     ]
     selector = entry.spec.workload_selector
     if selector is None:
         return places
-    for workload in scope.workloads(entry.namespace, selector.labels):
+    for workload in scope.workloads(namespace, selector.labels):
         place = _selected_place(workload, env)
         # Only DNS can follow a name, and Istio lets it have the sockets too.
         if place.kind == "ip" or resolution in DNS_RESOLUTIONS:

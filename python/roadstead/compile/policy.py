@@ -9,10 +9,12 @@ import msgspec
 
 from roadstead.compile.blocks import Blocks, Place, RuleBlocks
 from roadstead.compile.connection_pool import (
+    ProtocolClass,
     ejection_of,
     health_check_of,
     keepalive_of,
     pool_of,
+    protocol_class,
     upstream_protocol,
 )
 from roadstead.compile.inputs import Env, RuleView
@@ -48,7 +50,7 @@ class RulePolicies:
     def __init__(self, table: PolicyTable, rule: RuleView | None) -> None:
         self.blocks = table.blocks(rule)
         self._table = table
-        self._settled: dict[tuple[Place, str, ClusterType, str], Settled] = {}
+        self._settled: dict[tuple[Place, ProtocolClass, ClusterType, str], Settled] = {}
 
     def settled(self, port: Port, subset: int, declared: ClusterType, distribution: str) -> Settled:
         """The policy for a port and a subset (-1: the whole service) of a service.
@@ -56,10 +58,11 @@ class RulePolicies:
         declared: the type its resolution asks for; distribution: its traffic distribution.
         """
         place = self.blocks.place(port.number, subset)
-        key = (place, port.protocol, declared, distribution)
+        protocol = protocol_class(port.protocol, self._table.upgrades)
+        key = (place, protocol, declared, distribution)
         made = self._settled.get(key)
         if made is None:
-            made = self._table.settle(self.blocks.at(place), port, declared, distribution)
+            made = self._table.settle(self.blocks.at(place), protocol, declared, distribution)
             self._settled[key] = made
         return made
 
@@ -77,17 +80,17 @@ class PolicyTable:
         "_intern",
         "_keepalive",
         "_locality",
-        "_upgrades",
         "_zone_aware",
         "dns_family",
         "sidecar",
+        "upgrades",
     )
 
     def __init__(self, env: Env) -> None:
         mesh = env.mesh
         self._connect_timeout = seconds(mesh.connect_timeout)
         self._keepalive = keepalive_of(mesh.tcp_keepalive, None)
-        self._upgrades = mesh.h2_upgrade_policy == "UPGRADE"
+        self.upgrades = mesh.h2_upgrade_policy == "UPGRADE"
         self._defaults = mesh.default_traffic_policy
         self._locality = mesh.locality_lb_setting
         self._zone_aware = mesh.zone_aware_lb_setting
@@ -104,17 +107,17 @@ class PolicyTable:
         """What a rule says, and the mesh where it says nothing."""
         return RuleBlocks(rule, self._defaults)
 
-    def settle(self, blocks: Blocks, port: Port, declared: ClusterType, distribution: str) -> Settled:
-        """Translate blocks for clusters of a port; see `RulePolicies.settled`."""
+    def settle(self, blocks: Blocks, protocol: ProtocolClass, declared: ClusterType, distribution: str) -> Settled:
+        """Translate blocks; see `RulePolicies.settled`."""
         passing = declared not in PROVIDED and is_passthrough(blocks.load_balancer)
         kind: ClusterType = "ORIGINAL_DST" if passing else declared
         ejection = ejection_of(blocks.outlier_detection, blocks.circuit_breaker)
         dns_plan = self._plan(blocks, ejection is not None, distribution)
         own = blocks.own_outlier is not None or blocks.circuit_breaker is not None
         plan = dns_plan if own == (ejection is not None) else self._plan(blocks, own, distribution)
-        protocol = upstream_protocol(port, blocks.connection_pool, self._upgrades, self.sidecar)
+        upstream = upstream_protocol(protocol, blocks.connection_pool, self.sidecar)
         policy = ClusterPolicy(
-            pool_of(blocks.connection_pool, blocks.retry_budget, protocol, self._connect_timeout, self._keepalive),
+            pool_of(blocks.connection_pool, blocks.retry_budget, upstream, self._connect_timeout, self._keepalive),
             balancer_of(blocks.load_balancer, dns_plan, _panic_threshold(ejection, distribution), kind),
             ejection,
             () if blocks.health_check is None else (health_check_of(blocks.health_check),),
