@@ -19,11 +19,17 @@ class HashKeys:
 
     def of(self, host: str, port: int, subset: str, explicit_port: bool) -> tuple[HashKey, ...]:
         """Keys of a destination (registry.md 6.11). explicit_port: the destination names its port."""
-        if host in self._hashed:
-            view = self._hashed[host]
-        else:
-            view = self._hashed[host] = self._hashed_view(host)
+        view = self.hashed(host)
         return () if view is None else hash_keys(self._scope, view, port, subset, explicit_port)
+
+    def hashed(self, host: str) -> HostView | None:
+        """The service of a destination, if anything of its rule hashes."""
+        if host in self._hashed:
+            return self._hashed[host]
+        view = self._scope.view(host)
+        rule = None if view is None else self._scope.rule(view)
+        made = self._hashed[host] = view if rule is not None and _hashes(rule) else None
+        return made
 
     def of_view(self, view: HostView, port: int) -> tuple[HashKey, ...]:
         """Keys of a service's own default route."""
@@ -31,11 +37,6 @@ class HashKeys:
         if rule is None or not _hashes(rule):
             return ()
         return hash_keys(self._scope, view, port, "", True)
-
-    def _hashed_view(self, host: str) -> HostView | None:
-        view = self._scope.view(host)
-        rule = None if view is None else self._scope.rule(view)
-        return view if rule is not None and _hashes(rule) else None
 
 
 def _hashes(rule: RuleView) -> bool:

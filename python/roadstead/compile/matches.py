@@ -48,21 +48,40 @@ def _from_here(labels: Mapping[str, str], namespace: str, env: Env) -> bool:
 
 def route_match(match: HTTPMatchRequest) -> RouteMatch:
     """The conditions of one entry. Order as Istio's: headers by name, wanted or not, then the pseudo headers."""
-    path = _path(match.uri)
-    headers: list[HeaderMatch] = []
-    claims: list[HeaderMatch] = []
-    for name in sorted({**match.headers, **match.without_headers}):
-        into = claims if name.startswith(_CLAIMS) else headers
-        if name in match.headers:
-            into.append(HeaderMatch(name, string_match(match.headers[name])))
-        if name in match.without_headers:
-            value = string_match(match.without_headers[name])
-            into.append(HeaderMatch(name, value, True, value is not _PRESENT))
-    for name, pseudo in ((":method", match.method), (":authority", match.authority), (":scheme", match.scheme)):
-        if pseudo is not None:
-            headers.append(HeaderMatch(name, string_match(pseudo)))
-    queries = [QueryMatch(name, string_match(match.query_params[name])) for name in sorted(match.query_params)]
-    return RouteMatch(path, match.ignore_uri_case, tuple(headers), tuple(queries), tuple(claims))
+    headers: tuple[HeaderMatch, ...] = ()
+    claims: tuple[HeaderMatch, ...] = ()
+    queries: tuple[QueryMatch, ...] = ()
+    if match.headers or match.without_headers:
+        named = _named(match)
+        headers = tuple([header for header in named if not header.name.startswith(_CLAIMS)])
+        if len(headers) != len(named):
+            claims = tuple([claim for claim in named if claim.name.startswith(_CLAIMS)])
+    if match.method is not None:
+        headers += (HeaderMatch(":method", string_match(match.method)),)
+    if match.authority is not None:
+        headers += (HeaderMatch(":authority", string_match(match.authority)),)
+    if match.scheme is not None:
+        headers += (HeaderMatch(":scheme", string_match(match.scheme)),)
+    if match.query_params:
+        queries = tuple(
+            [QueryMatch(name, string_match(match.query_params[name])) for name in sorted(match.query_params)]
+        )
+    return RouteMatch(_path(match.uri), match.ignore_uri_case, headers, queries, claims)
+
+
+def _named(match: HTTPMatchRequest) -> list[HeaderMatch]:
+    """Headers that must and must not match, by name."""
+    found = [HeaderMatch(name, string_match(written)) for name, written in match.headers.items()]
+    for name, written in match.without_headers.items():
+        value = string_match(written)
+        found.append(HeaderMatch(name, value, True, value is not _PRESENT))
+    if len(found) > 1:
+        found.sort(key=_header_name)
+    return found
+
+
+def _header_name(header: HeaderMatch) -> str:
+    return header.name
 
 
 def string_match(written: Written) -> StringMatch:

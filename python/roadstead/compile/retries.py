@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http import HTTPStatus
 
 from roadstead.compile.inputs import Env
@@ -44,6 +45,7 @@ def retry_of(written: HTTPRetry, origin: Origin | None, hashed: bool = False) ->
     )
 
 
+@lru_cache(maxsize=1024)
 def _conditions(text: str) -> tuple[str, tuple[int, ...]]:
     """Words, and the numbers among them that are HTTP statuses."""
     words, codes = [], []

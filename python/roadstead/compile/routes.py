@@ -161,7 +161,9 @@ class _Compiler:
 
     def _forward(self, rule: HttpRule, place: _Place) -> Route | None:
         written = rule.route
-        after, host_rewrite = NO_OPS, headers.authority(written.headers)
+        ops, after, host_rewrite = NO_OPS, NO_OPS, ""
+        if written.headers is not None:
+            ops, host_rewrite = headers.header_ops(written.headers), headers.authority(written.headers)
         rewrite = written.rewrite
         if rewrite is not None and rewrite.authority:
             host_rewrite = rewrite.authority
@@ -169,8 +171,9 @@ class _Compiler:
         if len(targets) == 1:
             only = targets[0]
             destinations: tuple[Destination, ...] = (Destination(self._cluster(only.destination)),)
-            after = headers.header_ops(only.headers)
-            host_rewrite = host_rewrite or headers.authority(only.headers)
+            if only.headers is not None:
+                after = headers.header_ops(only.headers)
+                host_rewrite = host_rewrite or headers.authority(only.headers)
         else:
             destinations = tuple([self._weighted(target) for target in targets if target.weight > 0])
             if not destinations:
@@ -183,7 +186,7 @@ class _Compiler:
             name=name,
             match=match,
             destinations=destinations,
-            headers=headers.header_ops(written.headers),
+            headers=ops,
             headers_after=after,
             timeout=(seconds(written.timeout) or None) if written.timeout is not None else None,
             retry=self._retry(written, rule, len(targets) == 1 and bool(hash_policies)),
@@ -193,7 +196,7 @@ class _Compiler:
             mirrors=self._mirrors(written) if written.mirror is not None or written.mirrors else (),
             delay=None if fault is None else actions.delay(fault.delay),
             abort=None if fault is None else actions.abort(fault.abort),
-            cors=actions.cors(written.cors_policy),
+            cors=None if written.cors_policy is None else actions.cors(written.cors_policy),
             hash_policies=hash_policies,
             stat_prefix=stat_prefix,
             origin=origin,
@@ -201,12 +204,11 @@ class _Compiler:
         )
 
     def _weighted(self, target: HTTPRouteDestination) -> Destination:
-        return Destination(
-            self._cluster(target.destination),
-            target.weight,
-            headers.header_ops(target.headers),
-            headers.authority(target.headers),
-        )
+        written = target.headers
+        cluster = self._cluster(target.destination)
+        if written is None:
+            return Destination(cluster, target.weight)
+        return Destination(cluster, target.weight, headers.header_ops(written), headers.authority(written))
 
     def _cluster(self, target: Target | None) -> str:
         if target is None or not target.host:
@@ -224,13 +226,13 @@ class _Compiler:
         return self._port
 
     def _hash_policies(self, targets: tuple[HTTPRouteDestination, ...]) -> tuple[HashKey, ...]:
-        found: list[HashKey] = []
+        found: tuple[HashKey, ...] = ()
         for weighted in targets:
             target = weighted.destination
-            if target is not None:
+            if target is not None and self._hashes.hashed(target.host) is not None:
                 explicit = target.port is not None and bool(target.port.number)
                 found += self._hashes.of(target.host, self._target_port(target), target.subset, explicit)
-        return tuple(found)
+        return found
 
     def _retry(self, written: HTTPRoute, rule: HttpRule, hashed: bool) -> Retry | None:
         if written.retries is None:
