@@ -6,8 +6,9 @@ of the model itself. Where nothing in a struct, or below it, has a rule, it is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import Any, cast
 
 import msgspec
 
@@ -53,22 +54,29 @@ class _Child(msgspec.Struct, frozen=True):
     attribute: str
     name: str
     checker: Checker
+    many: bool
+
+    def holds(self, found: Any) -> bool:
+        if self.many:
+            return all(map(self.checker.holds, found if isinstance(found, tuple) else found.values()))
+        return self.checker.holds(found)
 
     def descend(self, found: object, path: Path, report: Report) -> None:
         at = (*path, self.name)
-        if isinstance(found, tuple):
-            for index, item in enumerate(found):
-                self.checker.run(item, (*at, index), report)
-        elif isinstance(found, dict):
-            for key, item in found.items():
-                self.checker.run(item, (*at, key), report)
-        elif isinstance(found, msgspec.Struct):
-            self.checker.run(found, at, report)
+        for key, item in _members(found):
+            self.checker.report(item, at if key is None else (*at, key), report)
+
+
+def _members(found: object) -> Iterable[tuple[str | int | None, msgspec.Struct]]:
+    """Structs under a field, each with its key or index; of a single one None."""
+    if isinstance(found, dict):
+        return found.items()
+    return enumerate(found) if isinstance(found, tuple) else [(None, cast("msgspec.Struct", found))]
 
 
 class Checker(msgspec.Struct, frozen=True):
     """The compiled rules of one struct and of everything under it: of single values, of items of lists, of maps, and of
-    what excludes each other. Nothing is made for a value that keeps its rule."""
+    what excludes each other."""
 
     values: tuple[_Check, ...]
     items: tuple[_Check, ...]
@@ -81,6 +89,38 @@ class Checker(msgspec.Struct, frozen=True):
         return not (self.values or self.items or self.maps or self.oneofs or self.children)
 
     def run(self, value: msgspec.Struct, path: Path, report: Report) -> None:
+        """Report what breaks a rule. Nearly every resource keeps them all, so paths are made in a second walk only."""
+        if not self.holds(value):
+            self.report(value, path, report)
+
+    def holds(self, value: msgspec.Struct) -> bool:
+        """Whether all rules are kept."""
+        for check in self.values:
+            found = getattr(value, check.attribute)
+            if (found is not None or check.always) and check.test(found):
+                return False
+        for check in self.items:
+            if any(map(check.test, getattr(value, check.attribute))):
+                return False
+        for check in self.maps:
+            found = getattr(value, check.attribute)
+            if found and any(map(check.test, found if check.keys else found.values())):
+                return False
+        for _, members, needed in self.oneofs:
+            given = 0
+            for attribute, _ in members:
+                if getattr(value, attribute) is not None:
+                    given += 1
+            if given > 1 or (needed and not given):
+                return False
+        for child in self.children:
+            found = getattr(value, child.attribute)
+            if found and not child.holds(found):
+                return False
+        return True
+
+    def report(self, value: msgspec.Struct, path: Path, report: Report) -> None:
+        """The same walk, with a finding for each rule that is broken."""
         for check in self.values:
             found = getattr(value, check.attribute)
             if (found is not None or check.always) and (complaint := check.test(found)):
@@ -127,7 +167,7 @@ def _compile(struct: type[msgspec.Struct], rules: Rules, made: dict[type[msgspec
         if below is not None:
             checker = _compile(below, rules, made)
             if not checker.idle:
-                children.append(_Child(attribute, name, checker))
+                children.append(_Child(attribute, name, checker, not isinstance(shape, Object)))
     checks = [
         (rule.on, _Check(rule.field, names[rule.field], rule.test, rule.code, rule.always, rule.on == "keys"))
         for rule in single

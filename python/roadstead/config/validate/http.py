@@ -159,10 +159,12 @@ def rules(rule: HTTPRoute, at: Path, report: Report, *, delegate: bool, in_mesh:
     _actions(rule, at, report, delegate)
     for index, match in enumerate(rule.match):
         _match(match, (*at, "match", index), report, in_mesh)
-    _headers(rule.headers, (*at, "headers"), report)
+    if rule.headers is not None:
+        _headers(rule.headers, (*at, "headers"), report)
     for index, item in enumerate(rule.route):
         where: Path = (*at, "route", index)
-        _headers(item.headers, (*where, "headers"), report)
+        if item.headers is not None:
+            _headers(item.headers, (*where, "headers"), report)
         if destinations:
             check_destination(item.destination, (*where, "destination"), report)
     if destinations:
@@ -193,16 +195,18 @@ def _actions(rule: HTTPRoute, at: Path, report: Report, delegate: bool) -> None:
         elif rule.route:
             report.error("VS-21", (*at, "route"), "a rule that delegates may not route")
         return
+    if rule.redirect is None and rule.direct_response is None:
+        if not rule.route:
+            report.error("VS-25", at, "one of route, redirect, directResponse is needed")
+        return
     given = [name for name in ("route", "fault", "rewrite") if getattr(rule, name)]
     if rule.redirect is not None:
         for name in given + (["directResponse"] if rule.direct_response is not None else []):
             report.error("VS-23", (*at, name), f"redirect and {name} exclude each other")
         _redirect(rule, rule.redirect, (*at, "redirect"), report)
-    elif rule.direct_response is not None:
+    else:
         for name in given:
             report.error("VS-24", (*at, name), f"directResponse and {name} exclude each other")
-    elif not rule.route:
-        report.error("VS-25", at, "one of route, redirect, directResponse is needed")
     body = rule.direct_response.body if rule.direct_response is not None else None
     if body is not None and len((body.string or "").encode()) + len(body.bytes or "") * 3 // 4 > _LARGEST_BODY:
         report.error("VS-66", (*at, "directResponse", "body"), "more than 1 MiB")
@@ -248,9 +252,7 @@ def _string(match: StringMatch, at: Path, report: Report, prefix: bool = True) -
         report.error("VS-30" if not match.regex else "VS-31", (*at, "regex"), complaint)
 
 
-def _headers(headers: Headers | None, at: Path, report: Report) -> None:
-    if headers is None:
-        return
+def _headers(headers: Headers, at: Path, report: Report) -> None:
     for name, operations in (("request", headers.request), ("response", headers.response)):
         if operations is not None:
             _operations(operations, (*at, name), report, request=name == "request")
