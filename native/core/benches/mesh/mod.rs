@@ -1,0 +1,153 @@
+//! The mesh that the benchmarks ask: `count` services of one HTTP port with a cluster of three endpoints and one route.
+#![allow(dead_code, reason = "each benchmark uses a part")]
+
+use std::sync::Arc;
+
+use roadstead_core::engine::Engine;
+use roadstead_core::model::{
+    Action, Cluster, ClusterType, Destination, Endpoint, EndpointKind, Health, LbConfig, Limits, LocalityGroup, Match,
+    MatchKind, Plain, Port, Protocol, Route, Service, Unit, ValueMatch, VirtualHost,
+};
+use roadstead_core::rng::SplitMix64;
+
+pub const PORT: u16 = 8080;
+
+pub fn host(at: usize) -> String {
+    format!("service-{at}.namespace-{}.example.com", at % 50)
+}
+
+pub fn value(kind: MatchKind, value: &str) -> ValueMatch {
+    ValueMatch { kind, value: value.to_owned(), ignore_case: false }
+}
+
+pub fn path(kind: MatchKind, text: &str) -> Match {
+    Match { path: Some(value(kind, text)), ..Match::default() }
+}
+
+pub fn route(matcher: Match, cluster: &str) -> Route<Plain> {
+    let destination = Destination {
+        cluster: cluster.to_owned(),
+        weight: 1,
+        request_ops: Box::default(),
+        response_ops: Box::default(),
+        host_rewrite: None,
+    };
+    Route {
+        handle: (),
+        matcher,
+        action: Action::Forward,
+        destinations: vec![destination],
+        request_ops: Box::default(),
+        response_ops: Box::default(),
+        prefix_rewrite: None,
+        regex_rewrite: None,
+        host_rewrite: None,
+        redirect: None,
+        direct_status: 0,
+        direct_body: Box::default(),
+        mirrors: Box::default(),
+        hash_policies: Box::default(),
+        fault: None,
+        retry_host_attempts: 5,
+    }
+}
+
+pub fn unit(host: &str, routes: Vec<Route<Plain>>, lb: &Arc<LbConfig>, limits: &Arc<Limits>) -> Unit<Plain> {
+    let endpoint = |last: u8| Endpoint {
+        handle: (),
+        address: format!("10.0.0.{last}").into(),
+        port: PORT,
+        kind: EndpointKind::Ip,
+        weight: 1,
+        health: Health::Unknown,
+        hostname: "".into(),
+        hash_key: "".into(),
+    };
+    let group = LocalityGroup {
+        locality: Arc::from(""),
+        priority: 0,
+        weight: None,
+        endpoints: (1..=3).map(endpoint).collect(),
+    };
+    Unit {
+        key: host.to_owned(),
+        order: String::new(),
+        services: vec![Service {
+            handle: (),
+            host: host.into(),
+            namespace: "default".into(),
+            addresses: vec![],
+            ports: Box::new([Port { number: PORT, name: "http".into(), protocol: Protocol::Http }]),
+        }],
+        clusters: vec![Cluster {
+            handle: (),
+            name: cluster(host),
+            kind: ClusterType::Eds,
+            lb: Arc::clone(lb),
+            limits: Arc::clone(limits),
+            groups: vec![group],
+            port_override: 0,
+        }],
+        virtual_hosts: vec![VirtualHost {
+            handle: (),
+            port: PORT,
+            domains: vec![(host.to_owned(), 0)],
+            routes,
+            tls: false,
+        }],
+        chains: vec![],
+    }
+}
+
+pub fn cluster(host: &str) -> String {
+    format!("outbound|{PORT}||{host}")
+}
+
+pub fn empty() -> Engine<Plain> {
+    Engine::new(Arc::new(|| 0), Arc::new(|| 0))
+}
+
+/// An engine with `count` services; one in twenty is a wildcard.
+pub fn engine(count: usize) -> Engine<Plain> {
+    let engine = empty();
+    let (lb, limits) = (Arc::default(), Arc::default());
+    let mut builder = engine.builder();
+    for at in 0..count {
+        let host = if at % 20 == 19 { format!("*.{}", host(at)) } else { host(at) };
+        let routes = vec![route(path(MatchKind::Prefix, "/"), &cluster(&host))];
+        builder.put(unit(&host, routes, &lb, &limits)).expect("the unit is good");
+    }
+    engine.publish(builder).expect("nobody else publishes");
+    engine
+}
+
+/// Hosts that are asked for, exact ones only: 1,000 again and again, or all of them, shuffled.
+pub fn questions(count: usize, hot: bool) -> Vec<String> {
+    let mut asked: Vec<usize> = (0..count).filter(|at| at % 20 != 19).collect();
+    let mut draws = SplitMix64(7);
+    for at in (1..asked.len()).rev() {
+        asked.swap(at, (draws.next_u64() % (at as u64 + 1)) as usize);
+    }
+    if hot {
+        asked.truncate(1000);
+    }
+    asked.into_iter().map(host).collect()
+}
+
+/// Gives out the questions in turn.
+pub struct Turn {
+    questions: Vec<String>,
+    at: usize,
+}
+
+impl Turn {
+    pub fn new(count: usize, hot: bool) -> Self {
+        Turn { questions: questions(count, hot), at: 0 }
+    }
+
+    #[inline]
+    pub fn take(&mut self) -> &str {
+        self.at = if self.at + 1 == self.questions.len() { 0 } else { self.at + 1 };
+        &self.questions[self.at]
+    }
+}
