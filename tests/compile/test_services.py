@@ -145,6 +145,22 @@ def test_automatic_addresses(spec: str, labels: str, ips: tuple[str, ...], autom
     assert service.auto_addresses == ("", ""), "nobody dials them without DNS capture"
 
 
+@pytest.mark.parametrize(
+    ("client", "mesh", "captures"),
+    [
+        ({}, "", False),
+        (CAPTURES, "", True),
+        ({}, "true", True),
+        ({"DNS_CAPTURE": "false"}, "true", False),
+        ({}, "false", False),
+    ],
+)
+def test_who_captures_names(client: dict[str, str], mesh: str, captures: bool) -> None:
+    settings = f"{{defaultConfig: {{proxyMetadata: {{ISTIO_META_DNS_CAPTURE: '{mesh}'}}}}}}" if mesh else ""
+    (service,) = services("{hosts: [a.test], resolution: DNS}", node=Node(metadata=client), mesh=settings)
+    assert bool(service.auto_addresses[0]) is captures
+
+
 def test_what_an_allocator_gave_a_wildcard_is_used() -> None:
     text = """
         kind: ServiceEntry

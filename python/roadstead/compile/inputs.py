@@ -41,6 +41,14 @@ class Env(msgspec.Struct, frozen=True, dict=True):
         return "extended" if self.extended else "istio"
 
     @cached_property
+    def captures_dns(self) -> bool:
+        """Whether the client's names resolve to virtual addresses: its own metadata says so, else the mesh's for all
+        (defaultConfig.proxyMetadata)."""
+        if "DNS_CAPTURE" in self.node.metadata or self.mesh.default_config is None:
+            return self.node.dns_capture
+        return self.mesh.default_config.proxy_metadata.get("ISTIO_META_DNS_CAPTURE", "").lower() == "true"
+
+    @cached_property
     def policies(self) -> PolicyTable:
         """The policies made for this view so far: equal ones are one object as long as the view lives."""
         from roadstead.compile.policy import PolicyTable
@@ -49,7 +57,7 @@ class Env(msgspec.Struct, frozen=True, dict=True):
 
 
 class HostView(msgspec.Struct, frozen=True):
-    """The services of one host as this client sees them (registry.md 1.10 and 4.4): one namespace, in Istio's order.
+    """The services of one host as this client sees them: one namespace, in Istio's order.
 
     services: un-merged, as listeners and routes see them. merged: the one that clusters and `find` are made from.
     entries: all ServiceEntries of (namespace, host) by age, the source of endpoints and identities: which of them the
@@ -65,7 +73,7 @@ class HostView(msgspec.Struct, frozen=True):
 
 
 class RuleView(msgspec.Struct, frozen=True):
-    """The DestinationRule entry in force for a service and this client, merged (registry.md 5.2 and 5.3).
+    """The DestinationRule entry in force for a service and this client, merged.
 
     rules: the rules that contributed, the first gives host and exportTo. policy_from: index in `rules` of the one whose
     top-level trafficPolicy holds, -1 without one. subsets: (index in `rules`, index in its subsets), in order."""
@@ -85,18 +93,18 @@ class Scope(Protocol):
         """The services of that very host."""
 
     def matching(self, pattern: str) -> Sequence[HostView]:
-        """Hosts that a host of a VirtualService covers: the same name, or overlap where one of them is a wildcard
-        (registry.md 3.1 Matches), in Istio's order of services."""
+        """Hosts that a host of a VirtualService covers: the same name, or overlap where one of them is a
+        wildcard, in Istio's order of services."""
 
     def rule(self, view: HostView) -> RuleView | None:
         """The DestinationRule for a service."""
 
     def workloads(self, namespace: str, selector: Mapping[str, str]) -> Sequence[Resource[WorkloadEntry]]:
-        """WorkloadEntries that a selector takes, healthy ones only, in Istio's order (registry.md 2.1 and 2.2)."""
+        """WorkloadEntries that a selector takes, healthy ones only, in Istio's order."""
 
     def virtual_services(self, host: str, gateway: str = "mesh") -> Sequence[PreparedVirtualService]:
         """Roots bound to the gateway with a host that overlaps `host`, in the client's order: private, exported,
-        public, each by age (registry.md 4.2 and 4.4)."""
+        public, each by age."""
 
     def services_on(self, port: int) -> Sequence[HostView]:
         """Hosts with that port among those with listeners, in Istio's order: who shares a listener."""

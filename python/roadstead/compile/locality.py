@@ -1,4 +1,4 @@
-"""Endpoints into locality groups, and the groups' priorities and weights for one client (registry.md 8.1 to 8.9).
+"""Endpoints into locality groups, and the groups' priorities and weights for one client (Istio: core/loadbalancer).
 
 Rules are pairs and tuples of text here, so that nothing depends on the configuration's own types.
 """
@@ -93,7 +93,7 @@ def _group(locality: str, priority: int, members: list[Endpoint]) -> LocalityGro
 def arrange(
     groups: tuple[LocalityGroup, ...], plan: LocalityPlan | None, client: Locality, labels: Mapping[str, str]
 ) -> tuple[LocalityGroup, ...]:
-    """Priorities and weights of the groups for a client at `client` with augmented `labels` (registry.md 8.3)."""
+    """Priorities and weights of the groups for a client at `client` with augmented `labels`."""
     if plan is not None:
         if plan.zone_aware:
             if plan.failover_priority:
@@ -172,7 +172,7 @@ def _by_region(
 def _by_labels(
     groups: tuple[LocalityGroup, ...], wanted: tuple[str, ...], labels: Mapping[str, str]
 ) -> tuple[LocalityGroup, ...]:
-    """Groups split by how many of the labels agree with the client's; order: group, then priority (registry.md 8.5)."""
+    """Groups split by how many of the labels agree with the client's; order: group, then priority."""
     if not labels:
         return _dense(groups, [(group.priority, 0) for group in groups])
     keys, given = _overrides(wanted)

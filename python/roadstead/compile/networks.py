@@ -1,4 +1,4 @@
-"""Endpoints of other networks are reached through those networks' gateways (registry.md 8.10)."""
+"""Endpoints of other networks are reached through those networks' gateways (Istio: xds/endpoints/ep_filters.go)."""
 
 from __future__ import annotations
 

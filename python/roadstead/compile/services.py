@@ -50,7 +50,7 @@ def services_of(entry: Resource[ServiceEntry], env: Env) -> tuple[Service, ...]:
     labels = None if selector is None else selector.labels
     export_to = _words(spec.export_to)
     external = spec.location == "MESH_EXTERNAL"
-    families = _families(env.node) if env.node.dns_capture else ()
+    families = _families(env.node) if env.captures_dns else ()
     made: list[Service] = []
     resolution = resolution_of(spec, env.dialect)
     for host in dict.fromkeys(spec.hosts):

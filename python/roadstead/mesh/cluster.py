@@ -66,8 +66,8 @@ class TcpPool(msgspec.Struct, frozen=True, gc=False):
 
 
 class HttpPool(msgspec.Struct, frozen=True, gc=False):
-    """Limits of requests. h2_upgrade: "DEFAULT" | "UPGRADE" | "DO_NOT_UPGRADE"; retry_budget: (percent, min concurrency),
-    retry_budget_interval: seconds over which requests count for it; None: those active now.
+    """Limits of requests. h2_upgrade: "DEFAULT" | "UPGRADE" | "DO_NOT_UPGRADE"; retry_budget: (percent, min
+    concurrency), retry_budget_interval: seconds over which requests count for it; None: those active now.
     protocol: what is spoken upstream: "http1", "http2" or "downstream" (same as the client's)."""
 
     max_pending_requests: int = UNLIMITED
@@ -89,7 +89,7 @@ class ConnectionPool(msgspec.Struct, frozen=True, gc=False):
 
 
 class OutlierDetection(msgspec.Struct, frozen=True, gc=False):
-    """Envoy's fields after Istio's translation (registry.md 5.6). None: Envoy's default; times in seconds, shares in percent."""
+    """Envoy's fields after Istio's translation. None: Envoy's default; times in seconds, shares in percent."""
 
     consecutive_5xx: int | None = None
     enforcing_consecutive_5xx: int | None = None
@@ -107,8 +107,8 @@ class OutlierDetection(msgspec.Struct, frozen=True, gc=False):
 
 
 class HealthCheck(msgspec.Struct, frozen=True, gc=False):
-    """Active check (dialect extended: trafficPolicy.healthCheck; Envoy: health_checks). Seconds. path "": a TCP connection
-    is enough, nothing is asked over HTTP."""
+    """Active check (dialect extended: trafficPolicy.healthCheck; Envoy: health_checks). Seconds. path "": a TCP
+    connection is enough, nothing is asked over HTTP."""
 
     interval: float
     timeout: float
@@ -119,7 +119,7 @@ class HealthCheck(msgspec.Struct, frozen=True, gc=False):
 
 
 class HashKey(msgspec.Struct, frozen=True, gc=False):
-    """Source of the hash (Istio: consistentHash). kind: "header" | "cookie" | "source_ip" | "query"; ttl seconds or None."""
+    """Source of the hash (Istio: consistentHash). ttl: seconds; None: a cookie is only read, never made."""
 
     kind: Literal["header", "cookie", "source_ip", "query"]
     name: str = ""
@@ -137,7 +137,7 @@ class Warmup(msgspec.Struct, frozen=True, gc=False):
 
 
 class LoadBalancer(msgspec.Struct, frozen=True, gc=False):
-    """policy in Envoy's words. ring_min None: not set (Envoy: 1024). locality_weighted: locality_weighted_lb_config present.
+    """policy in Envoy's words. ring_min None: not set (Envoy: 1024). locality_weighted: locality_weighted_lb_config set.
     zone_min_cluster_size: zone_aware_lb_config.min_cluster_size; None: not set (Envoy: 6)."""
 
     policy: Literal["LEAST_REQUEST", "ROUND_ROBIN", "RANDOM", "RING_HASH", "MAGLEV", "CLUSTER_PROVIDED"] = (
@@ -154,10 +154,10 @@ class LoadBalancer(msgspec.Struct, frozen=True, gc=False):
 
 
 class TlsOrigination(msgspec.Struct, frozen=True, gc=False):
-    """TLS that the mesh speaks upstream. mode in Istio's words: SIMPLE MUTUAL ISTIO_MUTUAL, and AUTO for automatic mTLS (per
-    endpoint, by Endpoint.tls_mode). sni "": from the request's host when auto_sni. verify "": the certificate is not
-    checked; "san": one of subject_alt_names; "auto": must carry the request's host; "ca": signed by ca, name not checked.
-    ca "": system roots. credential_name: SDS secret (routers)."""
+    """TLS that the mesh speaks upstream. mode in Istio's words: SIMPLE MUTUAL ISTIO_MUTUAL, and AUTO for automatic mTLS
+    (per endpoint, by Endpoint.tls_mode). sni "": from the request's host when auto_sni. verify "": the certificate is
+    not checked; "san": one of subject_alt_names; "auto": must carry the request's host; "ca": signed by ca, name not
+    checked. ca "": system roots. credential_name: a secret (SDS) or "configmap://namespace/name"."""
 
     mode: Literal["SIMPLE", "MUTUAL", "ISTIO_MUTUAL", "AUTO"]
     sni: str = ""
@@ -181,7 +181,7 @@ class Tunnel(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClusterPolicy(msgspec.Struct, frozen=True, gc=False):
-    """The traffic policy in force for a cluster, after inheritance (registry.md 5.4). Interned: equal policies are one object.
+    """The traffic policy in force for a cluster, after inheritance. Interned: equal policies are one object.
     origins: DestinationRules that contributed, the deciding one first; empty without a rule."""
 
     connection_pool: ConnectionPool
@@ -194,10 +194,11 @@ class ClusterPolicy(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cluster(msgspec.Struct, frozen=True, gc=False):
-    """One Envoy cluster. type in Envoy's words; DYNAMIC_DNS is the dynamic forward proxy. tls differs from cluster to cluster
-    (its SNI carries the name), so it stands beside the shared policy.
+    """One Envoy cluster. type in Envoy's words; DYNAMIC_DNS is the dynamic forward proxy. tls differs from cluster to
+    cluster (its SNI carries the name), so it stands beside the shared policy.
 
-    dns_lookup_family: "V4_ONLY" "V6_ONLY" "ALL" for services with a DNS resolution, "" else. port_override: upstream_port_override (NONE)."""
+    dns_lookup_family: "V4_ONLY" "V6_ONLY" "ALL" for services with a DNS resolution, "" else. port_override:
+    upstream_port_override (NONE)."""
 
     name: str
     host: str

@@ -12,8 +12,8 @@ Resolution = Literal["STATIC", "DNS", "DNS_ROUND_ROBIN", "NONE", "DYNAMIC_DNS"]
 
 
 class Port(msgspec.Struct, frozen=True, gc=False):
-    """A service port. protocol: HTTP HTTPS HTTP2 GRPC GRPC-Web HTTP_PROXY TCP TLS MONGO REDIS MYSQL UDP, or "" = sniffed
-    (Istio: Unsupported). target_port 0: the number itself."""
+    """A service port. protocol: a word of roadstead.protocol, "" = sniffed (Istio: Unsupported). target_port 0: the
+    number itself."""
 
     number: int
     name: str
@@ -22,7 +22,7 @@ class Port(msgspec.Struct, frozen=True, gc=False):
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """One host of one ServiceEntry with one of its addresses (Istio: model.Service; registry.md section 0.2 and 1.1).
+    """One host of one ServiceEntry with one of its addresses (Istio: model.Service).
 
     address: IP or CIDR text, "0.0.0.0" = none. auto_addresses: (v4, v6) from status, "" = none."""
 
