@@ -137,7 +137,7 @@ class Warmup(msgspec.Struct, frozen=True, gc=False):
 
 
 class LoadBalancer(msgspec.Struct, frozen=True, gc=False):
-    """policy in Envoy's words. ring_min None: not set (Envoy: 1024). locality_weighted: locality_weighted_lb_config set.
+    """policy in Envoy's words. ring_min None: not set (Envoy: 1024). locality_weighted: locality_weighted_lb_config.
     zone_min_cluster_size: zone_aware_lb_config.min_cluster_size; None: not set (Envoy: 6)."""
 
     policy: Literal["LEAST_REQUEST", "ROUND_ROBIN", "RANDOM", "RING_HASH", "MAGLEV", "CLUSTER_PROVIDED"] = (
