@@ -67,7 +67,7 @@ def test_namespace_left_out_is_default(namespace: str) -> None:
     )
     assert found.resource is not None
     assert found.resource.namespace == "default"
-    assert found.resource.creation_time == 0.0
+    assert found.resource.creation_time == 1704067200.0
 
 
 def test_order_of_keys_does_not_matter() -> None:

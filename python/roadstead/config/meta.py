@@ -30,6 +30,9 @@ Spec = (
 SpecT_co = TypeVar("SpecT_co", bound=Spec, covariant=True)
 
 DEFAULT_NAMESPACE = "default"
+UNDATED = 1704067200.0
+"""2024-01-01T00:00:00Z: the one instant at which everything without a creationTimestamp was made. Files rarely carry one;
+beside objects that do, Istio's recorded output has the others at this time."""
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
@@ -117,9 +120,9 @@ class Resource(msgspec.Struct, Generic[SpecT_co], frozen=True, kw_only=True, gc=
 
     @property
     def creation_time(self) -> float:
-        """Seconds since the epoch; 0.0 where left out: "the same instant" for all."""
+        """Seconds since the epoch; where left out, one instant for all (UNDATED)."""
         text = self.metadata.creation_timestamp
-        return timestamp(text) if text else 0.0
+        return timestamp(text) if text else UNDATED
 
 
 @lru_cache(maxsize=4096)
