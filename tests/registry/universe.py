@@ -154,8 +154,19 @@ def gateways(draw: st.DrawFn) -> Document:
 
 def is_accepted(written: Document) -> bool:
     """Whether the rules of Istio's admission let the document in; what they refuse is tested elsewhere."""
-    return bool(read_tree(msgspec.json.decode(msgspec.json.encode(written))).resources)
+    return bool(read_tree(msgspec.json.decode(as_json(written))).resources)
 
+
+def as_json(written: Document) -> bytes:
+    return msgspec.json.encode(written)
+
+
+OTHER = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "Sidecar",
+    "metadata": {"name": "other", "namespace": "else"},
+    "spec": {"outboundTrafficPolicy": {}},
+}
 
 documents = st.one_of(
     service_entries(),

@@ -17,7 +17,6 @@ from roadstead.config import (
     PeerAuthentication,
     Resource,
     ResourceKey,
-    RouteDestination,
     ServiceEntry,
     Sidecar,
     TCPRoute,
@@ -186,14 +185,11 @@ def _destinations(spec: VirtualService, namespace: str, domain: str) -> Iterable
             if destination is not None:
                 port = 0 if destination.port is None else destination.port.number
                 yield expand(destination.host, namespace, domain), port, sources
-    for target in [target for l4 in (*spec.tls, *spec.tcp) for target in _targets(l4)]:
+    l4: tuple[TLSRoute | TCPRoute, ...] = (*spec.tls, *spec.tcp)
+    for target in [target for route in l4 for target in route.route]:
         if target.destination is not None:
             port = 0 if target.destination.port is None else target.destination.port.number
             yield expand(target.destination.host, namespace, domain), port, ()
-
-
-def _targets(route: TLSRoute | TCPRoute) -> tuple[RouteDestination, ...]:
-    return route.route
 
 
 def gateway_facts(resource: Resource[Gateway]) -> GatewayFacts:
