@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roadstead.config import duration
-from roadstead.config.conform import duration_complaint
 
 UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
@@ -46,7 +45,7 @@ def test_what_is_no_duration(text: str, complaint: str) -> None:
 )  # fmt: skip
 def test_rules_of_the_model(text: str, strict: str, free: str) -> None:
     for rule, wanted in (("whole milliseconds", strict), ("any", free)):
-        complaint = duration_complaint(text, rule)
+        complaint = duration.complaint(text, rule)
         assert wanted in complaint
         assert bool(wanted) is bool(complaint)
 

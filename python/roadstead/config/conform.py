@@ -11,9 +11,9 @@ from difflib import get_close_matches
 
 import msgspec
 
+from roadstead.config import duration
 from roadstead.config.dialect import EXTENDED_FIELDS, EXTENSIONS, Dialect
-from roadstead.config.duration import nanoseconds
-from roadstead.config.findings import Finding
+from roadstead.config.findings import Finding, escaped
 from roadstead.config.schema import (
     Anything,
     Boolean,
@@ -36,7 +36,6 @@ _MEANT = {
     "healthChecks": "outlierDetection",
     "caCertificate": "caCertificates",
 }
-_MILLISECOND = 10**6
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -160,7 +159,7 @@ class Conformer:
     def _text(self, value: Json, shape: Text, path: str, pointer: str) -> Json | _Wrong:
         if not isinstance(value, str):
             return self._type("a string", value, path, pointer, _text_hint(value, shape))
-        if shape.duration and (complaint := duration_complaint(value, shape.duration)):
+        if shape.duration and (complaint := duration.complaint(value, shape.duration)):
             return self._say("DEC-6", complaint, path, pointer, "write it like 1.5s, 300ms or 1h30m")
         return value
 
@@ -211,19 +210,6 @@ def whole(value: Json) -> int | None:
     return None
 
 
-def duration_complaint(text: str, rule: str) -> str:
-    """What is wrong with a duration under a rule of the model ("whole milliseconds" or "any"); "" where nothing is."""
-    try:
-        length = nanoseconds(text)
-    except ValueError as error:
-        return str(error)
-    if rule == "any":
-        return ""
-    if length < _MILLISECOND:
-        return f"{text!r} is too short: at least 1ms"
-    return "" if length % _MILLISECOND == 0 else f"{text!r} is not a whole number of milliseconds"
-
-
 def suggestion(written: str, known: list[str] | tuple[str, ...]) -> str:
     """ "did you mean …?", or "" where nothing is near."""
     folded = {name.lower(): name for name in known}
@@ -264,11 +250,6 @@ def shown(value: Json) -> str:
         return _KINDS.get(type(value), "null")
     text = msgspec.json.encode(value).decode()
     return f"{_KINDS[type(value)]}: {text if len(text) <= 40 else text[:37] + '...'}"
-
-
-def escaped(key: str) -> str:
-    """A key as a token of a JSON pointer."""
-    return key.replace("~", "~0").replace("/", "~1") if "~" in key or "/" in key else key
 
 
 def _text_hint(value: Json, shape: Text) -> str:

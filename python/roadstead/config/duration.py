@@ -17,6 +17,7 @@ _NANOSECONDS = {
 }
 _TERM = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
 _LARGEST = 2**63
+_MILLISECOND = 10**6
 
 
 @lru_cache(maxsize=4096)
@@ -59,4 +60,17 @@ def seconds(text: str) -> float:
     return nanoseconds(text) / 1e9
 
 
-__all__ = ["nanoseconds", "seconds"]
+def complaint(text: str, rule: str) -> str:
+    """What is wrong with a duration under a rule of the model ("whole milliseconds" or "any"); "" where nothing is."""
+    try:
+        length = nanoseconds(text)
+    except ValueError as error:
+        return str(error)
+    if rule == "any":
+        return ""
+    if length < _MILLISECOND:
+        return f"{text!r} is too short: at least 1ms"
+    return "" if length % _MILLISECOND == 0 else f"{text!r} is not a whole number of milliseconds"
+
+
+__all__ = ["complaint", "nanoseconds", "seconds"]

@@ -79,4 +79,9 @@ def refuses(findings: tuple[Finding, ...]) -> bool:
     return any(finding.severity == "error" for finding in findings)
 
 
-__all__ = ["CODES", "Finding", "Severity", "refuses"]
+def escaped(key: str) -> str:
+    """A key as a token of a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1") if "~" in key or "/" in key else key
+
+
+__all__ = ["CODES", "Finding", "Severity", "escaped", "refuses"]

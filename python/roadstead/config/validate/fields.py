@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from roadstead.config.conform import duration_complaint
+from roadstead.config.duration import complaint as duration_complaint
 from roadstead.config.schema import Entries, Items, Object, Shape, Text, fields_of
 from roadstead.config.validate.report import Path, Report
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from roadstead.config.duration import nanoseconds
 from roadstead.config.message import StringMatch
 from roadstead.config.validate.destination import check_destination
@@ -49,6 +47,13 @@ _RETRY_ON = frozenset(
     "retriable-status-codes retriable-headers envoy-ratelimited http3-post-connect-failure cancelled "
     "deadline-exceeded internal resource-exhausted unavailable".split()
 )
+_STATUSES = frozenset(
+    number
+    for first, last in ((100, 103), (200, 208), (226, 226), (300, 305), (307, 308), (400, 418), (421, 426), (428, 429))
+    + ((431, 431), (451, 451), (500, 508), (510, 511))
+    for number in range(first, last + 1)
+)
+"""Those that have a text in Go's net/http."""
 _CLAIMS = "@request.auth.claims"
 _LARGEST_BODY = 1024 * 1024
 _SECOND = 10**9
@@ -82,17 +87,9 @@ def _origin(match: StringMatch) -> str:
 
 def _retry_on(text: str) -> str:
     for word in text.split(",") if text else ():
-        if word not in _RETRY_ON and not (word.isdecimal() and _known_status(int(word))):
+        if word not in _RETRY_ON and not (word.isdecimal() and int(word) in _STATUSES):
             return f"{word!r} is not a condition to retry on"
     return ""
-
-
-def _known_status(number: int) -> bool:
-    try:
-        HTTPStatus(number)
-    except ValueError:
-        return False
-    return True
 
 
 def _redirect_scheme(word: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from roadstead.config.conform import escaped
 from roadstead.config.dialect import EXTENSIONS, Dialect
-from roadstead.config.findings import Finding, Severity
+from roadstead.config.findings import Finding, Severity, escaped
 
 Path = tuple[str | int, ...]
 """Field names as written and indices, from the spec downwards."""
