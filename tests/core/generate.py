@@ -140,7 +140,8 @@ class Mesh:
         lb = self.lb()
         limits = low.Limits()
         if self.maybe(0.3):
-            limits = low.Limits(*[chance.choice((0, 1, 3, 0xFFFFFFFF)) for _ in range(4)])
+            most = [chance.choice((0, 1, 3, 0xFFFFFFFF)) for _ in range(4)]
+            limits = low.Limits(most[0], most[1], most[2], most[3])
             if self.maybe(0.3):
                 limits = limits._replace(retry_budget=(chance.choice((0.0, 20.0, 50.0)), chance.randint(0, 2)))
         features = [f"lb:{POLICY_WORDS[lb.policy]}", f"cluster:{TYPE_WORDS[kind]}"]

@@ -134,7 +134,7 @@ SURROGATE = "\ud800"
 def test_surrogates(engine: ModuleType) -> None:
     """Text that no bytes stand for is refused as such."""
     eng = odd(engine)
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: eng.find(SURROGATE, 80),
         lambda: eng.route(SURROGATE, 80),
         lambda: eng.connect(SURROGATE, 80),
@@ -142,7 +142,8 @@ def test_surrogates(engine: ModuleType) -> None:
         lambda: eng.route(HOST, 80, "/" + SURROGATE),
         lambda: eng.route(HOST, 80, "/x", headers={"x": SURROGATE}),
         lambda: engine.HostColumn([SURROGATE]),
-    ):
+    )
+    for call in calls:
         with pytest.raises(UnicodeEncodeError):
             call()
 
@@ -177,7 +178,12 @@ def test_wrong_types(engine: ModuleType, what: str) -> None:
 @pytest.mark.parametrize("port", [-1, 65536, 2**40])
 def test_ports_out_of_range(engine: ModuleType, port: int) -> None:
     eng = odd(engine)
-    for call in (lambda: eng.find(HOST, port), lambda: eng.route(HOST, port), lambda: eng.connect(HOST, port)):
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: eng.find(HOST, port),
+        lambda: eng.route(HOST, port),
+        lambda: eng.connect(HOST, port),
+    )
+    for call in calls:
         with pytest.raises(OverflowError):
             call()
 

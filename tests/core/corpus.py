@@ -1,0 +1,282 @@
+"""The golden corpus: what is in its files, and how they are written. `python -m tests.core.corpus` records them anew.
+
+The inputs are those of the tables beside this file, whose values were written by hand from the specification; recording
+adds what the fallback says of them in full, so that other readers (the native core's tests, embedded programs) need no Python."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.core import test_connect, test_experiments, test_find, test_hash, test_pick, test_route
+from tests.core.units import cluster, exact, forward, group, prefix, published, redirect, unit, virtual_host, web
+
+from roadstead import _fallback
+from roadstead import _lowered as low
+from roadstead.errors import EngineError, Unavailable
+
+FOLDER = Path(__file__).parent / "golden"
+PICKS = 8
+Case = dict[str, Any]
+
+# Columns as JSON: tuples by position are lists, bytes are Latin-1 text, handles are null.
+
+
+def to_json(value: object) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    return value if isinstance(value, str | int | float | bool) else None
+
+
+def from_json(kind: Any, data: Any) -> Any:
+    """The column of a type from its JSON."""
+    if isinstance(kind, types.UnionType):
+        kind = next(one for one in typing.get_args(kind) if one is not types.NoneType)
+        return None if data is None else from_json(kind, data)
+    if kind is bytes:
+        return data.encode("latin-1")
+    if typing.get_origin(kind) is tuple:
+        kinds = typing.get_args(kind)
+        of = [kinds[0]] * len(data) if kinds[-1] is ... else kinds
+        return tuple([from_json(one, item) for one, item in zip(of, data, strict=True)])
+    if isinstance(kind, type) and issubclass(kind, tuple):
+        hints = typing.get_type_hints(kind)
+        return kind(*[from_json(hints[name], item) for name, item in zip(hints, data, strict=True)])
+    return data
+
+
+# Answers
+
+
+def found(engine: Any, asked: list[Any]) -> Any:
+    service = engine.find(*asked)
+    return service and service.host
+
+
+def decided(decision: Any) -> Case:
+    """All that a decision tells, and what its next picks are."""
+    return {
+        "kind": decision.kind,
+        "status": decision.status,
+        "flags": decision.flags,
+        "service": decision.service and decision.service.host,
+        "cluster": decision.cluster_name,
+        "route": decision.route_index,
+        "destination": decision.destination_index,
+        "path": decision.path,
+        "authority": decision.authority,
+        "request_headers": to_json(decision.request_headers),
+        "response_headers": to_json(decision.response_headers),
+        "redirect": to_json(decision.redirect),
+        "direct_response": to_json(decision.direct_response),
+        "fault": to_json(decision.fault),
+        "mirrors": to_json(decision.mirrors),
+        "set_cookies": to_json(decision.set_cookies),
+        "hash": None if decision.hash is None else f"{decision.hash:016x}",
+        "application_tls": decision.application_tls,
+        "reasons": to_json(decision.reasons),
+        "picks": [pick(decision) for _ in range(PICKS)] if decision.cluster is not None else [],
+    }
+
+
+def pick(decision: Any) -> str:
+    try:
+        endpoint = decision.pick()
+    except (Unavailable, EngineError) as refused:
+        return type(refused).__name__
+    return f"{endpoint.address}:{endpoint.port}"
+
+
+def answer(engine: Any, asked: Case) -> Any:
+    """What an engine says to a question: {"find": [...]}, {"route": {...}} or {"connect": {...}}."""
+    if "find" in asked:
+        return found(engine, asked["find"])
+    if "connect" in asked:
+        return decided(engine.connect(**asked["connect"]))
+    given = dict(asked["route"])
+    if given.get("headers") is not None:
+        given["headers"] = [tuple(line) for line in given["headers"]]
+    if given.get("original_destination") is not None:
+        given["original_destination"] = tuple(given["original_destination"])
+    return decided(engine.route(**given))
+
+
+def engine_of(module: Any, file: Case) -> Any:
+    units = [from_json(low.Unit, one) for one in file["units"]]
+    return published(module, *units, outbound=file["outbound"], seed=file["seed"])
+
+
+# Inputs
+
+
+def inputs() -> Iterator[tuple[str, str, list[low.Unit], list[Case]]]:
+    """Name, what it shows, units, questions."""
+    yield (
+        "find",
+        "Who owns a host and port.",
+        list(test_find.NAMES),
+        [{"find": [host, port]} for host, port, _ in test_find.CASES],
+    )
+    yield (
+        "connect",
+        "Filter chains by address, network, server name and transport.",
+        list(test_connect.UNITS),
+        [
+            {"connect": {"host": host, "port": port, "sni": sni, "draw": at}}
+            for at, (host, port, sni, _) in enumerate(test_connect.CASES)
+        ],
+    )
+    yield (
+        "virtual-hosts",
+        "Domains: exact, longest suffix, longest prefix, everything.",
+        _domains(),
+        [{"route": {"host": host, "port": 80, "draw": at}} for at, host in enumerate(test_experiments.AUTHORITIES)],
+    )
+    yield (
+        "schemes",
+        "Ports and schemes, declared and not.",
+        [test_route.tls_unit()],
+        [
+            {"route": {"host": test_route.HOST, "port": port, "path": "/api/x", "scheme": scheme, "draw": at}}
+            for at, (port, scheme, *_) in enumerate(test_route.SCHEMES)
+        ],
+    )
+    yield _conditions()
+    yield _actions()
+    yield _hashes()
+    yield _balance()
+
+
+def _domains() -> list[low.Unit]:
+    return [unit(name, virtual_host(forward("c"), domains=(name,))) for name in test_experiments.DOMAINS]
+
+
+def _conditions() -> tuple[str, str, list[low.Unit], list[Case]]:
+    """A host for each condition; the question is asked of the host that has it."""
+    units, asked = [], []
+    conditions: list[tuple[dict[str, Any], Case]] = []
+    conditions += [({"path": match}, {"path": path}) for match, path, _ in test_route.PATHS]
+    conditions += [
+        ({"headers": (match,)}, {"path": "/x?k=v", "method": "POST", "headers": to_json(lines)})
+        for match, lines, _ in test_route.HEADERS
+    ]
+    conditions += [({"queries": (match,)}, {"path": path}) for match, path, _ in test_route.QUERIES]
+    for at, (condition, question) in enumerate(conditions):
+        host = f"h{at}.test"
+        units.append(unit(host, virtual_host(forward("c", **condition), domains=(host,))))
+        asked.append({"route": {"host": host, "port": 80, "draw": at, **question}})
+    return "conditions", "Path, header and query conditions, one a host.", units, asked
+
+
+def _actions() -> tuple[str, str, list[low.Unit], list[Case]]:
+    ops = test_route.OPS
+    fault = low.Fault(1.5, 300_000, 100_000, 503, 14)
+    mirrors = (low.Mirror("m1", 500_000), low.Mirror("m2", 1_000_000))
+    rules = [
+        forward(("a", 1), ("none", 0), ("b", 3), path=prefix("/weights")),
+        forward(low.Destination("a", 0, ops, ops, "destination.test"), path=prefix("/ops"))._replace(
+            request_ops=ops[1:]
+        ),
+        forward("a", path=prefix("/host"))._replace(host_rewrite="route.test"),
+        forward("a", path=prefix("/fault"))._replace(fault=fault, mirrors=mirrors),
+        low.Route(None, low.Match(prefix("/direct")), low.DIRECT_RESPONSE, direct_status=418, direct_body=b"\x00tea"),
+    ]
+    asked = [("/weights", draw) for draw in range(5)] + [("/ops", 0), ("/host", 0), ("/direct", 0)]
+    asked += [("/fault", draw) for draw in (0, 99_999, 100_000, 299_999, 300_000, 499_999, 500_000, 999_999)]
+    units = [web("a.test", *rules)]
+    questions = [{"route": {"host": "a.test", "port": 80, "path": path, "draw": draw}} for path, draw in asked]
+    for at, (match, text, expression, path, _) in enumerate(test_route.REWRITES):
+        host = f"rewrite{at}.test"
+        units.append(web(host, forward("a", path=match)._replace(prefix_rewrite=text, regex_rewrite=expression)))
+        questions.append({"route": {"host": host, "port": 80, "path": path, "draw": 0}})
+    for at, (action, host, path, _) in enumerate(test_route.REDIRECTS):
+        own = host.replace("a.test", f"redirect{at}.test")
+        units.append(
+            web(f"redirect{at}.test", redirect(action, path=prefix("/old") if path.startswith("/old") else None))
+        )
+        questions.append({"route": {"host": own, "port": 80, "path": path, "draw": 0}})
+    return "actions", "Weights, rewrites, redirects, header operations, faults, mirrors.", units, questions
+
+
+def _hashes() -> tuple[str, str, list[low.Unit], list[Case]]:
+    kinds = (
+        (low.HashPolicy(low.HASH_HEADER, "x-user"),),
+        (low.HashPolicy(low.HASH_COOKIE, "ck"),),
+        *[(policy,) for policy, _ in test_hash.MADE],
+        (low.HashPolicy(low.HASH_SOURCE_IP),),
+        (low.HashPolicy(low.HASH_QUERY, "q"),),
+        (low.HashPolicy(low.HASH_HEADER, "x-user"), low.HashPolicy(low.HASH_QUERY, "q", terminal=True), low.HashPolicy(low.HASH_SOURCE_IP)),
+    )  # fmt: skip
+    headers = [["x-user", "b"], ["cookie", 'x=1; ck="a"'], ["X-User", "a"]]
+    units, questions = [], []
+    for number, policies in enumerate(kinds):
+        for policy in (low.RING_HASH, low.MAGLEV):
+            host = f"h{number}-{policy}.test"
+            lb = low.LbConfig(policy=policy, ring_min=10, table_size=11)
+            rule = forward(f"outbound|80||{host}")._replace(hash_policies=policies)
+            units.append(web(host, rule, endpoints=(test_experiments.weighted(1, 2, 3),), lb=lb))
+            for draw, lines in enumerate((headers, None)):
+                question = {"host": host, "port": 80, "path": "/?q=v", "headers": lines, "source_ip": "127.0.0.1"}
+                questions.append({"route": question | {"draw": draw}})
+    return "hashes", "Hash policies, made cookies, ring and Maglev.", units, questions
+
+
+def _balance() -> tuple[str, str, list[low.Unit], list[Case]]:
+    ok, bad, degraded, draining = low.HEALTHY, low.UNHEALTHY, low.DEGRADED, low.DRAINING
+    hosts = test_pick.hosts
+    shapes: dict[str, tuple[low.LocalityGroup, ...]] = {
+        "plain": (hosts(ok, ok, ok),),
+        "weights": (test_experiments.weighted(1, 2, 3),),
+        "priorities": test_experiments.THREE,
+        "degraded": (hosts(ok, degraded, degraded, bad),),
+        "draining": (hosts(draining, bad, degraded, ok),),
+        "localities": (hosts(ok, bad, weight=1), group("10.9.0.0:80", "10.9.0.1:80", locality="b", weight=2)),
+        "nobody": (hosts(bad, bad),),
+        "empty": (),
+    }
+    units, questions = [], []
+    for shape, given in shapes.items():
+        for policy in range(low.CLUSTER_PROVIDED + 1):
+            for panic in (0, 50):
+                host = f"{shape}-{policy}-{panic}.test"
+                lb = low.LbConfig(policy, panic, locality_weighted=shape == "localities", ring_min=10, table_size=11)
+                units.append(web(host, endpoints=given, lb=lb))
+                questions += [{"route": {"host": host, "port": 80, "draw": draw}} for draw in (1, 2**63 + 7)]
+    own = cluster("none", kind=low.ORIGINAL_DST, lb=low.LbConfig(policy=low.CLUSTER_PROVIDED), port_override=9090)
+    units.append(unit("none", own, virtual_host(forward("none", path=exact("/")), domains=("none.test",))))
+    questions.append({"route": {"host": "none.test", "port": 80, "original_destination": ["192.0.2.1", 1], "draw": 0}})
+    return "balance", "Each policy over priorities, panic, degraded hosts and localities.", units, questions
+
+
+def record(about: str, units: list[low.Unit], asked: list[Case]) -> Case:
+    file: Case = {"about": about, "seed": 0, "outbound": low.ALLOW_ANY, "units": to_json(units)}
+    engine = engine_of(_fallback, file)
+    file["cases"] = [{"asked": one, "answer": answer(engine, one)} for one in asked]
+    return file
+
+
+def text_of(file: Case) -> str:
+    """One line for each unit and case, so that a difference can be read."""
+    head = {key: file[key] for key in ("about", "seed", "outbound")}
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
+    for key in ("units", "cases"):
+        items = ",\n".join(json.dumps(one, ensure_ascii=True) for one in file[key])
+        lines.append(f'"{key}": [\n{items}\n]' + ("," if key == "units" else ""))
+    return "{\n" + "\n".join(lines) + "\n}\n"
+
+
+def main() -> None:
+    for name, about, units, asked in inputs():
+        (FOLDER / f"{name}.json").write_text(text_of(record(about, units, asked)))
+
+
+if __name__ == "__main__":
+    main()
