@@ -31,8 +31,8 @@ SpecT_co = TypeVar("SpecT_co", bound=Spec, covariant=True)
 
 DEFAULT_NAMESPACE = "default"
 UNDATED = 1704067200.0
-"""2024-01-01T00:00:00Z: the one instant at which everything without a creationTimestamp was made. Files rarely carry one;
-beside objects that do, Istio's recorded output has the others at this time."""
+"""2024-01-01T00:00:00Z: the one instant at which everything without a creationTimestamp was made. Files rarely carry
+one; beside objects that do, Istio's recorded output has the others at this time."""
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):

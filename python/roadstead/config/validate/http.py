@@ -47,12 +47,21 @@ _RETRY_ON = frozenset(
     "retriable-status-codes retriable-headers envoy-ratelimited http3-post-connect-failure cancelled "
     "deadline-exceeded internal resource-exhausted unavailable".split()
 )
-_STATUSES = frozenset(
-    number
-    for first, last in ((100, 103), (200, 208), (226, 226), (300, 305), (307, 308), (400, 418), (421, 426), (428, 429))
-    + ((431, 431), (451, 451), (500, 508), (510, 511))
-    for number in range(first, last + 1)
+_STATUS_RANGES = (
+    (100, 103),
+    (200, 208),
+    (226, 226),
+    (300, 305),
+    (307, 308),
+    (400, 418),
+    (421, 426),
+    (428, 429),
+    (431, 431),
+    (451, 451),
+    (500, 508),
+    (510, 511),
 )
+_STATUSES = frozenset(number for first, last in _STATUS_RANGES for number in range(first, last + 1))
 """Those that have a text in Go's net/http."""
 _CLAIMS = "@request.auth.claims"
 _LARGEST_BODY = 1024 * 1024
