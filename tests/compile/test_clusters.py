@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.compile import one_rule
 from tests.compile.one_client import OneClient, addresses, places
 
@@ -351,3 +354,98 @@ def test_policy_of_one_cluster() -> None:
     assert policy_of(one, view, 81, "s") is made["81/s"].policy
     assert policy_of(one, view, 82) is None
     assert policy_of(one, view, 80, "unknown") is None
+
+
+LABELS = st.dictionaries(st.sampled_from(["v", "app"]), st.sampled_from(["1", "2"]), max_size=2)
+MEMBERS = st.lists(
+    st.fixed_dictionaries(
+        {"address": st.sampled_from(["10.0.0.1", "10.0.0.2", "2001:db8::1"])},
+        optional={
+            "labels": LABELS,
+            "weight": st.integers(0, 5),
+            "locality": st.sampled_from(["r1/z1", "r1/z2", "r2"]),
+            "serviceAccount": st.just("sa"),
+        },
+    ),
+    max_size=5,
+)
+BLOCKS = st.fixed_dictionaries(
+    {},
+    optional={
+        "loadBalancer": st.sampled_from(
+            [{"simple": "RANDOM"}, {"simple": "PASSTHROUGH"}, {"consistentHash": {"httpHeaderName": "x"}}]
+        ),
+        "connectionPool": st.just({"tcp": {"maxConnections": 3}}),
+        "outlierDetection": st.sampled_from([{}, {"consecutive5xxErrors": 1}]),
+        "tls": st.sampled_from([{"mode": "DISABLE"}, {"mode": "SIMPLE"}, {"mode": "ISTIO_MUTUAL"}]),
+    },
+)
+POLICIES = st.one_of(
+    st.none(),
+    st.builds(
+        lambda blocks, port: {**blocks, "portLevelSettings": [{"port": {"number": 80}, **port}]} if port else blocks,
+        BLOCKS,
+        BLOCKS,
+    ),
+)
+
+
+def _document(kind: str, spec: dict[str, Any]) -> str:
+    return "---\n" + json.dumps({"kind": kind, "metadata": {"name": "x", "namespace": "prod"}, "spec": spec}) + "\n"
+
+
+@st.composite
+def _hosts(draw: st.DrawFn) -> str:
+    resolution = draw(st.sampled_from(["STATIC", "DNS", "NONE"]))
+    entry: dict[str, Any] = {
+        "hosts": ["a.test"],
+        "resolution": resolution,
+        "location": draw(st.sampled_from(["MESH_EXTERNAL", "MESH_INTERNAL"])),
+        "ports": [
+            {"number": 80, "name": "web", "protocol": "HTTP"},
+            {"number": 81, "name": "raw", "protocol": draw(st.sampled_from(["TCP", "UDP", "GRPC"]))},
+        ],
+    }
+    members = draw(MEMBERS)
+    if members and resolution != "NONE":
+        entry["endpoints"] = members
+    rule: dict[str, Any] = {"host": "a.test", "subsets": []}
+    top = draw(POLICIES)
+    if top is not None:
+        rule["trafficPolicy"] = top
+    for name in draw(st.lists(st.sampled_from(["one", "two"]), unique=True)):
+        policy = draw(POLICIES)
+        more = {} if policy is None else {"trafficPolicy": policy}
+        rule["subsets"].append({"name": name, "labels": draw(LABELS), **more})
+    return _document("ServiceEntry", entry) + _document("DestinationRule", rule)
+
+
+@settings(max_examples=150)
+@given(_hosts())
+def test_what_always_holds(text: str) -> None:
+    client = OneClient(text, node=HERE)
+    made = clusters_of(client, client.view("a.test"))
+    assert len({cluster.name for cluster in made}) == len(made)
+    # Equal policies are one object.
+    assert len({id(cluster.policy) for cluster in made}) == len({cluster.policy for cluster in made})
+    for cluster in made:
+        assert parse_cluster_name(cluster.name) == (cluster.port, cluster.subset, cluster.host)
+        assert cluster.protocol != "UDP"
+        if cluster.type in ("STRICT_DNS", "LOGICAL_DNS"):
+            assert addresses(cluster)
+        if cluster.type == "ORIGINAL_DST":
+            assert cluster.groups == ()
+            assert cluster.load_balancer.policy == "CLUSTER_PROVIDED"
+        levels = {group.priority for group in cluster.groups}
+        assert levels == set(range(len(levels)))
+        wanted = (cluster.subset_labels or {}).items()
+        for group in cluster.groups:
+            assert group.weight == sum(endpoint.weight for endpoint in group.endpoints)
+            assert all(wanted <= endpoint.labels.items() for endpoint in group.endpoints)
+
+
+@settings(max_examples=75)
+@given(_hosts())
+def test_what_istio_accepts_means_the_same_in_the_extended_dialect(text: str) -> None:
+    istio, extended = [OneClient(text, node=HERE, extended=dialect) for dialect in (False, True)]
+    assert istio.clusters("a.test") == extended.clusters("a.test")
