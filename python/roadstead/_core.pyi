@@ -24,7 +24,7 @@ Rules both engines keep
   so with no active requests it is weighted round robin. At most `n * max(8, 1024 // n) + 1` slots (n: cycle length) are walked, then the
   slot's host is taken (so that where nobody saves up enough, the hosts still take turns).
 * Slow start (`slow_start_window` > 0, ROUND_ROBIN and LEAST_REQUEST, not in panic): an endpoint's age is the engine's clock minus the
-  instant it came into the cluster or its mark left UNHEALTHY. Below the window its factor is
+  instant it came into the cluster, the cluster got a slow start, or its mark left UNHEALTHY. Below the window its factor is
   `max((max(1, age in whole ms) / window in ms) ** (1 / aggression), min_percent / 100)`, else 1. While the youngest endpoint of the
   cluster is below the window, both policies walk the schedule by credit as above, equal weights too: a slot adds
   `65,536 * factor / (a + 1) ** bias`, truncated (ROUND_ROBIN: bias 0). Aggression <= 0 and bias < 0 (or NaN) count as 1.

@@ -72,14 +72,17 @@ impl<A: Attach> Engine<A> {
 
     /// Make the builder's state visible: one pointer swap. What was in use in a replaced cluster is ready before it is seen.
     pub fn publish(&self, builder: Builder<A>) -> Result<(), Error> {
+        // The clock is the embedder's: it must not run while others wait.
+        let now = self.now();
         let _turn = self.turn();
         let before = self.snapshot();
         if !Arc::ptr_eq(&builder.base, &before) {
             return Err(Error::Stale);
         }
         for (name, cluster) in &builder.made {
-            if let Some(known) = before.cluster(name).filter(|known| !Arc::ptr_eq(known, cluster)) {
-                cluster.live.inherit(&known.live);
+            let known = before.cluster(name);
+            if known.is_none_or(|known| !Arc::ptr_eq(known, cluster)) {
+                cluster.live.begin(known.map(|known| &*known.live), now);
             }
         }
         self.snapshot.store(Arc::new(builder.next));
@@ -89,15 +92,17 @@ impl<A: Attach> Engine<A> {
     /// Replace a cluster's endpoints; visible when this returns.
     pub fn update_endpoints(&self, cluster: &str, groups: Vec<LocalityGroup<A>>) -> Result<(), Error> {
         check_groups(&groups)?;
+        let now = self.now();
         let _turn = self.turn();
-        self.known(cluster)?.live.update(groups, self.now());
+        self.known(cluster)?.live.update(groups, now);
         Ok(())
     }
 
     /// Active health of an endpoint; `Unknown` takes the mark away. False: no such endpoint.
     pub fn set_health(&self, cluster: &str, address: &str, port: u16, health: Health) -> Result<bool, Error> {
+        let now = self.now();
         let _turn = self.turn();
-        Ok(self.known(cluster)?.live.set_health(address, port, health, self.now()))
+        Ok(self.known(cluster)?.live.set_health(address, port, health, now))
     }
 
     fn known(&self, name: &str) -> Result<Arc<Cluster<A>>, Error> {

@@ -8,7 +8,7 @@ from typing import Literal, cast, final
 from roadstead import _lowered as low
 from roadstead._fallback.balance.balancer import DEGRADED, EXCLUDED, HEALTHY, UNHEALTHY, Balancer, Group
 from roadstead._fallback.balance.hashing import check_sizes
-from roadstead._fallback.overlay import Counters, Identity, Live, Slot
+from roadstead._fallback.overlay import UNSET, Counters, Identity, Live, Slot
 
 EndpointKind = Literal["ip", "hostname", "unix"]
 Health = Literal["unknown", "healthy", "unhealthy", "draining", "degraded"]
@@ -88,19 +88,19 @@ class State:
         endpoints: list[Endpoint] = []
         kept: dict[Identity, Slot] = {}
         seen: dict[tuple[str, int], int] = {}
-        now = live.clock() if lb.slow_start_window else 0
         for group in groups:
             for endpoint in group.endpoints:
                 ordinal = seen.get((endpoint.address, endpoint.port), 0)
                 seen[endpoint.address, endpoint.port] = ordinal + 1
                 identity = (endpoint.address, endpoint.port, ordinal)
-                slot = live.slots.get(identity) or Slot(now)
+                slot = live.slots.get(identity) or Slot()
                 kept[identity] = slot
                 endpoints.append(Endpoint._made(endpoint, group.locality, group.priority, slot))
         live.slots = self._kept = kept
         self.endpoints = tuple(endpoints)
         self.slots = [endpoint._slot for endpoint in endpoints]
         self.balancer: Balancer | None = None
+        self._count_ages()
 
     def balanced(self) -> Balancer:
         """The balancer of this membership and health, made when first asked for."""
@@ -109,9 +109,20 @@ class State:
                 self.balancer = self._build()
             return self.balancer
 
+    def _count_ages(self) -> None:
+        """From now, for endpoints that come in or had no slow start so far."""
+        slow = self._lb.slow_start_window > 0
+        now = self._live.clock() if slow else 0
+        for slot in self.slots:
+            if not slow:
+                slot.since = UNSET
+            elif slot.since == UNSET:
+                slot.since = now
+
     def reclaim(self, balanced: bool) -> None:
         """After another membership: what lives is again what lives here."""
         self._live.slots = self._kept
+        self._count_ages()
         if balanced or self.balancer is not None:
             self.rebuild()
 
@@ -213,7 +224,7 @@ class Cluster:
         found = [one._slot for one in state.endpoints if one.address == address and one.port == port]
         with self._live.lock:
             for slot in found:
-                if slot.mark == low.UNHEALTHY != mark:
+                if self._low.lb.slow_start_window and slot.mark == low.UNHEALTHY != mark:
                     slot.since = self._live.clock()
                 slot.mark = mark
             if found:

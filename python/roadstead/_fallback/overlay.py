@@ -15,6 +15,8 @@ from roadstead._fallback.balance.schedule import Schedule
 
 Identity: TypeAlias = tuple[str, int, int]
 UNLIMITED = 0xFFFFFFFF
+# Before any clock.
+UNSET = -(2**63)
 
 _SLOT_COUNTERS = ("rq_active", "rq_total", "rq_success", "rq_error", "cx_active", "cx_total", "cx_connect_fail")
 _COUNTERS = (
@@ -36,16 +38,16 @@ _COUNTERS = (
 class Slot:
     """Live state of one endpoint. credit: what LEAST_REQUEST over unequal weights saved up, in 2**-16 of a turn.
     mark: active health (`_lowered` UNKNOWN, HEALTHY, UNHEALTHY, DEGRADED). since: when the endpoint came into the
-    cluster or its mark left UNHEALTHY, in ns of the engine's clock; slow start counts from there."""
+    cluster or its mark left UNHEALTHY, in ns of the engine's clock; slow start counts from there. UNSET without one."""
 
     __slots__ = (*_SLOT_COUNTERS, "credit", "mark", "since")
 
-    def __init__(self, since: int = 0) -> None:
+    def __init__(self) -> None:
         self.rq_active = self.rq_total = self.rq_success = self.rq_error = 0
         self.cx_active = self.cx_total = self.cx_connect_fail = 0
         self.credit = 0
         self.mark = low.UNKNOWN
-        self.since = since
+        self.since = UNSET
 
     def stats(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in _SLOT_COUNTERS}

@@ -227,7 +227,7 @@ fn cursors_survive_an_update_that_leaves_the_schedule_equal() {
     live.update(vec![group(0, None, 1, &[OK, OK, OK])], 0);
     assert_eq!(picks(&live, 1), [Some(2)]);
     let next = cluster(of_policy(LbPolicy::RoundRobin), vec![group(0, None, 5, &[OK, OK, OK])]);
-    next.inherit(&live);
+    next.begin(Some(&live), 0);
     assert_eq!(picks(&next, 1), [Some(0)]);
     live.update(vec![group(0, None, 1, &[OK, OK])], 0);
     assert_eq!(picks(&live, 1), [Some(0)]);
@@ -239,7 +239,7 @@ fn a_successor_counts_where_its_predecessor_did() {
     picks(&live, 1);
     live.counters().rq_active.store(3, Relaxed);
     let next = cluster(of_policy(LbPolicy::LeastRequest), vec![group(0, None, 1, &[OK, OK])]);
-    next.inherit(&live);
+    next.begin(Some(&live), 0);
     assert_eq!(next.counters().rq_active.load(Relaxed), 3);
     assert!(Arc::ptr_eq(&next.state().slots()[1], &live.state().slots()[1]));
 }

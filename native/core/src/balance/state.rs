@@ -260,16 +260,34 @@ impl<A: Attach> ClusterLive<A> {
         loads.healthy.iter().copied().zip(loads.degraded.iter().copied()).collect()
     }
 
-    /// Take over what lives in the cluster that this one replaces (same name). Where nothing was used yet, there is nothing
-    /// to take over, and what a holder of the old cluster starts to count from then on stays there.
-    pub fn inherit(&self, old: &ClusterLive<A>) {
+    /// Before it is seen: take over from the cluster that has the name now.
+    pub fn begin(&self, old: Option<&ClusterLive<A>>, now: i64) {
+        let slow = self.lb.slow_start_window > 0.0;
+        let own = self.state.load_full();
+        // With slots it had the name before, and its endpoints have their ages.
+        if slow && own.used_slots().is_none() {
+            own.membership.endpoints.iter().for_each(|endpoint| endpoint.since.store(now, Relaxed));
+        }
+        if let Some(old) = old {
+            self.inherit(old, now);
+        }
+        if slow {
+            self.state.load().slots();
+        }
+    }
+
+    /// Where nothing was used yet, there is nothing to take over, and what a holder of the old cluster starts to count from
+    /// then on stays there.
+    fn inherit(&self, old: &ClusterLive<A>, now: i64) {
         if let Some(counters) = old.counters.get() {
             let _ = self.counters.set(Arc::clone(counters));
         }
         let _writer = self.locked();
         let before = old.state.load_full();
-        let now = self.state.load_full();
-        if let Some(next) = self.carried(&before, &now.membership) {
+        let own = self.state.load_full();
+        // Without slow start nobody asks how old an endpoint is: it counts from here.
+        let since = if old.lb.slow_start_window > 0.0 { None } else { Some(now) };
+        if let Some(next) = self.carried(&before, &own.membership, since) {
             self.state.store(Arc::new(next));
         }
     }
@@ -279,12 +297,18 @@ impl<A: Attach> ClusterLive<A> {
         let membership = Arc::new(Membership::new(groups, now));
         let _writer = self.locked();
         let before = self.state.load_full();
-        let next = self.carried(&before, &membership).unwrap_or_else(|| ClusterState::new(membership));
+        let next = self.carried(&before, &membership, None).unwrap_or_else(|| ClusterState::new(membership));
         self.state.store(Arc::new(next));
     }
 
-    /// A state of `membership` with the slots, ages and cursors of `before`; None when there is nothing to carry.
-    fn carried(&self, before: &ClusterState<A>, membership: &Arc<Membership<A>>) -> Option<ClusterState<A>> {
+    /// A state of `membership` with the slots, ages and cursors of `before`; None when there is nothing to carry. `since`
+    /// replaces the ages.
+    fn carried(
+        &self,
+        before: &ClusterState<A>,
+        membership: &Arc<Membership<A>>,
+        since: Option<i64>,
+    ) -> Option<ClusterState<A>> {
         let balancer = before.balancer.get();
         // A cluster that is picked from gets its slots before it changes, so that both states count in the same ones.
         let slots = if balancer.is_some() { Some(before.slots()) } else { before.used_slots() };
@@ -299,7 +323,8 @@ impl<A: Attach> ClusterLive<A> {
             .collect();
         for (endpoint, old) in membership.endpoints.iter().zip(&same) {
             if let Some(old) = old {
-                endpoint.since.store(before.membership.endpoints[*old].since.load(Relaxed), Relaxed);
+                let known = || before.membership.endpoints[*old].since.load(Relaxed);
+                endpoint.since.store(since.unwrap_or_else(known), Relaxed);
             }
         }
         let next = ClusterState::new(Arc::clone(membership));
