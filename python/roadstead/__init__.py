@@ -11,8 +11,9 @@ Names are imported when they are first used. BACKEND is the engine used by defau
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+# The name type checkers know; `typing` itself would cost more than all the rest of this import.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     # For type checkers the objects are the contract's classes; at run time they are its abstract faces.
     from roadstead._core import Cluster, Decision, Endpoint, Service

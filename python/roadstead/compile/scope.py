@@ -59,7 +59,7 @@ class ClientScope:
     """The scope of one client. Caches live until `changed`."""
 
     def __init__(self, env: Env, index: Index, load: Load) -> None:
-        self._env = env
+        self.env = env
         self._index = index
         self._load = load
         self._exports = Exports(env.mesh)
@@ -69,6 +69,8 @@ class ClientScope:
         self._rules: dict[tuple[str, str], RuleView | None] = {}
         self._routed: dict[tuple[str, str], Sequence[PreparedVirtualService]] = {}
         self._prepared: dict[ResourceKey, PreparedVirtualService | None] = {}
+        # The unit under compilation, as written and in lower case.
+        self._own = ""
         self._unit = ""
         self._notes: set[str] = set()
         self._ports_read: dict[int, touch.PortPlace | None] = {}
@@ -78,10 +80,6 @@ class ClientScope:
         self._choose_sidecar()
 
     # Changes
-
-    @property
-    def env(self) -> Env:
-        return self._env
 
     @property
     def index(self) -> Index:
@@ -101,7 +99,7 @@ class ClientScope:
         for kept in (self._views, self._rules, self._routed, self._prepared):
             kept.clear()
         everything = what.everything
-        if what.sidecars & {self._namespace, self._env.mesh.root_namespace} and not self._router:
+        if what.sidecars & {self._namespace, self.env.mesh.root_namespace} and not self._router:
             before = self._sidecar
             self._choose_sidecar()
             everything = everything or before != self._sidecar
@@ -113,8 +111,8 @@ class ClientScope:
         if not self._router:
             sidecars = self._index.sidecars
             own = sidecars.get(self._namespace, ())
-            root = sidecars.get(self._env.mesh.root_namespace, ())
-            fact = sidecar_for(own, root, self._env.node.labels)
+            root = sidecars.get(self.env.mesh.root_namespace, ())
+            fact = sidecar_for(own, root, self.env.node.labels)
             if fact is not None:
                 self._sidecar = cast("Resource[Sidecar]", self._load(fact.key))
                 self._listeners = listeners_of(self._sidecar.spec, self._namespace)
@@ -122,6 +120,7 @@ class ClientScope:
 
     def reading(self, unit: str) -> None:
         """Start noting what the unit of that key reads."""
+        self._own = unit
         self._unit = unit.lower()
         self._notes = set()
         self._ports_read = {}
@@ -147,6 +146,8 @@ class ClientScope:
         return view
 
     def _note_host(self, host: str) -> str:
+        if host == self._own:
+            return self._unit
         folded = host.lower()
         if folded != self._unit:
             self._notes.add(touch.host_token(folded))
@@ -156,6 +157,12 @@ class ClientScope:
         pick = self._pick(host, entries)
         if pick is None:
             return None
+        if len(entries) == 1 and pick.ports is None:
+            entry = cast("Resource[ServiceEntry]", self._load(entries[0].key))
+            made = services_of(entry, self.env)
+            if len(entries[0].hosts) > 1:
+                made = tuple([service for service in made if service.host == host])
+            return HostView(host, entry.namespace, made, merge(made), (entry,), pick.imported) if made else None
         namespace = pick.entries[0].namespace
         loaded = {
             fact.key: cast("Resource[ServiceEntry]", self._load(fact.key))
@@ -166,7 +173,7 @@ class ClientScope:
         services = [
             service
             for fact in pick.entries
-            for service in services_of(loaded[fact.key], self._env)
+            for service in services_of(loaded[fact.key], self.env)
             if service.host == host
         ]
         if not services:
@@ -321,13 +328,13 @@ class ClientScope:
         return made
 
     def _rule(self, view: HostView) -> RuleView | None:
-        client, root = self._namespace, self._env.mesh.root_namespace
+        client, root = self._namespace, self.env.mesh.root_namespace
         entries = self._local_rules(client, view.host, only_private=client == root)
         if not entries:
             entries = self._exported_rules(view.namespace, view.host)
             if not entries and root != view.namespace:
                 entries = self._exported_rules(root, view.host)
-        entry = chosen(entries, self._env.node.labels, client) if entries else None
+        entry = chosen(entries, self.env.node.labels, client) if entries else None
         return None if entry is None else self._rule_view(entry)
 
     def _local_rules(self, namespace: str, host: str, only_private: bool) -> tuple[RuleEntry, ...]:
@@ -426,7 +433,7 @@ class ClientScope:
         made = prepare(
             cast("Resource[VirtualService]", self._load(fact.key)),
             self._delegate,
-            default_export_to=self._env.mesh.default_virtual_service_export_to,
+            default_export_to=self.env.mesh.default_virtual_service_export_to,
             domain=self._index.domain,
         )
         if len(self._prepared) >= _KEPT:
@@ -445,7 +452,7 @@ class ClientScope:
     def gateways(self) -> Sequence[Resource[Gateway]]:
         """Gateways whose selector takes this client (routers), by age."""
         self._notes.add(touch.GATEWAYS)
-        labels = self._env.node.labels
+        labels = self.env.node.labels
         return [
             cast("Resource[Gateway]", self._load(fact.key))
             for fact in self._index.gateways
@@ -455,7 +462,7 @@ class ClientScope:
     def peer_authentication(self, namespace: str, port: int) -> str:
         """Mode in force for a namespace's workloads: its own, else the root namespace's."""
         self._notes.add(touch.peer_token(namespace))
-        for owner in (namespace, self._env.mesh.root_namespace):
+        for owner in (namespace, self.env.mesh.root_namespace):
             for fact in self._index.peers.get(owner, ())[:1]:
                 if fact.mode != "UNSET":
                     return fact.mode
@@ -469,7 +476,7 @@ class ClientScope:
             return "GATEWAY", ""
         policy = None if self._sidecar is None else self._sidecar.spec.outbound_traffic_policy
         if policy is None:
-            mode = self._env.mesh.outbound_traffic_policy.mode
+            mode = self.env.mesh.outbound_traffic_policy.mode
             return ("REGISTRY_ONLY" if mode == "REGISTRY_ONLY" else "ALLOW_ANY"), ""
         if policy.mode == "REGISTRY_ONLY" or policy.egress_proxy is None:
             return policy.mode, ""

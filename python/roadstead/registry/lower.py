@@ -6,17 +6,20 @@ ClusterPolicy for equal policies, so one LbConfig and one Limits stand for thous
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from roadstead import _lowered as low
 from roadstead.mesh import (
     Cluster,
     ClusterPolicy,
     Destination,
-    Endpoint,
     FilterChain,
     HashKey,
     HeaderOps,
     HostMesh,
     LocalityGroup,
+    Port,
+    Redirect,
     Route,
     RouteMatch,
     Service,
@@ -84,6 +87,11 @@ _GRPC_CODES = {
 }
 
 
+# Made without the Python frame of a named tuple's own constructor, which would double the time; all fields are given.
+_new = tuple.__new__
+_ANY = low.Match(None)
+
+
 class Lowering:
     """Lowers the hosts of one node. It keeps what equal policies and shared routes became: they are made once."""
 
@@ -113,9 +121,8 @@ class Lowering:
         if shared is None:
             shared = (cluster.groups, lowered_groups(cluster.groups))
             self._groups[id(cluster.groups)] = shared
-        return low.Cluster(
-            cluster, cluster.name, _CLUSTER_TYPES[cluster.type], balancer, limits, shared[1], cluster.port_override
-        )
+        kind = _CLUSTER_TYPES[cluster.type]
+        return _new(low.Cluster, (cluster, cluster.name, kind, balancer, limits, shared[1], cluster.port_override))
 
     def _policy(self, policy: ClusterPolicy) -> tuple[ClusterPolicy, low.LbConfig, low.Limits]:
         made = (policy, _lb_config(policy), _limits(policy))
@@ -158,8 +165,13 @@ def addresses_of(service: Service) -> tuple[str, ...]:
 
 
 def _service(service: Service, addresses: tuple[str, ...]) -> low.Service:
-    ports = tuple([low.Port(port.number, port.name, _protocol_class(port.protocol)) for port in service.ports])
+    ports = tuple([_port(port) for port in service.ports])
     return low.Service(service, service.host, service.namespace, addresses, ports)
+
+
+@lru_cache(maxsize=256)
+def _port(port: Port) -> low.Port:
+    return low.Port(port.number, port.name, _protocol_class(port.protocol))
 
 
 def _protocol_class(text: str) -> int:
@@ -174,21 +186,23 @@ def _protocol_class(text: str) -> int:
 
 
 def _group(group: LocalityGroup) -> low.LocalityGroup:
-    return low.LocalityGroup(
-        group.locality, group.priority, group.weight, tuple([_endpoint(endpoint) for endpoint in group.endpoints])
-    )
-
-
-def _endpoint(endpoint: Endpoint) -> low.Endpoint:
-    return low.Endpoint(
-        endpoint.address,
-        endpoint.port,
-        _ENDPOINT_KINDS[endpoint.kind],
-        endpoint.weight or 1,
-        _HEALTH[endpoint.health],
-        endpoint.labels,
-        endpoint.hostname or (endpoint.address if endpoint.kind == "hostname" else ""),
-    )
+    endpoints = [
+        _new(
+            low.Endpoint,
+            (
+                endpoint.address,
+                endpoint.port,
+                _ENDPOINT_KINDS[endpoint.kind],
+                endpoint.weight or 1,
+                _HEALTH[endpoint.health],
+                endpoint.labels,
+                endpoint.hostname or (endpoint.address if endpoint.kind == "hostname" else ""),
+                "",
+            ),
+        )
+        for endpoint in group.endpoints
+    ]
+    return _new(low.LocalityGroup, (group.locality, group.priority, group.weight, tuple(endpoints)))
 
 
 def _lb_config(policy: ClusterPolicy) -> low.LbConfig:
@@ -242,39 +256,42 @@ def _route(route: Route) -> low.Route:
     request_ops, response_ops = _ops(route.headers)
     if route.headers_after is not NO_OPS:
         request_ops, response_ops = _followed(request_ops, response_ops, route.headers_after)
-    return low.Route(
-        handle=route,
-        match=_match(route.match),
-        action=action,
-        destinations=_destinations(route.destinations),
-        request_ops=request_ops,
-        response_ops=response_ops,
-        prefix_rewrite=route.prefix_rewrite,
-        regex_rewrite=route.regex_rewrite,
-        host_rewrite=route.host_rewrite or None,
-        redirect=None
-        if redirect is None
-        else low.Redirect(
-            redirect.scheme, redirect.host, redirect.port, redirect.path, redirect.prefix_rewrite, redirect.code
+    retry = route.retry
+    return _new(
+        low.Route,
+        (
+            route,
+            _match(route.match),
+            action,
+            _destinations(route.destinations),
+            request_ops,
+            response_ops,
+            route.prefix_rewrite,
+            route.regex_rewrite,
+            route.host_rewrite or None,
+            None if redirect is None else _redirect(redirect),
+            0 if direct is None else direct.status,
+            b"" if direct is None else direct.body,
+            tuple([low.Mirror(mirror.cluster, mirror.numerator) for mirror in route.mirrors]) if route.mirrors else (),
+            _hash_policies(route.hash_policies) if route.hash_policies else (),
+            _fault(route),
+            0 if retry is None else retry.host_attempts,
         ),
-        direct_status=direct.status if direct else 0,
-        direct_body=direct.body if direct else b"",
-        mirrors=tuple([low.Mirror(mirror.cluster, mirror.numerator) for mirror in route.mirrors]),
-        hash_policies=_hash_policies(route.hash_policies),
-        fault=_fault(route),
-        retry_host_attempts=route.retry.host_attempts if route.retry else 0,
+    )
+
+
+def _redirect(redirect: Redirect) -> low.Redirect:
+    return low.Redirect(
+        redirect.scheme, redirect.host, redirect.port, redirect.path, redirect.prefix_rewrite, redirect.code
     )
 
 
 def _destinations(destinations: tuple[Destination, ...]) -> tuple[low.Destination, ...]:
     made = []
     for destination in destinations:
-        request_ops, response_ops = _ops(destination.headers)
-        made.append(
-            low.Destination(
-                destination.cluster, destination.weight, request_ops, response_ops, destination.host_rewrite or None
-            )
-        )
+        request, response = _ops(destination.headers)
+        rewrite = destination.host_rewrite or None
+        made.append(_new(low.Destination, (destination.cluster, destination.weight, request, response, rewrite)))
     return tuple(made)
 
 
@@ -315,6 +332,8 @@ def _value(match: StringMatch, ignore_case: bool = False) -> low.ValueMatch:
 
 
 def _match(match: RouteMatch) -> low.Match:
+    if match.path is None and not (match.headers or match.queries or match.claims):
+        return _ANY
     return low.Match(
         None if match.path is None else _value(match.path, match.ignore_case),
         tuple(
