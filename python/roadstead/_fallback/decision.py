@@ -27,6 +27,7 @@ _MILLION = 1_000_000
 _STATUS = {"not_found": 404, "refused": 502, "no_cluster": 503}
 _FLAGS = {"not_found": "NR", "no_cluster": "NC"}
 _POLICIES = {"passthrough": ("policy:allow_any",), "refused": ("policy:registry_only",)}
+_WITHOUT_ENDPOINTS = frozenset((low.ORIGINAL_DST, low.DYNAMIC_DNS))
 _NO_LINES: list[str] = []
 
 
@@ -341,18 +342,14 @@ class Decision:
         cluster = self.cluster
         if cluster is None:
             raise self._nowhere()
-        if cluster._low.type in (low.ORIGINAL_DST, low.DYNAMIC_DNS):
+        if cluster._low.type in _WITHOUT_ENDPOINTS:
             return self._asked_for(cluster)
         state = cluster._state or cluster._current()
         balancer = state.balancer or state.balanced()
-        number = self._picks
-        if cluster._low.lb.policy in (low.RING_HASH, low.MAGLEV):
-            hashed = self._hash_for(hash_key)
-        else:
-            hashed = None
-        refused = () if exclude == () else tuple(exclude)
-        if refused:
+        hashed = self._hash_for(hash_key) if balancer.hashes else None
+        if exclude != () and (refused := tuple(exclude)):
             return self._pick_other(cluster, hashed, refused)
+        number = self._picks
         self._picks = number + 1
         at = balancer.pick(self.draw, number, hashed, 0)
         if at < 0:

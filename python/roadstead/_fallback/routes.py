@@ -129,22 +129,32 @@ class VirtualHost:
         self._scan = len(self.routes) <= _SCAN
         self._exact: dict[str, list[Route]] = {}
         self._prefixes: dict[str, list[Route]] = {}
-        self._others: list[Route] = []
-        for route in () if self._scan else self.routes:
-            if route.kind == _TEST:
-                self._others.append(route)
-            else:
-                table = self._exact if route.kind == _EXACT else self._prefixes
-                table.setdefault(route.text, []).append(route)
-        self._lengths = sorted({len(prefix) for prefix in self._prefixes})
+        self._lengths: list[int] = []
+        self._others = [route for route in self.routes if route.kind == _TEST]
+        if not self._scan:
+            self._make_index()
+
+    def _make_index(self) -> None:
+        """For each exact path and each prefix, all routes whose path condition may hold there, in order."""
+        exact: dict[str, list[Route]] = {}
+        prefixes: dict[str, list[Route]] = {}
+        for route in self.routes:
+            if route.kind != _TEST:
+                (exact if route.kind == _EXACT else prefixes).setdefault(route.text, []).append(route)
+        # The longest first: the longest that a path begins with has all the shorter ones in its list.
+        self._lengths = sorted({len(prefix) for prefix in prefixes}, reverse=True)
+        for table, texts in ((self._exact, {**prefixes, **exact}), (self._prefixes, prefixes)):
+            for text in texts:
+                found = [*self._others, *(exact.get(text, ()) if table is self._exact else ())]
+                for length in self._lengths:
+                    if length <= len(text):
+                        found += prefixes.get(text[:length], ())
+                table[text] = sorted(found, key=_index)
 
     def find(self, request: Decision, path: str) -> Route | None:
-        """The first route that takes the request."""
+        """The first route that takes the request; `everything` is for the caller to try first."""
         if "?" in path or "#" in path:
             path = matching.bare(path)
-        everything = self.everything
-        if everything is not None and path.startswith("/"):
-            return everything
         for route in self.routes if self._scan else self._candidates(path):
             if route.takes(path, request):
                 return route
@@ -152,11 +162,14 @@ class VirtualHost:
 
     def _candidates(self, path: str) -> list[Route]:
         """Routes whose path condition may hold, in order."""
-        found = [*self._others, *self._exact.get(path, ())]
+        found = self._exact.get(path)
+        if found is not None:
+            return found
         for length in self._lengths:
-            found += self._prefixes.get(path[:length], ())
-        found.sort(key=_index)
-        return found
+            found = self._prefixes.get(path[:length])
+            if found is not None:
+                return found
+        return self._others
 
 
 def _index(route: Route) -> int:

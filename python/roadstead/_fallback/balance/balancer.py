@@ -61,8 +61,8 @@ class Balancer:
     """Picks indices of endpoints. slots and keys run parallel to the endpoints."""
 
     __slots__ = (
-        "_bias", "_degraded", "_groups", "_healthy", "_keys", "_lb", "_simple", "_slots", "_slow", "_tables", "live",
-        "loads",
+        "_bias", "_degraded", "_groups", "_healthy", "_keys", "_lb", "_simple", "_slots", "_slow", "_tables", "hashes",
+        "live", "loads",
     )  # fmt: skip
 
     def __init__(self, lb: low.LbConfig, groups: list[Group], slots: Sequence[Slot], keys: Sequence[str], live: Live):
@@ -79,7 +79,9 @@ class Balancer:
         self._bias = lb.active_request_bias if lb.active_request_bias >= 0 else 1.0
         self._slow = SlowStart.of(lb, slots, live.clock)
         self._simple: Schedule | None = None
-        if lb.policy not in _HASHED:
+        # Picks take the hash of the request.
+        self.hashes = lb.policy in _HASHED
+        if not self.hashes:
             self._make_sources()
 
     def _make_sources(self) -> None:
@@ -134,7 +136,7 @@ class Balancer:
         if simple is not None and policy == low.LEAST_REQUEST:
             return self._credited(simple, self._bias) if simple.weighted else self._least(simple, state)
         first = mix(state)
-        if policy in _HASHED:
+        if self.hashes:
             return self._by_hash(first if hashed is None else hashed, attempt)
         if not self._groups:
             return -1
@@ -160,11 +162,16 @@ class Balancer:
         if count == 1:
             return members[0][0]
         slots = self._slots
-        best, active = -1, 0
-        for _ in range(self._lb.choice_count):
+        state = (state + GOLDEN) & MASK
+        best = members[mix(state) % count][0]
+        active = slots[best].rq_active
+        left = self._lb.choice_count - 1
+        # Nobody has fewer than none.
+        while active and left > 0:
+            left -= 1
             state = (state + GOLDEN) & MASK
             index = members[mix(state) % count][0]
-            if best < 0 or slots[index].rq_active < active:
+            if slots[index].rq_active < active:
                 best, active = index, slots[index].rq_active
         return best
 
@@ -174,6 +181,9 @@ class Balancer:
         for _ in range(schedule.period * max(8, 1024 // schedule.period) + 1):
             index = schedule.next()
             slot = self._slots[index]
+            if factor is None and not slot.rq_active:
+                # A whole turn, spent at once.
+                return index
             whole = _ONE if factor is None else _ONE * factor(slot)
             slot.credit += int(whole / (slot.rq_active + 1) ** bias)
             if slot.credit >= _ONE:
