@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from roadstead import _lowered as low
 from roadstead.host import is_ip
 from roadstead.mesh import Endpoint, LocalityGroup
-from roadstead.registry.lower import lowered_groups
+from roadstead.registry.lower import MARKS, lowered_groups
 
 if TYPE_CHECKING:
     from roadstead._core import Engine
@@ -16,13 +15,6 @@ if TYPE_CHECKING:
 Health = Literal["unknown", "healthy", "unhealthy", "degraded"]
 Arrange = Callable[[Sequence[Endpoint]], tuple[LocalityGroup, ...]]
 """Endpoints → the cluster's groups with the priorities and weights its policy gives them."""
-
-_HEALTH: dict[str, int] = {
-    "unknown": low.UNKNOWN,
-    "healthy": low.HEALTHY,
-    "unhealthy": low.UNHEALTHY,
-    "degraded": low.DEGRADED,
-}
 
 
 class ClusterEndpoints:
@@ -50,7 +42,7 @@ class ClusterEndpoints:
     def set_health(self, address: str, port: int, health: Health) -> None:
         """What an active check found; takes effect at once. "unknown" takes the mark away. KeyError for an endpoint
         that the cluster does not have."""
-        self._engine.set_health(self.name, address, port, _HEALTH[health])
+        self._engine.set_health(self.name, address, port, MARKS[health])
 
 
 def parse_endpoint(text: str) -> Endpoint:

@@ -52,6 +52,8 @@ _HEALTH = {
     "DRAINING": low.DRAINING,
     "DEGRADED": low.DEGRADED,
 }
+MARKS = {"unknown": low.UNKNOWN, "healthy": low.HEALTHY, "unhealthy": low.UNHEALTHY, "degraded": low.DEGRADED}
+"""What an active check may say of an endpoint, in the engine's numbers."""
 _MATCH_KINDS = {"exact": low.EXACT, "prefix": low.PREFIX, "regex": low.REGEX, "present": low.PRESENT}
 _HASH_KINDS = {
     "header": low.HASH_HEADER,
@@ -372,4 +374,4 @@ def _grpc_code(text: str) -> int:
     return int(text) if text.isdigit() else _GRPC_CODES[text.upper()]
 
 
-__all__ = ["OUTBOUND", "Lowering", "addresses_of", "lowered_groups"]
+__all__ = ["MARKS", "OUTBOUND", "Lowering", "addresses_of", "lowered_groups"]
