@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from roadstead.compile.index import Index
 from roadstead.compile.scope import ClientScope
+from roadstead.compile.touch import Touch
 from roadstead.config import MeshConfig, Resource, ResourceKey, Spec
 from roadstead.config.read import read
 from roadstead.mesh import Node
@@ -50,6 +51,6 @@ def scope(text: str, node: Node | None = None, mesh: MeshConfig | None = None) -
     known: dict[ResourceKey, Resource[Spec]] = {}
     for resource in resources(text):
         known[resource.key] = resource
-        index.put(resource)
+        index.put(resource, Touch())
     settings = Settings(mesh or MeshConfig(), None, extended=False)
     return ClientScope(env_of(node or Node(namespace="here"), settings), index, known.__getitem__)

@@ -1,6 +1,6 @@
 """What is known of all resources, whoever the client is: key facts, kept up to date one resource at a time.
 
-Resources themselves are not here. `put` and `delete` return what the change touches (`Touch`); which hosts of which
+Resources themselves are not here. `put` and `delete` note what the change touches (`Touch`); which hosts of which
 client that means is worked out by `compile.touch`.
 """
 
@@ -94,9 +94,9 @@ class Index:
 
     # Changing
 
-    def put(self, resource: Resource[Spec]) -> Touch:
-        """Add or replace a resource."""
-        touch = Touch()
+    def put(self, resource: Resource[Spec], touch: Touch | None = None) -> None:
+        """Add or replace a resource, and note what that touches."""
+        touch = Touch() if touch is None else touch
         key, spec = resource.key, resource.spec
         if isinstance(spec, ServiceEntry):
             self._forget_entry(key, touch)
@@ -119,15 +119,12 @@ class Index:
         elif isinstance(spec, PeerAuthentication):
             _replace(self.peers, key, f.peer_facts(resource))  # type: ignore[arg-type]
             touch.peers.add(key.namespace)
-        return touch
 
-    def delete(self, key: ResourceKey) -> Touch:
-        """Remove a resource; nothing happens where it is not there."""
-        touch = Touch()
+    def delete(self, key: ResourceKey, touch: Touch) -> None:
+        """Remove a resource, and note what that touches; nothing happens where it is not there."""
         forget = self._forgetters().get(key.kind)
         if forget is not None:
             forget(key, touch)
-        return touch
 
     def _forgetters(self) -> dict[str, Callable[[ResourceKey, Touch], None]]:
         return {

@@ -65,13 +65,6 @@ class Touch:
         self.gateways = False
         self.everything = everything
 
-    def add(self, other: Touch) -> None:
-        """Take in what another change touches."""
-        for name in ("hosts", "ports", "routed", "targets", "ruled", "tokens", "sidecars", "peers"):
-            getattr(self, name).update(getattr(other, name))
-        self.gateways = self.gateways or other.gateways
-        self.everything = self.everything or other.everything
-
 
 def host_token(host: str) -> str:
     """Everything about a service host: its services, its DestinationRule, its routes."""

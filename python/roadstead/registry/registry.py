@@ -212,10 +212,10 @@ class Registry(View):
             if resource is None:
                 if key in store:
                     store.pop(key)
-                    touch.add(index.delete(key))
+                    index.delete(key, touch)
             else:
                 store.put(resource)
-                touch.add(index.put(resource))
+                index.put(resource, touch)
 
     def _put_back(self, refused: Iterable[Refused], before: Changes, findings: list[Finding]) -> Changes:
         """The previous versions of what the engine refuses; what was refused before goes altogether."""
