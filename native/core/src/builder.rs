@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::balance::ClusterLive;
 use crate::cluster::{Cluster, ClusterName, Service, UnitId};
 use crate::engine::Source;
@@ -21,7 +23,6 @@ pub struct Builder<A: Attach> {
     /// Clusters that took a name, for what lives in those they replace.
     pub(crate) made: HashMap<Arc<str>, Arc<Cluster<A>>>,
     regexes: Regexes,
-    clock: Source<i64>,
     starts: Source<u64>,
 }
 
@@ -32,10 +33,10 @@ impl<A: Attach> std::fmt::Debug for Builder<A> {
 }
 
 impl<A: Attach> Builder<A> {
-    pub(crate) fn over(base: Arc<Snapshot<A>>, clock: Source<i64>, starts: Source<u64>) -> Self {
+    pub(crate) fn over(base: Arc<Snapshot<A>>, starts: Source<u64>) -> Self {
         let mut next = Snapshot::clone(&base);
         next.version += 1;
-        Builder { base, next, made: HashMap::new(), regexes: Regexes::default(), clock, starts }
+        Builder { base, next, made: HashMap::new(), regexes: Regexes::default(), starts }
     }
 
     /// Add or replace the unit of that key. Bad input changes nothing.
@@ -130,7 +131,7 @@ impl<A: Attach> Builder<A> {
         let clusters = &mut self.next.clusters;
         let make = || {
             let slot = clusters.reserve();
-            ClusterName { name: Arc::from(name), slot, users: 0, holders: Vec::new() }
+            ClusterName { name: Arc::from(name), slot, users: 0, holders: SmallVec::new() }
         };
         self.next.cluster_names.get_or_put(hash_text(name.as_bytes()), |known| &*known.name == name, make)
     }
@@ -146,7 +147,7 @@ impl<A: Attach> Builder<A> {
 
     fn add_cluster(&mut self, given: model::Cluster<A>, unit: &Arc<UnitId>) -> Arc<Cluster<A>> {
         let index = self.next.clusters_at.reserve();
-        let (start, now) = ((self.starts)(), (self.clock)());
+        let start = (self.starts)();
         let known = self.cluster_name(&given.name);
         let cluster = Arc::new(Cluster {
             handle: Some(given.handle),
@@ -156,7 +157,7 @@ impl<A: Attach> Builder<A> {
             index,
             unit: Arc::clone(unit),
             cell: A::Cell::default(),
-            live: Arc::new(ClusterLive::new(given.lb, given.limits, given.groups, start, now)),
+            live: Arc::new(ClusterLive::new(given.lb, given.limits, given.groups, start)),
         });
         let at = known.holders.partition_point(|holder| holder.unit <= *unit);
         known.holders.insert(at, Arc::clone(&cluster));
@@ -230,8 +231,9 @@ impl<A: Attach> Builder<A> {
         if fresh {
             let (address, port) = (key.address, key.port);
             let hash = Listener::hash(address, port);
-            let make = || Listener::new(address, port);
-            self.next.listeners.get_or_put(hash, |known| known.is(address, port), make).add(key.network);
+            let make = || Arc::new(Listener::new(address, port));
+            let listener = self.next.listeners.get_or_put(hash, |known| known.is(address, port), make);
+            Arc::make_mut(listener).add(key.network);
         }
     }
 
@@ -248,6 +250,7 @@ impl<A: Attach> Builder<A> {
         let (address, port) = (key.address, key.port);
         let hash = Listener::hash(address, port);
         if let Some(listener) = self.next.listeners.get_mut(hash, |known| known.is(address, port)) {
+            let listener = Arc::make_mut(listener);
             listener.remove(key.network);
             if listener.is_empty() {
                 self.next.listeners.remove(hash, |known| known.is(address, port));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::balance::ClusterLive;
 use crate::model::{self, Attach, ClusterType, Protocol};
 
@@ -53,7 +55,7 @@ pub struct ClusterName<A: Attach> {
     /// Destinations that use it.
     pub users: u32,
     /// Clusters of that name, the one that has it first.
-    pub holders: Vec<Arc<Cluster<A>>>,
+    pub holders: SmallVec<[Arc<Cluster<A>>; 1]>,
 }
 
 impl<A: Attach> Clone for ClusterName<A> {

@@ -67,7 +67,7 @@ impl<A: Attach> Engine<A> {
 
     /// A change that starts from what is published now.
     pub fn builder(&self) -> Builder<A> {
-        Builder::over(self.snapshot(), Arc::clone(&self.clock), Arc::clone(&self.starts))
+        Builder::over(self.snapshot(), Arc::clone(&self.starts))
     }
 
     /// Make the builder's state visible: one pointer swap. What was in use in a replaced cluster is ready before it is seen.

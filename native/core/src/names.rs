@@ -74,7 +74,8 @@ impl<'a> HostKey<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameKey {
     Host(Form, SmallVec<[u8; 40]>),
-    Network(Network),
+    /// Few names are networks; in a box they do not make the others larger.
+    Network(Box<Network>),
 }
 
 impl NameKey {
@@ -88,13 +89,17 @@ impl NameKey {
             NameKey::Host(form, text) => {
                 HostKey { form: *form, text: std::str::from_utf8(text).unwrap_or_default() }.hash()
             }
-            NameKey::Network(network) => hash_network(*network),
+            NameKey::Network(network) => hash_network(**network),
         }
     }
 
     #[inline]
     pub fn is(&self, key: HostKey<'_>) -> bool {
         matches!(self, NameKey::Host(form, text) if *form == key.form && **text == *key.text.as_bytes())
+    }
+
+    pub fn is_network(&self, wanted: Network) -> bool {
+        matches!(self, NameKey::Network(network) if **network == wanted)
     }
 
     /// As written, star included; a network as CIDR.
@@ -261,8 +266,9 @@ impl<A: Attach> Claims<A> {
     }
 }
 
-/// One name and what it means at each port.
+/// One name and what it means at each port. In the table it begins with a cache line of its own: key, then claims.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Name<A: Attach> {
     pub key: NameKey,
     pub claims: Claims<A>,

@@ -3,13 +3,14 @@
 //! A slot belongs to an endpoint's identity (address, port, ordinal among equals) and outlives the tables: a change of
 //! the endpoints hands the slots of those that stay to the new state. A cluster nobody used has none.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::model::{Health, Limits};
 
 /// Live state of one endpoint in one cluster.
 #[derive(Debug, Default)]
 pub struct Slot {
+    pub since: Since,
     pub rq_active: AtomicU32,
     pub cx_active: AtomicU32,
     /// Fractions of a turn that LEAST_REQUEST over unequal weights has saved up, in 2^-16.
@@ -21,6 +22,41 @@ pub struct Slot {
     pub rq_error: AtomicU64,
     pub cx_total: AtomicU64,
     pub cx_connect_fail: AtomicU64,
+}
+
+/// When an endpoint came into its cluster or its mark left UNHEALTHY, in nanoseconds of the engine's clock: slow start counts
+/// from there. Clusters without slow start do not keep it.
+#[derive(Debug)]
+pub struct Since(AtomicI64);
+
+impl Since {
+    /// Before any clock.
+    const UNSET: i64 = i64::MIN;
+
+    pub fn get(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+
+    pub fn set(&self, now: i64) {
+        self.0.store(now, Relaxed);
+    }
+
+    pub fn forget(&self) {
+        self.set(Since::UNSET);
+    }
+
+    /// `now`, where nothing is known yet.
+    pub fn begin(&self, now: i64) {
+        if self.get() == Since::UNSET {
+            self.set(now);
+        }
+    }
+}
+
+impl Default for Since {
+    fn default() -> Self {
+        Since(AtomicI64::new(Since::UNSET))
+    }
 }
 
 impl Slot {

@@ -25,9 +25,9 @@ pub struct Snapshot<A: Attach> {
     pub(crate) cluster_names: Sharded<ClusterName<A>>,
     /// By slot: the cluster that has the name.
     pub(crate) clusters: Paged<Cluster<A>>,
-    pub(crate) listeners: Sharded<Listener>,
+    pub(crate) listeners: Sharded<Arc<Listener>>,
     pub(crate) nodes: Sharded<Node<A>>,
-    pub(crate) units: Sharded<Compiled<A>>,
+    pub(crate) units: Sharded<Arc<Compiled<A>>>,
     pub(crate) services_at: Paged<Service<A>>,
     pub(crate) clusters_at: Paged<Cluster<A>>,
     pub(crate) forms: Forms,
@@ -100,7 +100,7 @@ fn special<A: Attach>(name: &str, kind: ClusterType) -> Arc<Cluster<A>> {
         index: u32::MAX,
         unit: Arc::new(UnitId { order: "".into(), key: "".into() }),
         cell: A::Cell::default(),
-        live: Arc::new(ClusterLive::new(Arc::new(lb), Arc::new(Limits::default()), Vec::new(), 0, 0)),
+        live: Arc::new(ClusterLive::new(Arc::new(lb), Arc::new(Limits::default()), Vec::new(), 0)),
     })
 }
 
@@ -108,12 +108,12 @@ impl<A: Attach> Snapshot<A> {
     // Tables
 
     #[inline]
-    pub(crate) fn name(&self, key: HostKey<'_>) -> Option<&Arc<Name<A>>> {
+    pub(crate) fn name(&self, key: HostKey<'_>) -> Option<&Name<A>> {
         self.names.get(key.hash(), |name| name.key.is(key))
     }
 
-    fn network(&self, network: Network) -> Option<&Arc<Name<A>>> {
-        self.names.get(hash_network(network), |name| name.key == NameKey::Network(network))
+    fn network(&self, network: Network) -> Option<&Name<A>> {
+        self.names.get(hash_network(network), |name| name.key.is_network(network))
     }
 
     /// The cluster that has the name.
@@ -141,7 +141,7 @@ impl<A: Attach> Snapshot<A> {
 
     /// The first that `pick` takes of the wildcard names for a normalised host: longest suffix, longest prefix, `*`.
     pub(crate) fn wildcard<'s, T>(&'s self, host: &str, mut pick: impl FnMut(&'s Name<A>) -> Option<T>) -> Option<T> {
-        let mut try_key = |key: HostKey<'_>| self.name(key).and_then(|name| pick(name));
+        let mut try_key = |key: HostKey<'_>| self.name(key).and_then(&mut pick);
         let forms = &self.forms;
         if !forms.suffixes.is_empty() {
             let dots = dotted_suffixes(host).map(str::len);
@@ -232,7 +232,7 @@ impl<A: Attach> Snapshot<A> {
 
     /// The first that `pick` takes of the names that a normalised host goes by: itself (an IP: its networks), then wildcards.
     fn known_name<T>(&self, host: &str, mut pick: impl FnMut(&Name<A>) -> Option<T>) -> Option<T> {
-        if let Some(found) = self.name(HostKey::of(host)).and_then(|name| pick(name)) {
+        if let Some(found) = self.name(HostKey::of(host)).and_then(&mut pick) {
             return Some(found);
         }
         match ip_of(host) {

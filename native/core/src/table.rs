@@ -2,79 +2,87 @@
 
 use std::sync::Arc;
 
-const SHARDS: usize = 1024;
+/// Branches of the root and shards of a branch: a copy of a table copies one, a write one of each.
+const BRANCHES: usize = 64;
+const SHARDS: usize = 64;
 const PAGE: usize = 256;
 
-/// Upper half of the hash, and the value.
-type Slot<T> = Option<(u32, Arc<T>)>;
-
-/// Open addressing with linear probing: the hash's upper half is kept beside the value, so that a probe that is not
-/// the one wanted is told apart without following the pointer.
+/// Open addressing with linear probing over tags, a part of the hash each (0: free). The values lie side by side, so that a
+/// look-up takes one cache line of tags and then the value itself.
 #[derive(Debug)]
 struct Shard<T> {
-    /// A power of two, or empty.
-    slots: Box<[Slot<T>]>,
-    used: usize,
+    /// A power of two of them, or none.
+    tags: Arc<[u32]>,
+    values: Arc<[Option<T>]>,
+    used: u32,
 }
 
 impl<T> Clone for Shard<T> {
     fn clone(&self) -> Self {
-        Shard { slots: self.slots.clone(), used: self.used }
+        Shard { tags: Arc::clone(&self.tags), values: Arc::clone(&self.values), used: self.used }
     }
 }
 
-impl<T> Default for Shard<T> {
-    fn default() -> Self {
-        Shard { slots: Box::default(), used: 0 }
+impl<T: Clone> Shard<T> {
+    fn empty() -> Self {
+        Shard { tags: Arc::default(), values: Arc::from(Vec::new()), used: 0 }
     }
-}
 
-impl<T> Shard<T> {
-    /// Where the value is, or the first free slot behind it.
+    /// Where the value is, or the first free place behind it.
     #[inline]
     fn probe(&self, tag: u32, mut is: impl FnMut(&T) -> bool) -> Result<usize, usize> {
-        let mask = self.slots.len().wrapping_sub(1);
+        let mask = self.tags.len().wrapping_sub(1);
         let mut at = tag as usize & mask;
         loop {
-            match self.slots.get(at) {
-                Some(Some((known, value))) => {
-                    if *known == tag && is(value) {
+            match self.tags.get(at) {
+                Some(known) if *known == tag => {
+                    if self.values.get(at).and_then(Option::as_ref).is_some_and(&mut is) {
                         return Ok(at);
                     }
                 }
+                Some(known) if *known != 0 => {}
                 _ => return Err(at),
             }
             at = (at + 1) & mask;
         }
     }
 
-    /// At most two thirds are used, so that a probe ends soon.
+    /// At most seven eighths are used, so that a probe ends soon.
+    fn has_room(&self) -> bool {
+        (self.used as usize + 1) * 8 <= self.tags.len() * 7
+    }
+
     fn grow(&mut self) {
-        let wanted = if self.used == 0 { 4 } else { self.slots.len() * 2 };
-        let mut slots: Box<[Slot<T>]> = (0..wanted).map(|_| None).collect();
-        for (tag, value) in std::mem::take(&mut self.slots).into_iter().flatten() {
-            let mut at = tag as usize & (wanted - 1);
-            while slots[at].is_some() {
-                at = (at + 1) & (wanted - 1);
+        let wanted = (self.tags.len() * 2).max(2);
+        let mut tags = vec![0; wanted];
+        let mut values: Vec<Option<T>> = (0..wanted).map(|_| None).collect();
+        let old = Arc::make_mut(&mut self.values);
+        for (tag, value) in self.tags.iter().zip(old) {
+            if *tag != 0 {
+                let mut at = *tag as usize & (wanted - 1);
+                while tags[at] != 0 {
+                    at = (at + 1) & (wanted - 1);
+                }
+                (tags[at], values[at]) = (*tag, value.take());
             }
-            slots[at] = Some((tag, value));
         }
-        self.slots = slots;
+        (self.tags, self.values) = (tags.into(), values.into());
     }
 
     /// Where the value was put.
-    fn put(&mut self, tag: u32, value: Arc<T>, is: impl FnMut(&T) -> bool) -> usize {
-        if self.slots.is_empty() || (self.used + 1) * 3 > self.slots.len() * 2 {
+    fn put(&mut self, tag: u32, value: T, is: impl FnMut(&T) -> bool) -> usize {
+        if !self.has_room() {
             self.grow();
         }
         let at = match self.probe(tag, is) {
             Ok(at) => at,
             Err(at) => {
                 self.used += 1;
+                Arc::make_mut(&mut self.tags)[at] = tag;
                 at
             }
         };
-        self.slots[at] = Some((tag, value));
+        Arc::make_mut(&mut self.values)[at] = Some(value);
         at
     }
 
@@ -83,92 +91,100 @@ impl<T> Shard<T> {
         let Ok(mut hole) = self.probe(tag, is) else {
             return;
         };
-        let mask = self.slots.len() - 1;
-        self.slots[hole] = None;
         self.used -= 1;
+        let (tags, values) = (Arc::make_mut(&mut self.tags), Arc::make_mut(&mut self.values));
+        let mask = tags.len() - 1;
+        (tags[hole], values[hole]) = (0, None);
         let mut at = hole;
         loop {
             at = (at + 1) & mask;
-            let Some((tag, _)) = &self.slots[at] else {
+            if tags[at] == 0 {
                 return;
-            };
-            let home = *tag as usize & mask;
+            }
+            let home = tags[at] as usize & mask;
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
-                self.slots[hole] = self.slots[at].take();
+                (tags[hole], tags[at]) = (tags[at], 0);
+                values[hole] = values[at].take();
                 hole = at;
             }
         }
     }
 }
 
+type Branch<T> = [Shard<T>; SHARDS];
+
 /// A hash table in shards. Keys are part of the values; the caller hashes and compares.
 #[derive(Debug)]
 pub struct Sharded<T> {
-    shards: Box<[Arc<Shard<T>>]>,
+    branches: [Arc<Branch<T>>; BRANCHES],
 }
 
 impl<T> Clone for Sharded<T> {
     fn clone(&self) -> Self {
-        Sharded { shards: self.shards.clone() }
+        Sharded { branches: self.branches.clone() }
     }
 }
 
-impl<T> Default for Sharded<T> {
+impl<T: Clone> Default for Sharded<T> {
     fn default() -> Self {
-        let empty = Arc::new(Shard::default());
-        Sharded { shards: (0..SHARDS).map(|_| Arc::clone(&empty)).collect() }
+        let empty = Shard::empty();
+        let branch = Arc::new(std::array::from_fn(|_| empty.clone()));
+        Sharded { branches: std::array::from_fn(|_| Arc::clone(&branch)) }
     }
 }
 
-impl<T> Sharded<T> {
+impl<T: Clone> Sharded<T> {
+    /// Branch, shard and tag of a hash; no tag is 0.
     #[inline]
-    fn split(hash: u64) -> (usize, u32) {
-        (hash as usize & (SHARDS - 1), (hash >> 32) as u32)
+    fn split(hash: u64) -> (usize, usize, u32) {
+        (hash as usize % BRANCHES, (hash >> 8) as usize % SHARDS, (hash >> 32) as u32 | 1 << 31)
     }
 
     #[inline]
-    pub fn get(&self, hash: u64, is: impl FnMut(&T) -> bool) -> Option<&Arc<T>> {
-        let (shard, tag) = Self::split(hash);
-        let shard = &self.shards[shard];
+    fn shard(&self, hash: u64) -> (&Shard<T>, u32) {
+        let (branch, shard, tag) = Self::split(hash);
+        (&self.branches[branch][shard], tag)
+    }
+
+    fn shard_mut(&mut self, hash: u64) -> (&mut Shard<T>, u32) {
+        let (branch, shard, tag) = Self::split(hash);
+        (&mut Arc::make_mut(&mut self.branches[branch])[shard], tag)
+    }
+
+    #[inline]
+    pub fn get(&self, hash: u64, is: impl FnMut(&T) -> bool) -> Option<&T> {
+        let (shard, tag) = self.shard(hash);
         let at = shard.probe(tag, is).ok()?;
-        shard.slots.get(at)?.as_ref().map(|(_, value)| value)
+        shard.values.get(at)?.as_ref()
     }
 
     /// Add the value, or put it in the place of the one it equals.
-    pub fn put(&mut self, hash: u64, value: Arc<T>, is: impl FnMut(&T) -> bool) {
-        let (shard, tag) = Self::split(hash);
-        Arc::make_mut(&mut self.shards[shard]).put(tag, value, is);
+    pub fn put(&mut self, hash: u64, value: T, is: impl FnMut(&T) -> bool) {
+        let (shard, tag) = self.shard_mut(hash);
+        shard.put(tag, value, is);
     }
 
     pub fn remove(&mut self, hash: u64, is: impl FnMut(&T) -> bool) {
-        let (shard, tag) = Self::split(hash);
-        Arc::make_mut(&mut self.shards[shard]).remove(tag, is);
+        let (shard, tag) = self.shard_mut(hash);
+        shard.remove(tag, is);
     }
 
     /// The value, to be changed; what is shared with a copy of the table is copied first.
-    pub fn get_mut(&mut self, hash: u64, is: impl FnMut(&T) -> bool) -> Option<&mut T>
-    where
-        T: Clone,
-    {
-        let (shard, tag) = Self::split(hash);
-        let at = self.shards[shard].probe(tag, is).ok()?;
-        let slot = Arc::make_mut(&mut self.shards[shard]).slots.get_mut(at)?;
-        slot.as_mut().map(|(_, value)| Arc::make_mut(value))
+    pub fn get_mut(&mut self, hash: u64, is: impl FnMut(&T) -> bool) -> Option<&mut T> {
+        let (shard, tag) = self.shard_mut(hash);
+        let at = shard.probe(tag, is).ok()?;
+        Arc::make_mut(&mut shard.values).get_mut(at)?.as_mut()
     }
 
     /// The value, to be changed, made where there is none.
-    pub fn get_or_put(&mut self, hash: u64, mut is: impl FnMut(&T) -> bool, make: impl FnOnce() -> T) -> &mut T
-    where
-        T: Clone,
-    {
-        let (shard, tag) = Self::split(hash);
-        let shard = Arc::make_mut(&mut self.shards[shard]);
+    pub fn get_or_put(&mut self, hash: u64, mut is: impl FnMut(&T) -> bool, make: impl FnOnce() -> T) -> &mut T {
+        let (shard, tag) = self.shard_mut(hash);
         let at = match shard.probe(tag, &mut is) {
             Ok(at) => at,
-            Err(_) => shard.put(tag, Arc::new(make()), is),
+            Err(_) => shard.put(tag, make(), is),
         };
-        match &mut shard.slots[at] {
-            Some((_, value)) => Arc::make_mut(value),
+        match &mut Arc::make_mut(&mut shard.values)[at] {
+            Some(value) => value,
             None => unreachable!("a value was found or put there"),
         }
     }
@@ -264,7 +280,7 @@ mod tests {
                 map.remove(&key);
             } else {
                 let value = draws.next_u64();
-                table.put(hash(key), Arc::new((key, value)), |(known, _)| *known == key);
+                table.put(hash(key), (key, value), |(known, _)| *known == key);
                 map.insert(key, value);
             }
             let key = draws.next_u64() % 300;
@@ -280,9 +296,9 @@ mod tests {
     #[test]
     fn a_copy_does_not_see_later_changes() {
         let mut table = Sharded::default();
-        table.put(1, Arc::new(1), |value| *value == 1);
+        table.put(1, 1, |value| *value == 1);
         let before = table.clone();
-        table.put(2, Arc::new(2), |value| *value == 2);
+        table.put(2, 2, |value| *value == 2);
         table.remove(1, |value| *value == 1);
         assert!(before.get(1, |value| *value == 1).is_some());
         assert!(before.get(2, |value| *value == 2).is_none());

@@ -140,7 +140,9 @@ fn host_key(host: &str) -> NameKey {
 fn names_of<A: Attach>(service: &model::Service<A>) -> Vec<NameKey> {
     // `Draft::new` has refused what is no address.
     let networks = service.addresses.iter().filter_map(|address| Network::of_address(address).ok());
-    std::iter::once(host_key(&service.host)).chain(networks.map(NameKey::Network)).collect()
+    std::iter::once(host_key(&service.host))
+        .chain(networks.map(|network| NameKey::Network(Box::new(network))))
+        .collect()
 }
 
 fn declared_once<A: Attach>(service: &model::Service<A>) -> impl Iterator<Item = u16> {

@@ -112,7 +112,7 @@ impl Balancer {
             healthy: Box::default(),
             degraded: Box::default(),
             tables: Box::default(),
-            youngest: youngest(lb, membership),
+            youngest: youngest(lb, state),
             kept: Vec::new(),
             loads,
             classes,
@@ -440,10 +440,9 @@ fn walk(schedule: &Schedule, slots: &[Arc<Slot>], turn: impl Fn(u32, u32) -> u32
 }
 
 /// When the youngest endpoint came, where the policy starts slowly.
-fn youngest<A: Attach>(lb: &LbConfig, membership: &Membership<A>) -> Option<i64> {
+fn youngest<A: Attach>(lb: &LbConfig, state: &ClusterState<A>) -> Option<i64> {
     let starts = lb.slow_start_window > 0.0 && matches!(lb.policy, LbPolicy::RoundRobin | LbPolicy::LeastRequest);
-    let since = membership.endpoints.iter().map(|endpoint| endpoint.since.load(Relaxed));
-    if starts { since.max() } else { None }
+    if starts { state.slots().iter().map(|slot| slot.since.get()).max() } else { None }
 }
 
 /// Slow start at one instant (spec section 3.10).
@@ -479,9 +478,8 @@ impl SlowStart {
 
     /// Round robin (bias 0) and least request alike: a turn of a young host only counts a part.
     fn credited<A: Attach>(self, schedule: &Schedule, state: &ClusterState<A>, bias: f64) -> Option<u32> {
-        walk(schedule, state.slots(), |index, active| {
-            part(self.factor(state.membership.endpoints[index as usize].since.load(Relaxed)), active, bias)
-        })
+        let slots = state.slots();
+        walk(schedule, slots, |index, active| part(self.factor(slots[index as usize].since.get()), active, bias))
     }
 }
 

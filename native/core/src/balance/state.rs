@@ -1,7 +1,7 @@
 //! A cluster's endpoints, what lives in them, and the balancer that follows from both.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -18,8 +18,6 @@ pub struct EndpointState<A: Attach> {
     pub group: u32,
     /// Which of the endpoints with this address and port.
     pub ordinal: u32,
-    /// Nanoseconds of the engine's clock when it came into the cluster or was last healthy again: slow start.
-    pub since: AtomicI64,
     pub cell: A::Cell,
 }
 
@@ -43,7 +41,7 @@ pub struct Membership<A: Attach> {
 }
 
 impl<A: Attach> Membership<A> {
-    pub fn new(groups: Vec<LocalityGroup<A>>, now: i64) -> Self {
+    pub fn new(groups: Vec<LocalityGroup<A>>) -> Self {
         let count = groups.iter().map(|group| group.endpoints.len()).sum();
         let mut endpoints: Vec<EndpointState<A>> = Vec::with_capacity(count);
         let mut states = Vec::with_capacity(groups.len());
@@ -59,7 +57,6 @@ impl<A: Attach> Membership<A> {
                 def,
                 group: index as u32,
                 ordinal: 0,
-                since: AtomicI64::new(now),
                 cell: A::Cell::default(),
             }));
         }
@@ -199,8 +196,8 @@ pub struct ClusterLive<A: Attach> {
 }
 
 impl<A: Attach> ClusterLive<A> {
-    pub fn new(lb: Arc<LbConfig>, limits: Arc<Limits>, groups: Vec<LocalityGroup<A>>, start: u64, now: i64) -> Self {
-        let state = ClusterState::new(Arc::new(Membership::new(groups, now)));
+    pub fn new(lb: Arc<LbConfig>, limits: Arc<Limits>, groups: Vec<LocalityGroup<A>>, start: u64) -> Self {
+        let state = ClusterState::new(Arc::new(Membership::new(groups)));
         ClusterLive {
             lb,
             limits,
@@ -262,77 +259,58 @@ impl<A: Attach> ClusterLive<A> {
 
     /// Before it is seen: take over from the cluster that has the name now.
     pub fn begin(&self, old: Option<&ClusterLive<A>>, now: i64) {
-        let slow = self.lb.slow_start_window > 0.0;
-        let own = self.state.load_full();
-        // With slots it had the name before, and its endpoints have their ages.
-        if slow && own.used_slots().is_none() {
-            own.membership.endpoints.iter().for_each(|endpoint| endpoint.since.store(now, Relaxed));
-        }
         if let Some(old) = old {
-            self.inherit(old, now);
+            self.inherit(old);
         }
-        if slow {
-            self.state.load().slots();
+        self.count_ages(&self.state.load(), now);
+    }
+
+    /// From now, for endpoints that come in or had no slow start so far.
+    fn count_ages(&self, state: &ClusterState<A>, now: i64) {
+        if self.lb.slow_start_window > 0.0 {
+            state.slots().iter().for_each(|slot| slot.since.begin(now));
+        } else {
+            state.used_slots().unwrap_or_default().iter().for_each(|slot| slot.since.forget());
         }
     }
 
     /// Where nothing was used yet, there is nothing to take over, and what a holder of the old cluster starts to count from
     /// then on stays there.
-    fn inherit(&self, old: &ClusterLive<A>, now: i64) {
+    fn inherit(&self, old: &ClusterLive<A>) {
         if let Some(counters) = old.counters.get() {
             let _ = self.counters.set(Arc::clone(counters));
         }
         let _writer = self.locked();
         let before = old.state.load_full();
         let own = self.state.load_full();
-        // Without slow start nobody asks how old an endpoint is: it counts from here.
-        let since = if old.lb.slow_start_window > 0.0 { None } else { Some(now) };
-        if let Some(next) = self.carried(&before, &own.membership, since) {
+        if let Some(next) = self.carried(&before, &own.membership) {
             self.state.store(Arc::new(next));
         }
     }
 
     /// Replace the endpoints; those that stay keep their slots.
     pub fn update(&self, groups: Vec<LocalityGroup<A>>, now: i64) {
-        let membership = Arc::new(Membership::new(groups, now));
+        let membership = Arc::new(Membership::new(groups));
         let _writer = self.locked();
         let before = self.state.load_full();
-        let next = self.carried(&before, &membership, None).unwrap_or_else(|| ClusterState::new(membership));
+        let next = self.carried(&before, &membership).unwrap_or_else(|| ClusterState::new(membership));
+        self.count_ages(&next, now);
         self.state.store(Arc::new(next));
     }
 
-    /// A state of `membership` with the slots, ages and cursors of `before`; None when there is nothing to carry. `since`
-    /// replaces the ages.
-    fn carried(
-        &self,
-        before: &ClusterState<A>,
-        membership: &Arc<Membership<A>>,
-        since: Option<i64>,
-    ) -> Option<ClusterState<A>> {
+    /// A state of `membership` with the slots and cursors of `before`; None when there is nothing to carry.
+    fn carried(&self, before: &ClusterState<A>, membership: &Arc<Membership<A>>) -> Option<ClusterState<A>> {
         let balancer = before.balancer.get();
         // A cluster that is picked from gets its slots before it changes, so that both states count in the same ones.
-        let slots = if balancer.is_some() { Some(before.slots()) } else { before.used_slots() };
-        if slots.is_none() && self.lb.slow_start_window <= 0.0 {
-            return None;
-        }
+        let slots = if balancer.is_some() { before.slots() } else { before.used_slots()? };
         let known = before.membership.identities();
-        let same: Vec<Option<usize>> = membership
-            .endpoints
-            .iter()
-            .map(|e| known.get(&(&*e.def.address, e.def.port, e.ordinal)).copied())
-            .collect();
-        for (endpoint, old) in membership.endpoints.iter().zip(&same) {
-            if let Some(old) = old {
-                let known = || before.membership.endpoints[*old].since.load(Relaxed);
-                endpoint.since.store(since.unwrap_or_else(known), Relaxed);
-            }
-        }
+        let kept = membership.endpoints.iter().map(|endpoint| {
+            let identity = (&*endpoint.def.address, endpoint.def.port, endpoint.ordinal);
+            known.get(&identity).map_or_else(Arc::default, |old| Arc::clone(&slots[*old]))
+        });
+        // A cluster that had the name before has its slots, and those of the endpoints that stayed are the same.
+        membership.slots.get_or_init(|| kept.collect());
         let next = ClusterState::new(Arc::clone(membership));
-        if let Some(slots) = slots {
-            let kept = same.iter().map(|old| old.map_or_else(Arc::default, |old| Arc::clone(&slots[old]))).collect();
-            // A cluster that had the name before has its slots, and those of the endpoints that stayed are the same.
-            let _ = next.membership.slots.set(kept);
-        }
         if let Some(balancer) = balancer {
             self.rebalance(&next, Some(balancer));
         }
@@ -351,8 +329,9 @@ impl<A: Attach> ClusterLive<A> {
         let mut found = false;
         for (endpoint, slot) in before.membership.endpoints.iter().zip(slots) {
             if &*endpoint.def.address == address && endpoint.def.port == port {
-                if slot.mark() == Health::Unhealthy && !matches!(health, Health::Unhealthy | Health::Draining) {
-                    endpoint.since.store(now, Relaxed);
+                let recovers = slot.mark() == Health::Unhealthy && !matches!(health, Health::Unhealthy | Health::Draining);
+                if recovers && self.lb.slow_start_window > 0.0 {
+                    slot.since.set(now);
                 }
                 slot.set_mark(health);
                 found = true;
