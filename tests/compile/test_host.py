@@ -14,7 +14,7 @@ TEXT = service("here/b", "b.com", age=2021) + service("here/a", "a.com", age=202
 
 def test_hosts_stand_in_order_of_age_then_name() -> None:
     text = TEXT + service("here/c", "c.com", age=2022) + document("VS", "here/vs", RULE.replace("HOST", "plain.com"))
-    assert list(compile_all(scope(text)).hosts) == ["plain.com", "b.com", "a.com", "c.com"]
+    assert list(compile_all(scope(text)).hosts) == ["b.com", "a.com", "c.com", "plain.com"]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ DELEGATE = "http: [{route: [{destination: {host: far.com}}]}]"
     ("text", "what", "touched"),
     [
         (service("here/one", "A.com, b.com"), "hosts", {"A.com", "b.com"}),
-        (service("here/one", "a.com"), "ports", {(80, (0.0, "a.com"))}),
+        (service("here/one", "a.com", age=1970), "ports", {(80, (0.0, "a.com"))}),
         (document("VS", "here/one", VS), "routed", {"a.com"}),
         (document("VS", "here/one", VS), "targets", {"d.com"}),
         (document("VS", "here/one", VS.replace("a.com", "short")), "routed", {"short.here.svc.cluster.local"}),

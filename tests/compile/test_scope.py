@@ -256,7 +256,9 @@ def test_services_on_a_port_oldest_first_and_read_one_by_one() -> None:
 
 def test_matching_covers_overlap_in_order() -> None:
     text = (
-        service("here/a", "'*.x.com'", age=2024) + service("here/b", "a.x.com", age=2020) + service("here/c", "x.com")
+        service("here/a", "'*.x.com'", age=2024)
+        + service("here/b", "a.x.com", age=2020)
+        + service("here/c", "x.com", age=2019)
     )
     made = scope(text)
     assert [view.host for view in made.matching("*.com")] == ["x.com", "a.x.com", "*.x.com"]
