@@ -228,6 +228,14 @@ def test_what_the_engine_refuses_is_not_loaded(engine_name: str) -> None:
     assert address(made, "a.com", "/b") == "10.0.0.2"
 
 
+def test_what_is_refused_does_not_hide_what_else_changed(engine_name: str) -> None:
+    made = registry(f"{A}\n---\n{B}", engine_name)
+    sidecar = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: s, namespace: here}\n"
+    made.apply(put=[f"{sidecar}spec: {{egress: [{{hosts: ['*/a.com']}}]}}", LOOK_AHEAD])
+    assert made.find("a.com", 80) is not None
+    assert made.find("b.com", 80) is None
+
+
 def test_a_change_keeps_the_objects_it_does_not_touch(engine_name: str) -> None:
     made = registry(f"{A}\n---\n{B}", engine_name)
     before = made.mesh.hosts

@@ -41,7 +41,7 @@ class NodeEngine:
     """The engine of one node and the mesh it holds. That one writer at a time stages and publishes is the caller's
     business."""
 
-    __slots__ = ("_gateways", "_lowering", "_outbound", "engine", "hosts", "notes", "scope")
+    __slots__ = ("_gateways", "_lowering", "_outbound", "engine", "hosts", "notes", "scope", "stale")
 
     def __init__(
         self, module: ModuleType, scope: ClientScope, seed: int | None, clock: Callable[[], int] | None
@@ -53,6 +53,8 @@ class NodeEngine:
         self.scope = scope
         self.hosts: dict[str, HostMesh] = {}
         self.notes = Notes()
+        # Whether every unit has to be made again with the next publish.
+        self.stale = False
 
     def mesh(self) -> Mesh:
         """What is published, in Istio's order of services."""
@@ -107,6 +109,7 @@ class NodeEngine:
         """Make a staged change visible; (keys of hosts, names of clusters) that are new, different or gone."""
         self.engine.publish(staged.builder)
         self._outbound = staged.outbound
+        self.stale = False
         if staged.gateways is not None:
             self._gateways = staged.gateways
         for unit, notes in staged.notes.items():

@@ -92,15 +92,19 @@ _GRPC_CODES = {
 # Made without the Python frame of a named tuple's own constructor, which would double the time; all fields are given.
 _new = tuple.__new__
 _ANY = low.Match(None)
+# Policies remembered; after so many changes it starts again, or those of old configurations would stay.
+_KEPT = 16384
 
 
 class Lowering:
     """Lowers the hosts of one node. It keeps what equal policies and shared routes became: they are made once."""
 
-    __slots__ = ("_groups", "_policies", "_routes")
+    __slots__ = ("_balancers", "_groups", "_limits", "_policies", "_routes")
 
     def __init__(self) -> None:
         self._policies: dict[int, tuple[ClusterPolicy, low.LbConfig, low.Limits]] = {}
+        self._balancers: dict[low.LbConfig, low.LbConfig] = {}
+        self._limits: dict[low.Limits, low.Limits] = {}
         self._groups: dict[int, tuple[tuple[LocalityGroup, ...], tuple[low.LocalityGroup, ...]]] = {}
         self._routes: dict[int, tuple[Route, low.Route]] = {}
 
@@ -127,8 +131,14 @@ class Lowering:
         return _new(low.Cluster, (cluster, cluster.name, kind, balancer, limits, shared[1], cluster.port_override))
 
     def _policy(self, policy: ClusterPolicy) -> tuple[ClusterPolicy, low.LbConfig, low.Limits]:
-        made = (policy, _lb_config(policy), _limits(policy))
-        self._policies[id(policy)] = made
+        if len(self._policies) >= _KEPT:
+            for kept in (self._policies, self._balancers, self._limits):
+                kept.clear()
+        # Policies differ in where they come from; what the engine reads of them is often the same.
+        balancer, limits = _lb_config(policy), _limits(policy)
+        balancer = self._balancers.setdefault(balancer, balancer)
+        limits = self._limits.setdefault(limits, limits)
+        made = self._policies[id(policy)] = (policy, balancer, limits)
         return made
 
     def _virtual_host(self, host: VirtualHost) -> low.VirtualHost:

@@ -161,7 +161,9 @@ class View:
         """Compile what a change touches; readers see nothing yet."""
         mine = self._node_engine
         scope = mine.scope
-        if scope.changed(what):
+        # A change may be staged again, without what an engine refused; what it made stale stays so.
+        mine.stale = scope.changed(what) or mine.stale
+        if mine.stale:
             units = dict.fromkeys([*scope.units(), *mine.hosts, GATEWAYS])
         else:
             units = dict.fromkeys(
