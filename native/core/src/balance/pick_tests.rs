@@ -273,3 +273,15 @@ fn a_host_that_comes_back_starts_slowly() {
     at(215, 220);
     at(260, 550);
 }
+
+#[test]
+fn an_endpoint_that_comes_with_an_update_starts_slowly() {
+    let lb = LbConfig { slow_start_window: 60.0, ..of_policy(LbPolicy::RoundRobin) };
+    let live = cluster(lb, vec![group(0, None, 1, &[OK])]);
+    let input = |draw| PickInput { draw, now: 115_000_000_000, ..PickInput::default() };
+    assert_eq!(live.pick(&live.state(), input(0)), Some(0));
+    live.update(vec![group(0, None, 1, &[OK, OK])], 100_000_000_000);
+    let state = live.state();
+    let young = (0..1000).filter(|draw| live.pick(&state, input(*draw)) == Some(1)).count() as u64;
+    assert!(near(young, 200, 2), "{young}");
+}

@@ -260,7 +260,7 @@ impl<A: Attach> ClusterLive<A> {
     /// Before it is seen: take over from the cluster that has the name now.
     pub fn begin(&self, old: Option<&ClusterLive<A>>, now: i64) {
         if let Some(old) = old {
-            self.inherit(old);
+            self.inherit(old, now);
         }
         self.count_ages(&self.state.load(), now);
     }
@@ -276,14 +276,14 @@ impl<A: Attach> ClusterLive<A> {
 
     /// Where nothing was used yet, there is nothing to take over, and what a holder of the old cluster starts to count from
     /// then on stays there.
-    fn inherit(&self, old: &ClusterLive<A>) {
+    fn inherit(&self, old: &ClusterLive<A>, now: i64) {
         if let Some(counters) = old.counters.get() {
             let _ = self.counters.set(Arc::clone(counters));
         }
         let _writer = self.locked();
         let before = old.state.load_full();
         let own = self.state.load_full();
-        if let Some(next) = self.carried(&before, &own.membership) {
+        if let Some(next) = self.carried(&before, &own.membership, now) {
             self.state.store(Arc::new(next));
         }
     }
@@ -293,13 +293,16 @@ impl<A: Attach> ClusterLive<A> {
         let membership = Arc::new(Membership::new(groups));
         let _writer = self.locked();
         let before = self.state.load_full();
-        let next = self.carried(&before, &membership).unwrap_or_else(|| ClusterState::new(membership));
-        self.count_ages(&next, now);
+        let next = self.carried(&before, &membership, now).unwrap_or_else(|| {
+            let next = ClusterState::new(membership);
+            self.count_ages(&next, now);
+            next
+        });
         self.state.store(Arc::new(next));
     }
 
     /// A state of `membership` with the slots and cursors of `before`; None when there is nothing to carry.
-    fn carried(&self, before: &ClusterState<A>, membership: &Arc<Membership<A>>) -> Option<ClusterState<A>> {
+    fn carried(&self, before: &ClusterState<A>, membership: &Arc<Membership<A>>, now: i64) -> Option<ClusterState<A>> {
         let balancer = before.balancer.get();
         // A cluster that is picked from gets its slots before it changes, so that both states count in the same ones.
         let slots = if balancer.is_some() { before.slots() } else { before.used_slots()? };
@@ -311,6 +314,7 @@ impl<A: Attach> ClusterLive<A> {
         // A cluster that had the name before has its slots, and those of the endpoints that stayed are the same.
         membership.slots.get_or_init(|| kept.collect());
         let next = ClusterState::new(Arc::clone(membership));
+        self.count_ages(&next, now);
         if let Some(balancer) = balancer {
             self.rebalance(&next, Some(balancer));
         }
@@ -329,7 +333,8 @@ impl<A: Attach> ClusterLive<A> {
         let mut found = false;
         for (endpoint, slot) in before.membership.endpoints.iter().zip(slots) {
             if &*endpoint.def.address == address && endpoint.def.port == port {
-                let recovers = slot.mark() == Health::Unhealthy && !matches!(health, Health::Unhealthy | Health::Draining);
+                let recovers =
+                    slot.mark() == Health::Unhealthy && !matches!(health, Health::Unhealthy | Health::Draining);
                 if recovers && self.lb.slow_start_window > 0.0 {
                     slot.since.set(now);
                 }
