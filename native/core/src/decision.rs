@@ -89,9 +89,10 @@ pub enum Matched<A: Attach> {
 pub struct Decision<A: Attach> {
     pub snapshot: Arc<Snapshot<A>>,
     pub matched: Matched<A>,
-    /// None where no cluster was chosen; the clusters of the outbound policy are clusters without endpoints.
-    pub cluster: Option<Arc<Cluster<A>>>,
     pub draw: u64,
+    /// The cluster's place in the snapshot, where a destination was chosen: to hold the cluster itself would count its holders,
+    /// which costs more than finding it.
+    pub(crate) slot: Option<u32>,
     /// Position among the destinations.
     pub destination: Option<u32>,
     pub port: u16,
@@ -198,9 +199,24 @@ impl<A: Attach> Decision<A> {
         self.snapshot.find(host, port).map(|found| found.service)
     }
 
+    /// None where no cluster was chosen; the clusters of the outbound policy are clusters without endpoints.
+    #[inline]
+    pub fn cluster(&self) -> Option<&Arc<Cluster<A>>> {
+        match (self.slot, self.kind) {
+            (Some(slot), _) => self.snapshot.clusters.get(slot),
+            (None, Kind::Passthrough) => Some(&self.snapshot.passthrough),
+            (None, Kind::Refused) => Some(&self.snapshot.blackhole),
+            (None, Kind::Forward) => match &self.snapshot.outbound {
+                Outbound::AllowAny { egress_cluster } => self.snapshot.cluster(egress_cluster),
+                Outbound::RegistryOnly | Outbound::Gateway => None,
+            },
+            (None, _) => None,
+        }
+    }
+
     /// The cluster's name, also where there is no such cluster.
     pub fn cluster_name(&self) -> &str {
-        if let Some(cluster) = &self.cluster {
+        if let Some(cluster) = self.cluster() {
             return &cluster.name;
         }
         match (self.chosen(), &self.snapshot.outbound) {
@@ -380,7 +396,7 @@ impl<A: Attach> Decision<A> {
         request: &R,
         original_destination: Option<(&str, u16)>,
     ) -> Option<(String, u16, EndpointKind)> {
-        let cluster = self.cluster.as_ref()?;
+        let cluster = self.cluster()?;
         let (host, port) = match (cluster.kind, original_destination) {
             (ClusterType::OriginalDst, Some(original)) => original,
             (ClusterType::OriginalDst, None) => dialled(request.host(), self.port, false),

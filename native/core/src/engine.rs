@@ -167,7 +167,7 @@ impl<A: Attach> Engine<A> {
             let path = paths.map_or("/", |paths| paths.text(at));
             let request = PlainRequest::get(hosts.text(at), path);
             let decision = routing::route(&snapshot, &request, Some(*port), draw(at));
-            *out = match &decision.cluster {
+            *out = match decision.cluster() {
                 Some(cluster) if decision.kind == Kind::Forward => i32::try_from(cluster.index).unwrap_or(-1),
                 _ => -1,
             };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::chains::choose;
-use crate::cluster::{Cluster, Service};
+use crate::cluster::Service;
 use crate::decision::{Decision, Kind, Matched, Notes, Scheme};
 use crate::model::{Action, Attach, Outbound, Protocol, Transport};
 use crate::names::{Claim, HostKey};
@@ -123,11 +123,10 @@ fn decided<A: Attach>(
     kind: Kind,
     matched: Matched<A>,
     destination: Option<u32>,
-    cluster: Option<&Arc<Cluster<A>>>,
+    slot: Option<u32>,
 ) -> Decision<A> {
     let Begun { draw, port, scheme, notes } = begun;
-    let (snapshot, cluster) = (Arc::clone(snapshot), cluster.cloned());
-    Decision { snapshot, matched, cluster, draw, destination, port, kind, scheme, notes }
+    Decision { snapshot: Arc::clone(snapshot), matched, draw, slot, destination, port, kind, scheme, notes }
 }
 
 /// HTTP rules of a virtual host.
@@ -161,9 +160,9 @@ fn forwarded<A: Attach>(
     weighted: &Weighted,
 ) -> Decision<A> {
     let at = weighted.choose(begun.draw);
-    let cluster = snapshot.clusters.get(weighted.destinations[at].slot);
-    let kind = if cluster.is_some() { Kind::Forward } else { Kind::NoCluster };
-    decided(snapshot, begun, kind, matched, Some(at as u32), cluster)
+    let slot = weighted.destinations[at].slot;
+    let kind = if snapshot.clusters.get(slot).is_some() { Kind::Forward } else { Kind::NoCluster };
+    decided(snapshot, begun, kind, matched, Some(at as u32), Some(slot))
 }
 
 /// Filter chains: a name selects its service, an IP the listener.
@@ -204,19 +203,14 @@ fn unknown<A: Attach>(snapshot: &Arc<Snapshot<A>>, host: &str, mut begun: Begun)
     if snapshot.outbound != Outbound::Gateway && !snapshot.name_at(host, begun.port).is_some_and(known) {
         begun.notes.undeclared = !snapshot.ports_of(host).is_empty();
     }
-    let (kind, cluster) = match &snapshot.outbound {
-        Outbound::Gateway => (Kind::NotFound, None),
-        Outbound::RegistryOnly => (Kind::Refused, Some(&snapshot.blackhole)),
-        Outbound::AllowAny { egress_cluster } if egress_cluster.is_empty() => {
-            (Kind::Passthrough, Some(&snapshot.passthrough))
-        }
+    let kind = match &snapshot.outbound {
+        Outbound::Gateway => Kind::NotFound,
+        Outbound::RegistryOnly => Kind::Refused,
+        Outbound::AllowAny { egress_cluster } if egress_cluster.is_empty() => Kind::Passthrough,
         Outbound::AllowAny { egress_cluster } => {
             begun.notes.egress = true;
-            match snapshot.cluster(egress_cluster) {
-                Some(cluster) => (Kind::Forward, Some(cluster)),
-                None => (Kind::NoCluster, None),
-            }
+            if snapshot.cluster(egress_cluster).is_some() { Kind::Forward } else { Kind::NoCluster }
         }
     };
-    decided(snapshot, begun, kind, Matched::Nothing, None, cluster)
+    decided(snapshot, begun, kind, Matched::Nothing, None, None)
 }

@@ -86,7 +86,7 @@ impl Decision {
         py: Python<'py>,
         read: impl FnOnce(&Cluster) -> PyResult<Option<Bound<'py, PyAny>>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match &self.core.cluster {
+        match self.core.cluster() {
             Some(known) => read(cluster::object(py, known)?.bind(py).cast::<Cluster>()?.get()),
             None => Ok(None),
         }
@@ -162,7 +162,7 @@ impl Decision {
 
     #[getter]
     fn cluster(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let known = self.core.cluster.as_ref();
+        let known = self.core.cluster();
         known.map(|known| Ok(cluster::object(py, known)?.clone_ref(py))).transpose()
     }
 

@@ -50,7 +50,7 @@ impl Decision {
         hash_key: Option<&Bound<'_, PyAny>>,
         exclude: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let Some(cluster) = &self.core.cluster else {
+        let Some(cluster) = self.core.cluster() else {
             return Err(self.nowhere(py));
         };
         if matches!(cluster.kind, ClusterType::OriginalDst | ClusterType::DynamicDns) {
@@ -156,7 +156,7 @@ impl Decision {
             return Err(errors::engine(py, "retry and pending are of requests: a connection has neither"));
         }
         let endpoint = self.picked(py, hash_key, exclude)?;
-        let Some(cluster) = &self.core.cluster else {
+        let Some(cluster) = self.core.cluster() else {
             return Err(self.nowhere(py));
         };
         let object = cluster::object(py, cluster)?.clone_ref(py);
