@@ -1,4 +1,4 @@
-//! The one place with `unsafe`: walking a dict's keys without touching their reference counts.
+//! Walking a dict's keys without touching their reference counts; beside `fastcall`, the only `unsafe` here.
 //!
 //! PyO3's own iterator takes and gives back a reference to each key and each value, which makes a walk over 15 headers cost
 //! 160 ns instead of 70: more than the rest of a decision.
