@@ -70,7 +70,8 @@ mod one {
     #[divan::bench(args = SIZES)]
     fn wildcard(bencher: Bencher, count: usize) {
         let engine = mesh::engine(count);
-        let asked: Vec<String> = (0..count).filter(|at| at % 20 == 19).map(|at| format!("x.{}", mesh::host(at))).collect();
+        let asked: Vec<String> =
+            (0..count).filter(|at| at % 20 == 19).map(|at| format!("x.{}", mesh::host(at))).collect();
         let mut at = 0;
         bencher.bench_local(|| {
             at = if at + 1 == asked.len() { 0 } else { at + 1 };

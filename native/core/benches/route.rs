@@ -79,10 +79,8 @@ fn rules_with_two_headers(bencher: Bencher, count: usize) {
 
 #[divan::bench(sample_size = 1000, max_time = 0.5)]
 fn one_regex(bencher: Bencher) {
-    let routes = vec![
-        to(mesh::path(MatchKind::Regex, "/orders/[0-9]+/items/.*")),
-        to(mesh::path(MatchKind::Prefix, "/")),
-    ];
+    let routes =
+        vec![to(mesh::path(MatchKind::Regex, "/orders/[0-9]+/items/.*")), to(mesh::path(MatchKind::Prefix, "/"))];
     ask(bencher, &serving(routes), "/orders/17/items/3");
 }
 
