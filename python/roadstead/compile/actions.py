@@ -55,14 +55,23 @@ def delay(written: FaultDelay | None) -> Delay | None:
     """Without a share it never happens, and is kept all the same."""
     if written is None or written.fixed_delay is None:
         return None
-    return Delay(seconds(written.fixed_delay), share(written.percentage, written.percent))
+    return Delay(
+        seconds(written.fixed_delay),
+        share(written.percentage, written.percent),
+        "HUNDRED" if written.percentage is None else "MILLION",
+    )
 
 
 def abort(written: FaultAbort | None) -> Abort | None:
     """The same for an abort; without a status there is nothing to abort with."""
     if written is None or (written.http_status is None and written.grpc_status is None):
         return None
-    return Abort(share(written.percentage, 0), written.http_status or 0, written.grpc_status or "")
+    return Abort(
+        share(written.percentage, 0),
+        written.http_status or 0,
+        written.grpc_status or "",
+        "" if written.percentage is None else "MILLION",
+    )
 
 
 def share(percentage: Percent | None, percent: int) -> int:

@@ -47,7 +47,7 @@ def filter_chains(scope: Scope, view: HostView) -> tuple[FilterChain, ...]:
                 rules = _matching(scope, view.host)
             build = _tls_chains if protocol.is_tls else _tcp_chains
             for listener in _listeners(scope, view, service, port):
-                made += build(scope, view, port.number, listener, rules)
+                made += build(scope, view, port, listener, rules)
     return tuple(made)
 
 
@@ -85,7 +85,7 @@ def _endpoint_listeners(scope: Scope, view: HostView, service: Service, port: Po
 
 
 def _tls_chains(
-    scope: Scope, view: HostView, port: int, listener: Listener, rules: Sequence[PreparedVirtualService]
+    scope: Scope, view: HostView, port: Port, listener: Listener, rules: Sequence[PreparedVirtualService]
 ) -> Iterator[FilterChain]:
     """Chains by server name; the service's own only where no rule is for this client."""
     cidrs = listener.cidrs
@@ -93,14 +93,14 @@ def _tls_chains(
     for rule in rules:
         for index, written in enumerate(rule.tls):
             for at, match in enumerate(written.match):
-                if not l4_applies(match, scope.env, port):
+                if not l4_applies(match, scope.env, port.number):
                     continue
                 # Subnets once written stay in force for what follows: Istio's quirk.
                 cidrs = match.destination_subnets or cidrs
                 key = (match.sni_hosts, match.destination_subnets)
                 if key in seen:
                     continue
-                route = tcp_route(scope, written.route, port, rule.origin(f"/spec/tls/{index}/match/{at}"))
+                route = tcp_route(scope, written.route, port.number, rule.origin(f"/spec/tls/{index}/match/{at}"))
                 if route is not None:
                     seen.add(key)
                     yield _chain(view, port, listener, route, cidrs, match.sni_hosts)
@@ -108,11 +108,11 @@ def _tls_chains(
         # A resolver of names needs the name, whatever address was dialled.
         named = listener.named and not (view.merged.resolution == "DYNAMIC_DNS" and view.host.startswith("*"))
         snis = () if named else (view.host,)
-        yield _chain(view, port, listener, default_tcp_route(scope, view, port), cidrs, snis)
+        yield _chain(view, port, listener, default_tcp_route(scope, view, port.number), cidrs, snis)
 
 
 def _tcp_chains(
-    scope: Scope, view: HostView, port: int, listener: Listener, rules: Sequence[PreparedVirtualService]
+    scope: Scope, view: HostView, port: Port, listener: Listener, rules: Sequence[PreparedVirtualService]
 ) -> Iterator[FilterChain]:
     """Chains by destination subnet up to the first rule without one, which ends the list; else the service's own."""
     settled = False
@@ -124,14 +124,14 @@ def _tcp_chains(
             subnets: list[str] = []
             everything = not written.match
             for match in written.match:
-                if l4_applies(match, scope.env, port):
+                if l4_applies(match, scope.env, port.number):
                     if not match.destination_subnets:
                         everything = True
                         break
                     subnets += match.destination_subnets
             if not everything and not subnets:
                 continue
-            route = tcp_route(scope, written.route, port, origin)
+            route = tcp_route(scope, written.route, port.number, origin)
             if route is None:
                 continue
             yield _chain(view, port, listener, route, listener.cidrs if everything else tuple(subnets))
@@ -139,12 +139,14 @@ def _tcp_chains(
                 return
             settled = settled or sorted(subnets) == sorted(listener.cidrs)
     if not settled:
-        yield _chain(view, port, listener, default_tcp_route(scope, view, port), listener.cidrs)
+        yield _chain(view, port, listener, default_tcp_route(scope, view, port.number), listener.cidrs)
 
 
 def _chain(
-    view: HostView, port: int, listener: Listener, route: TcpRoute, cidrs: tuple[str, ...], snis: tuple[str, ...] = ()
+    view: HostView, port: Port, listener: Listener, route: TcpRoute, cidrs: tuple[str, ...], snis: tuple[str, ...] = ()
 ) -> FilterChain:
     # `*` as a server name is no condition.
     names = () if "*" in snis else snis
-    return FilterChain(view.host, port, route, listener.addresses, cidrs, names)
+    return FilterChain(
+        view.host, port.number, route, listener.addresses, cidrs, names, protocol=port.protocol
+    )

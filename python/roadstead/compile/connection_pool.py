@@ -61,7 +61,7 @@ def pool_of(
             tcp_pool,
             HttpPool(idle_timeout=tcp_idle, protocol=protocol, retry_budget=retry, retry_budget_interval=interval),
         )
-    http_idle = _seconds(http.idle_timeout)
+    http_idle, pings = _seconds(http.idle_timeout), http.http2_keep_alive
     return ConnectionPool(
         tcp_pool,
         HttpPool(
@@ -76,6 +76,7 @@ def pool_of(
             protocol,
             retry,
             interval,
+            None if pings is None else (_seconds(pings.interval), _seconds(pings.timeout)),
         ),
     )
 

@@ -12,7 +12,7 @@ from roadstead.compile.matches import l4_applies
 from roadstead.compile.tcp_routes import default_tcp_route, tcp_route
 from roadstead.compile.virtual_services import PreparedVirtualService
 from roadstead.host import matches, subset_of
-from roadstead.mesh import FilterChain, TcpRoute, sni_name
+from roadstead.mesh import FilterChain, Port, TcpRoute, sni_name
 
 if TYPE_CHECKING:
     from roadstead.compile.gateways import Server
@@ -30,12 +30,24 @@ def server_chains(scope: Scope, server: Server, names: set[tuple[str, str]]) -> 
     else:
         route = _first_tcp(scope, server)
         if route is not None:
-            yield _chain(server, route, server.server_names if server.is_tls else ())
+            yield _chain(server, route, server.server_names if server.is_tls else (), server.protocol)
 
 
-def _chain(server: Server, route: TcpRoute, snis: tuple[str, ...]) -> FilterChain:
+def _chain(
+    server: Server, route: TcpRoute, snis: tuple[str, ...], protocol: str, *, automatic: bool = False
+) -> FilterChain:
     addresses = (server.bind,) if server.bind else ()
-    return FilterChain(_ANY_HOST, server.bound, route, addresses, (), snis)
+    return FilterChain(
+        _ANY_HOST,
+        server.bound,
+        route,
+        addresses,
+        (),
+        snis,
+        protocol=protocol,
+        tls=server.ended_tls,
+        automatic=automatic,
+    )
 
 
 def _bound_rules(scope: Scope, server: Server) -> Iterator[PreparedVirtualService]:
@@ -69,7 +81,8 @@ def _by_name(scope: Scope, server: Server, names: set[tuple[str, str]]) -> Itera
                 origin = rule.origin(f"/spec/tls/{index}/match/{at}")
                 route = tcp_route(scope, written.route, server.port, origin)
                 if route is not None:
-                    yield _chain(server, route, () if "*" in match.sni_hosts else match.sni_hosts)
+                    names_of = () if "*" in match.sni_hosts else match.sni_hosts
+                    yield _chain(server, route, names_of, server.protocol)
 
 
 def _automatic(scope: Scope, server: Server) -> Iterator[FilterChain]:
@@ -82,11 +95,12 @@ def _automatic(scope: Scope, server: Server) -> Iterator[FilterChain]:
                 done.add(host)
                 for port in view.merged.ports:
                     if port.protocol != "UDP":
-                        yield from _cluster_chains(scope, server, view, port.number)
+                        yield from _cluster_chains(scope, server, view, port)
 
 
-def _cluster_chains(scope: Scope, server: Server, view: HostView, port: int) -> Iterator[FilterChain]:
+def _cluster_chains(scope: Scope, server: Server, view: HostView, port: Port) -> Iterator[FilterChain]:
     rule = scope.rule(view)
     names = [] if rule is None else [rule.rules[owner].spec.subsets[at].name for owner, at in rule.subsets]
     for subset in ("", *names):
-        yield _chain(server, default_tcp_route(scope, view, port, subset), (sni_name(port, subset, view.host),))
+        route = default_tcp_route(scope, view, port.number, subset)
+        yield _chain(server, route, (sni_name(port.number, subset, view.host),), port.protocol, automatic=True)

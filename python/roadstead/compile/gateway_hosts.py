@@ -96,7 +96,8 @@ def _collapsed(drafts: dict[str, _Draft], server: Server) -> Iterator[VirtualHos
         shared.setdefault((draft.redirects, tuple([id(route) for route in draft.routes])), []).append(host)
     for hosts in shared.values():
         draft = drafts[hosts[0]]
-        routes = (_to_https(draft.origin),) if draft.redirects else tuple(sorted(draft.routes, key=_is_last))
+        ordered = tuple(sorted(draft.routes, key=_is_last))
+        routes = (_to_https(draft.origin),) if draft.redirects else ordered
         yield VirtualHost(
             f"{hosts[0]}:{draft.port}",
             server.bound,
@@ -106,6 +107,7 @@ def _collapsed(drafts: dict[str, _Draft], server: Server) -> Iterator[VirtualHos
             draft.origin,
             server.table,
             draft.redirects,
+            ordered if draft.redirects else (),
         )
 
 

@@ -15,10 +15,12 @@ from roadstead.compile.endpoints import endpoints_of
 from roadstead.compile.gateway_chains import server_chains
 from roadstead.compile.gateway_hosts import table_hosts
 from roadstead.compile.inputs import HostView, Scope
+from roadstead.compile.server_tls import server_tls
 from roadstead.config import Gateway, Resource
 from roadstead.config import Server as Written
 from roadstead.config.gateway import ServerTLSSettings
-from roadstead.mesh import FilterChain, HostMesh, Origin, VirtualHost
+from roadstead.mesh import FilterChain, HostMesh, Origin, ServerTls, VirtualHost
+from roadstead.mesh import Server as HttpServer
 from roadstead.protocol import Protocol
 
 _PASSING = ("PASSTHROUGH", "AUTO_PASSTHROUGH")
@@ -50,6 +52,11 @@ class Server(msgspec.Struct, frozen=True):
     def passes_tls(self) -> bool:
         """Whether TLS goes through unopened."""
         return self.tls is not None and self.tls.mode in _PASSING
+
+    @property
+    def ended_tls(self) -> ServerTls | None:
+        """The TLS that the router ends itself."""
+        return server_tls(self.tls) if self.tls is not None and self.is_tls and not self.passes_tls else None
 
     @property
     def redirects(self) -> bool:
@@ -84,7 +91,19 @@ def _unit(scope: Scope, bound: int, servers: Sequence[Server]) -> HostMesh:
     hosts: list[VirtualHost] = []
     for table in tables.values():
         hosts += table_hosts(scope, table)
-    return HostMesh(f"gateway/{bound}", "", virtual_hosts=tuple(hosts), chains=tuple(chains))
+    heard = [_http_server(server) for server in servers if server.table]
+    return HostMesh(
+        f"gateway/{bound}",
+        "",
+        virtual_hosts=tuple(hosts),
+        chains=tuple(chains),
+        servers=tuple(dict.fromkeys(heard)),
+    )
+
+
+def _http_server(server: Server) -> HttpServer:
+    names = server.server_names if server.is_tls else ()
+    return HttpServer(server.port, server.bound, server.table, server.bind, names, server.ended_tls)
 
 
 def _servers(scope: Scope) -> Iterator[Server]:

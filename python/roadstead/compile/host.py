@@ -11,7 +11,7 @@ from roadstead.compile.inputs import HostView
 from roadstead.compile.scope import ClientScope, Outbound
 from roadstead.compile.touch import GATEWAYS
 from roadstead.compile.virtual_hosts import rule_hosts, virtual_hosts
-from roadstead.mesh import HostMesh, Mesh
+from roadstead.mesh import HostMesh, Mesh, Proxy
 
 
 def compile_host(scope: ClientScope, key: str) -> HostMesh | None:
@@ -40,7 +40,15 @@ def _service_unit(scope: ClientScope, key: str, view: HostView) -> HostMesh:
         return HostMesh(key, order, clusters=clusters, virtual_hosts=virtual_hosts(scope, view))
     # `find` sees every address of the host, each with the ports of its own entry; the merged view comes first.
     services = (view.merged, *view.services[1:])
-    return HostMesh(key, order, services, clusters, virtual_hosts(scope, view), filter_chains(scope, view))
+    return HostMesh(
+        key,
+        order,
+        services,
+        clusters,
+        virtual_hosts(scope, view),
+        filter_chains(scope, view),
+        listeners=scope.heard_by(view),
+    )
 
 
 def compile_gateways(scope: ClientScope) -> tuple[HostMesh, ...]:
@@ -62,13 +70,13 @@ def compile_each(scope: ClientScope) -> Iterator[HostMesh]:
 
 def compile_all(scope: ClientScope) -> Mesh:
     """The whole mesh of the client, from scratch."""
-    return mesh_of({host.key: host for host in compile_each(scope)}, *scope.outbound())
+    return mesh_of({host.key: host for host in compile_each(scope)}, *scope.outbound(), scope.proxy())
 
 
-def mesh_of(hosts: dict[str, HostMesh], outbound: Outbound, egress_cluster: str) -> Mesh:
+def mesh_of(hosts: dict[str, HostMesh], outbound: Outbound, egress_cluster: str, proxy: Proxy) -> Mesh:
     """Hosts as a mesh, in Istio's order of services."""
     ordered = sorted(hosts.values(), key=lambda host: (host.order, host.key))
-    return Mesh({host.key: host for host in ordered}, outbound, egress_cluster)
+    return Mesh({host.key: host for host in ordered}, outbound, egress_cluster, proxy)
 
 
 def order_text(created: float, name: str, namespace: str) -> str:

@@ -26,7 +26,7 @@ from roadstead.mesh import (
     RouteMatch,
     cluster_name,
 )
-from roadstead.mesh.route import NO_OPS
+from roadstead.mesh.route import NO_OPS, Share
 
 UNKNOWN_CLUSTER = "UnknownService"
 
@@ -201,6 +201,7 @@ class _Compiler:
             stat_prefix=stat_prefix,
             origin=origin,
             delegate_origin=delegate_origin,
+            has_fault=fault is not None,
         )
 
     def _weighted(self, target: HTTPRouteDestination) -> Destination:
@@ -240,13 +241,15 @@ class _Compiler:
         return retry_of(written.retries, self._rules.origin(f"/spec/http/{rule.index}/retries"), hashed)
 
     def _mirrors(self, written: HTTPRoute) -> tuple[Mirror, ...]:
-        wanted = [] if written.mirror is None else [(written.mirror, actions.mirror_share(written))]
-        wanted += [
-            (mirror.destination, actions.policy_share(mirror))
-            for mirror in written.mirrors
-            if mirror.destination is not None
-        ]
-        return tuple([Mirror(self._cluster(target), share) for target, share in wanted if share > 0])
+        wanted: list[tuple[Target, int, Share]] = []
+        if written.mirror is not None:
+            fine = written.mirror_percentage is not None
+            wanted.append((written.mirror, actions.mirror_share(written), "MILLION" if fine else "HUNDRED"))
+        for mirror in written.mirrors:
+            if mirror.destination is not None:
+                form: Share = "HUNDRED" if mirror.percentage is None else "MILLION"
+                wanted.append((mirror.destination, actions.policy_share(mirror), form))
+        return tuple([Mirror(self._cluster(target), share, form) for target, share, form in wanted if share > 0])
 
 
 def only_port(view: HostView | None) -> int:

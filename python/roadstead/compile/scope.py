@@ -15,6 +15,7 @@ from roadstead.compile import touch
 from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, is_subset, pairs
 from roadstead.compile.index import Index
 from roadstead.compile.inputs import Env, HostView, RuleView
+from roadstead.compile.proxy import proxy_of
 from roadstead.compile.rules import RuleEntry, chosen, merged
 from roadstead.compile.services import merge, services_of
 from roadstead.compile.virtual_services import MESH, PreparedVirtualService, prepare
@@ -30,7 +31,7 @@ from roadstead.config import (
     VirtualService,
     WorkloadEntry,
 )
-from roadstead.mesh import Service, cluster_name
+from roadstead.mesh import Proxy, Service, cluster_name
 
 S = TypeVar("S", bound=Spec)
 Outbound = Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"]
@@ -482,6 +483,22 @@ class ClientScope:
             return policy.mode, ""
         proxy = policy.egress_proxy
         return policy.mode, cluster_name(0 if proxy.port is None else proxy.port.number, proxy.subset, proxy.host)
+
+    def proxy(self) -> Proxy:
+        """The mesh-wide settings as they are for this client."""
+        gateways = [gateway.spec for gateway in self.gateways()] if self._router else ()
+        return proxy_of(self.env, None if self._sidecar is None else self._sidecar.spec, gateways)
+
+    def heard_by(self, view: HostView) -> tuple[int, ...]:
+        """Positions of the Sidecar's egress listeners that take a host."""
+        ports = {port.number for port in view.merged.ports}
+        return tuple(
+            [
+                place
+                for place, listener in enumerate(self._listeners)
+                if listener.service(view.namespace, view.host) and (not listener.port or listener.port in ports)
+            ]
+        )
 
     # Units
 

@@ -23,6 +23,7 @@ from roadstead.mesh.cluster import (
 )
 from roadstead.mesh.delta import Delta
 from roadstead.mesh.host import HostMesh, Mesh
+from roadstead.mesh.listener import EgressListener, Proxy, Server, ServerTls
 from roadstead.mesh.names import cluster_name, parse_cluster_name, sni_name
 from roadstead.mesh.node import Node
 from roadstead.mesh.origin import Origin
@@ -58,6 +59,7 @@ __all__ = [
     "Delta",
     "Destination",
     "DirectResponse",
+    "EgressListener",
     "Endpoint",
     "FilterChain",
     "HashKey",
@@ -77,11 +79,14 @@ __all__ = [
     "Origin",
     "OutlierDetection",
     "Port",
+    "Proxy",
     "QueryMatch",
     "Redirect",
     "Retry",
     "Route",
     "RouteMatch",
+    "Server",
+    "ServerTls",
     "Service",
     "StringMatch",
     "TcpPool",

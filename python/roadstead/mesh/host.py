@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from roadstead.mesh.cluster import Cluster
+from roadstead.mesh.listener import Proxy, Server
 from roadstead.mesh.route import FilterChain, VirtualHost
 from roadstead.mesh.service import Service
 
@@ -16,7 +17,9 @@ class HostMesh(msgspec.Struct, frozen=True):
     """One host: its services (one per address; the first is the merged view that `find` hands out), clusters by port and
     subset, virtual hosts by port, and filter chains. A VirtualService host without a service has virtual hosts only.
 
-    order: sorts by (creation time, name, namespace); decides who wins where two hosts claim one thing."""
+    order: sorts by (creation time, name, namespace); decides who wins where two hosts claim one thing.
+    servers: routers: HTTP servers of the port. listeners: egress listeners of the Sidecar that take the host, as
+    positions in `Proxy.egress`."""
 
     key: str
     order: str
@@ -24,6 +27,8 @@ class HostMesh(msgspec.Struct, frozen=True):
     clusters: tuple[Cluster, ...] = ()
     virtual_hosts: tuple[VirtualHost, ...] = ()
     chains: tuple[FilterChain, ...] = ()
+    servers: tuple[Server, ...] = ()
+    listeners: tuple[int, ...] = ()
 
 
 class Mesh(msgspec.Struct, frozen=True):
@@ -34,3 +39,4 @@ class Mesh(msgspec.Struct, frozen=True):
     hosts: Mapping[str, HostMesh]
     outbound: Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"] = "ALLOW_ANY"
     egress_cluster: str = ""
+    proxy: Proxy = Proxy()

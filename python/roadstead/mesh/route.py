@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from roadstead.mesh.cluster import HashKey, Tunnel
+from roadstead.mesh.listener import ServerTls
 from roadstead.mesh.origin import Origin
 
 HashPolicy = HashKey
@@ -85,11 +86,16 @@ class DirectResponse(msgspec.Struct, frozen=True, gc=False):
     body: bytes = b""
 
 
+Share = Literal["", "HUNDRED", "MILLION"]
+"""How a share was written: as a whole percentage, finer, or not at all. Numerators are per million all the same."""
+
+
 class Delay(msgspec.Struct, frozen=True, gc=False):
     """seconds; numerator per million of requests."""
 
     seconds: float
     numerator: int
+    share: Share = "MILLION"
 
 
 class Abort(msgspec.Struct, frozen=True, gc=False):
@@ -98,6 +104,7 @@ class Abort(msgspec.Struct, frozen=True, gc=False):
     numerator: int
     http_status: int = 0
     grpc_status: str = ""
+    share: Share = "MILLION"
 
 
 class Mirror(msgspec.Struct, frozen=True, gc=False):
@@ -105,6 +112,7 @@ class Mirror(msgspec.Struct, frozen=True, gc=False):
 
     cluster: str
     numerator: int
+    share: Share = "MILLION"
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
@@ -141,6 +149,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     timeout: seconds, None = none. host_rewrite: authority. regex_rewrite: (pattern, substitution). headers_after: those of a
     single destination; their removals run with the route's, their set and add after the route's.
+    has_fault: a fault is written, if only an empty one.
     origin: the rule ("/spec/http/1" or the match "/spec/http/1/match/0"); of a default route the service."""
 
     name: str
@@ -163,6 +172,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     stat_prefix: str = ""
     origin: Origin
     delegate_origin: Origin | None = None
+    has_fault: bool = False
 
 
 class VirtualHost(msgspec.Struct, frozen=True, gc=False):
@@ -171,7 +181,7 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     lower tier, then the older wins.
     tls: rules on a TLS port: on a sidecar they hold only for requests this process makes itself (dialect extended), on a
     router for what it terminates. table: routers: name of Istio's route table. require_tls: routers: httpsRedirect; the
-    routes then are a redirect."""
+    routes then are a redirect, and `behind` what the rules say for requests that need none."""
 
     name: str
     port: int
@@ -181,6 +191,7 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     origin: Origin | None = None
     table: str = ""
     require_tls: bool = False
+    behind: tuple[Route, ...] = ()
 
 
 class TcpRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -201,7 +212,9 @@ class TcpRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 class FilterChain(msgspec.Struct, frozen=True, gc=False):
     """Conditions of a connection and its route. host/port: the service. addresses: VIPs, empty = wildcard listener.
-    cidrs, snis: empty = no condition. transport: "" any, "tls", "raw"."""
+    cidrs, snis: empty = no condition. transport: "" any, "tls", "raw". protocol: the port's, a word of
+    roadstead.protocol, "" = sniffed. tls: routers: TLS that the server ends. automatic: routers: TLS of the mesh goes
+    through by the cluster's name (AUTO_PASSTHROUGH)."""
 
     host: str
     port: int
@@ -210,3 +223,6 @@ class FilterChain(msgspec.Struct, frozen=True, gc=False):
     cidrs: tuple[str, ...] = ()
     snis: tuple[str, ...] = ()
     transport: Literal["", "tls", "raw"] = ""
+    protocol: str = ""
+    tls: ServerTls | None = None
+    automatic: bool = False

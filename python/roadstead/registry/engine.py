@@ -15,7 +15,7 @@ from roadstead.compile.scope import ClientScope, Outbound
 from roadstead.compile.touch import GATEWAYS, Notes, PortPlace
 from roadstead.errors import EngineError
 from roadstead.mesh import Cluster, HostMesh, Mesh
-from roadstead.registry.lower import OUTBOUND, Lowering
+from roadstead.registry.lower import OUTBOUND, PATHS, Lowering
 from roadstead.registry.refusal import Refused, refused_pieces
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class NodeEngine:
 
     def mesh(self) -> Mesh:
         """What is published, in Istio's order of services."""
-        return mesh_of(self.hosts, *(self._outbound or self.scope.outbound()))
+        return mesh_of(self.hosts, *(self._outbound or self.scope.outbound()), self.scope.proxy())
 
     def stage(self, units: Iterable[str]) -> Staged:
         """Compile units and hand those that changed to a builder. Readers go on with what is published."""
@@ -75,10 +75,20 @@ class NodeEngine:
             else:
                 self._stage(staged, unit, compile_host(self.scope, unit))
             staged.notes[unit] = self.scope.notes()
-        if staged.outbound != self._outbound:
-            mode, cluster = staged.outbound
-            staged.builder.set_outbound(OUTBOUND[mode], egress_cluster=cluster)
+        self._stage_settings(staged)
         return staged
+
+    def _stage_settings(self, staged: Staged) -> None:
+        mode, cluster = staged.outbound
+        mesh, sidecar = self.scope.env.mesh, self.scope.sidecar
+        settled = sidecar is not None and sidecar.spec.outbound_traffic_policy is not None
+        by_name = mode == "ALLOW_ANY" and not settled and mesh.outbound_traffic_policy.mode == "ALLOW_ANY_DYNAMIC_DNS"
+        written = mesh.path_normalization
+        staged.builder.set_outbound(
+            OUTBOUND["ALLOW_ANY_DYNAMIC_DNS" if by_name else mode],
+            egress_cluster=cluster,
+            paths=PATHS["DEFAULT" if written is None else written.normalization],
+        )
 
     def _stage_gateways(self, staged: Staged) -> None:
         made = {host.key: host for host in compile_gateways(self.scope)}

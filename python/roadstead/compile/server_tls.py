@@ -1,0 +1,38 @@
+"""TLS that a router ends (Istio: core/gateway.go buildGatewayListenerTLSContext)."""
+
+from __future__ import annotations
+
+from roadstead.config.gateway import ServerTLSSettings
+from roadstead.mesh import ServerTls
+
+_CA_SUFFIX = "-cacert"
+
+
+def server_tls(written: ServerTLSSettings) -> ServerTls | None:
+    """None for TLS that passes through unopened."""
+    mode = written.mode
+    if mode == "PASSTHROUGH" or mode == "AUTO_PASSTHROUGH":
+        return None
+    credentials = written.credential_names or ((written.credential_name,) if written.credential_name else ())
+    files = tuple([(pair.server_certificate, pair.private_key) for pair in written.tls_certificates])
+    if not files and written.server_certificate:
+        files = ((written.server_certificate, written.private_key),)
+    return ServerTls(
+        mode,
+        credentials,
+        written.ca_cert_credential_name or (credentials[0] + _CA_SUFFIX if credentials else ""),
+        files,
+        written.ca_certificates,
+        written.ca_crl,
+        written.subject_alt_names,
+        written.verify_certificate_spki,
+        written.verify_certificate_hash,
+        _version(written.min_protocol_version),
+        _version(written.max_protocol_version),
+        written.cipher_suites,
+        written.ecdh_curves,
+    )
+
+
+def _version(word: str) -> str:
+    return "" if word == "TLS_AUTO" else word

@@ -1,0 +1,66 @@
+"""What a node listens on, beyond what follows from its services: a Sidecar's egress listeners and a router's servers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from roadstead.mesh.cluster import Keepalive
+
+
+class ServerTls(msgspec.Struct, frozen=True, gc=False):
+    """TLS that a router ends (Istio: ServerTLSSettings). certificates: (certificate, key) files, in order. credentials:
+    names of secrets, which come before files. min_version, max_version: "TLSV1_2" and so on, "" = Envoy's own."""
+
+    mode: Literal["SIMPLE", "MUTUAL", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"]
+    credentials: tuple[str, ...] = ()
+    ca_credential: str = ""
+    certificates: tuple[tuple[str, str], ...] = ()
+    ca: str = ""
+    ca_crl: str = ""
+    subject_alt_names: tuple[str, ...] = ()
+    certificate_spki: tuple[str, ...] = ()
+    certificate_hash: tuple[str, ...] = ()
+    min_version: str = ""
+    max_version: str = ""
+    cipher_suites: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
+
+
+class Server(msgspec.Struct, frozen=True, gc=False):
+    """An HTTP server of a router. number: as the Gateway says; port: where the router listens. bind: "" = every
+    address. snis: empty = any. table: Istio's name of its route table; several servers may share one."""
+
+    number: int
+    port: int
+    table: str
+    bind: str = ""
+    snis: tuple[str, ...] = ()
+    tls: ServerTls | None = None
+
+
+class EgressListener(msgspec.Struct, frozen=True, gc=False):
+    """An egress listener of a Sidecar. port 0: every port of its services. bind "": the services' own addresses.
+    captured: connections come by interception, not because somebody dials the listener's own port."""
+
+    port: int = 0
+    protocol: str = ""
+    bind: str = ""
+    captured: bool = True
+
+
+class Proxy(msgspec.Struct, frozen=True, gc=False):
+    """Mesh-wide settings that no service has for itself. Seconds. detection_timeout 0: the first bytes are waited for
+    as long as it takes. dynamic_dns: HTTP to unknown hosts is resolved by name (ALLOW_ANY_DYNAMIC_DNS).
+    by_cluster_name: a router with an AUTO_PASSTHROUGH server: TLS of the mesh finds each cluster by name. egress: the
+    Sidecar's listeners, none: one for everything."""
+
+    listen_port: int = 15001
+    connect_timeout: float = 10.0
+    keepalive: Keepalive | None = None
+    dns_refresh_rate: float = 60.0
+    detection_timeout: float = 0.0
+    dynamic_dns: bool = False
+    by_cluster_name: bool = False
+    egress: tuple[EgressListener, ...] = ()

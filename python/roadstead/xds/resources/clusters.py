@@ -1,0 +1,205 @@
+"""Clusters (CDS) of a mesh (Istio: core/cluster.go, cluster_builder.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roadstead.mesh import Cluster, ClusterPolicy, Mesh, Node, Proxy, sni_name
+from roadstead.mesh.cluster import UNLIMITED
+from roadstead.mesh.names import BLACK_HOLE, PASSTHROUGH
+from roadstead.xds.messages import cluster as table
+from roadstead.xds.messages import core
+from roadstead.xds.resources.endpoints import load_assignment
+from roadstead.xds.resources.policies import HTTP_OPTIONS_NAME, http_options, keepalive, policy_fields
+from roadstead.xds.resources.tls import ads_in_time, per_endpoint_sockets, proxied_socket, raw_socket, upstream_socket
+from roadstead.xds.schema import Message, Value
+
+ALLOW_ANY_DYNAMIC = "AllowAnyDynamicDNSCluster"
+_DYNAMIC_TYPE = "envoy.clusters.dynamic_forward_proxy"
+_DYNAMIC_HOSTS = 1024
+_PASSTHROUGH_IDLE = 300.0
+_DNS_JITTER = 0.1
+_DNS_QUERIES = 100
+_DNS_TYPES = ("STRICT_DNS", "LOGICAL_DNS")
+
+
+class ClusterMaker:
+    """Makes the clusters of one view again and again: a cluster of the mesh that is still the same object gives the same
+    message."""
+
+    __slots__ = ("_dns", "_known", "_named", "_options", "_policies", "_proxy")
+
+    def __init__(self) -> None:
+        self._forget(Proxy())
+
+    def _forget(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._known: dict[str, tuple[Cluster, Message]] = {}
+        self._named: dict[str, tuple[Cluster, Message]] = {}
+        # By identity of the interned policy, which the entry keeps alive.
+        self._policies: dict[tuple[int, str], tuple[ClusterPolicy, dict[str, Value]]] = {}
+        self._options: dict[tuple[int, bool, bool], tuple[ClusterPolicy, Value]] = {}
+        self._dns = _dns_fields(proxy)
+
+    def clusters(self, mesh: Mesh, node: Node) -> list[Message]:
+        """All clusters, hosts in order, then those that every node has."""
+        if mesh.proxy != self._proxy:
+            self._forget(mesh.proxy)
+        known, self._known = self._known, {}
+        named, self._named = self._named, {}
+        made: list[Message] = []
+        for host in mesh.hosts.values():
+            for cluster in host.clusters:
+                made.append(self._kept(self._known, known, cluster))
+                if mesh.proxy.by_cluster_name and not host.services[0].mesh_external:
+                    made.append(self._by_name(named, cluster))
+        made += special_clusters(mesh, node)
+        return made
+
+    def _kept(
+        self, now: dict[str, tuple[Cluster, Message]], before: dict[str, tuple[Cluster, Message]], cluster: Cluster
+    ) -> Message:
+        entry = before.get(cluster.name)
+        if entry is None or entry[0] is not cluster:
+            entry = (cluster, self.cluster(cluster))
+        now[cluster.name] = entry
+        return entry[1]
+
+    def _by_name(self, before: dict[str, tuple[Cluster, Message]], cluster: Cluster) -> Message:
+        entry = before.get(cluster.name)
+        if entry is None or entry[0] is not cluster:
+            entry = (cluster, self.named_cluster(cluster))
+        self._named[cluster.name] = entry
+        return entry[1]
+
+    def cluster(self, cluster: Cluster) -> Message:
+        """One cluster of the mesh."""
+        values = {"name": cluster.name, **self._shared(cluster.policy, cluster.type)}
+        self._discover(values, cluster, cluster.name)
+        tls = cluster.tls
+        options = self._http(
+            cluster.policy, tls is not None and tls.auto_sni, tls is not None and tls.verify == "auto"
+        )
+        if options is not None:
+            values["typed_extension_protocol_options"] = options
+        proxied = cluster.policy.proxy_protocol
+        if tls is None:
+            if proxied:
+                values["transport_socket"] = raw_socket(proxied)
+        elif tls.mode == "AUTO" and cluster.type != "ORIGINAL_DST":
+            values["transport_socket_matches"] = per_endpoint_sockets(tls, proxied)
+        else:
+            socket = upstream_socket(tls)
+            values["transport_socket"] = proxied_socket(socket, proxied) if proxied else socket
+        return Message(table.CLUSTER, values)
+
+    def named_cluster(self, cluster: Cluster) -> Message:
+        """The cluster that TLS of the mesh finds by name: what arrives is passed on unopened."""
+        name = sni_name(cluster.port, cluster.subset or "_", cluster.host)
+        values = {"name": name, **self._shared(cluster.policy, cluster.type)}
+        self._discover(values, cluster, name)
+        return Message(table.CLUSTER, values)
+
+    def _shared(self, policy: ClusterPolicy, type: str) -> dict[str, Value]:  # noqa: A002 - Envoy's word
+        key = (id(policy), type)
+        entry = self._policies.get(key)
+        if entry is None:
+            fields = policy_fields(policy, type)
+            if type in _DNS_TYPES:
+                fields |= self._dns
+            if type != "DYNAMIC_DNS":
+                fields["type"] = type
+            entry = self._policies[key] = (policy, fields)
+        return entry[1]
+
+    def _http(self, policy: ClusterPolicy, auto_sni: bool, auto_san: bool) -> Value:
+        key = (id(policy), auto_sni, auto_san)
+        entry = self._options.get(key)
+        if entry is None:
+            options = http_options(policy, auto_sni=auto_sni, auto_san=auto_san)
+            entry = self._options[key] = (policy, None if options is None else {HTTP_OPTIONS_NAME: options})
+        return entry[1]
+
+    @staticmethod
+    def _discover(values: dict[str, Value], cluster: Cluster, name: str) -> None:
+        """How the endpoints are found."""
+        if cluster.type == "EDS":
+            values["eds_cluster_config"] = table.EDS_CLUSTER_CONFIG(eds_config=ads_in_time(), service_name=name)
+        elif cluster.type in _DNS_TYPES:
+            values["load_assignment"] = load_assignment(name, cluster.groups)
+        elif cluster.type == "DYNAMIC_DNS":
+            values["cluster_type"] = dynamic_type(
+                dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family)
+            )
+        elif cluster.port_override:
+            values["original_dst_lb_config"] = table.ORIGINAL_DST(upstream_port_override=cluster.port_override)
+        if cluster.dns_lookup_family and cluster.type != "DYNAMIC_DNS":
+            values["dns_lookup_family"] = cluster.dns_lookup_family
+
+
+def _dns_fields(proxy: Proxy) -> dict[str, Value]:
+    resolver = core.TYPED_EXTENSION.shared(
+        name="envoy.network.dns_resolver.cares", typed_config=table.CARES(udp_max_queries=_DNS_QUERIES)
+    )
+    return {
+        "dns_refresh_rate": proxy.dns_refresh_rate,
+        "dns_jitter": _DNS_JITTER,
+        "respect_dns_ttl": True,
+        "typed_dns_resolver_config": resolver,
+    }
+
+
+def dns_cache(name: str, family: str, hosts: int | None = None) -> Message:
+    """The cache that a dynamic forward proxy's cluster and filter share by name. hosts: the most it holds."""
+    return table.DNS_CACHE(name=name, dns_lookup_family=family, max_hosts=hosts)
+
+
+def dynamic_type(cache: Message, *, insecure: bool = False) -> Message:
+    """A cluster that looks up the name in each request. insecure: without automatic names in TLS."""
+    config = table.DYNAMIC_CLUSTER(dns_cache_config=cache, allow_insecure_cluster_options=insecure)
+    return table.CUSTOM_CLUSTER_TYPE(name=_DYNAMIC_TYPE, typed_config=config)
+
+
+def allow_any_cache(node: Node) -> Message:
+    """The cache for hosts that nobody declared."""
+    return dns_cache("allow_any_dfp_dns_cache", lookup_family(node), _DYNAMIC_HOSTS)
+
+
+def lookup_family(node: Node) -> str:
+    """IPv6 only for a node that has nothing else."""
+    return "V6_ONLY" if node.ips and all(":" in ip for ip in node.ips) else "V4_ONLY"
+
+
+def special_clusters(mesh: Mesh, node: Node) -> Iterator[Message]:
+    """Clusters without a service: nowhere, and for sidecars where the caller wanted to go."""
+    proxy = mesh.proxy
+    yield table.CLUSTER(name=BLACK_HOLE, type="STATIC", connect_timeout=proxy.connect_timeout)
+    if node.type == "router":
+        return
+    yield table.CLUSTER(name=PASSTHROUGH, type="ORIGINAL_DST", **_passthrough_fields(proxy))
+    if proxy.dynamic_dns:
+        kind = dynamic_type(allow_any_cache(node), insecure=True)
+        yield table.CLUSTER(name=ALLOW_ANY_DYNAMIC, cluster_type=kind, **_passthrough_fields(proxy))
+
+
+def _passthrough_fields(proxy: Proxy) -> dict[str, Value]:
+    limits = table.THRESHOLDS(
+        max_connections=UNLIMITED,
+        max_pending_requests=UNLIMITED,
+        max_requests=UNLIMITED,
+        max_retries=UNLIMITED,
+        track_remaining=True,
+    )
+    options = table.HTTP_OPTIONS(
+        common_http_protocol_options=core.COMMON_HTTP_OPTIONS(idle_timeout=_PASSTHROUGH_IDLE),
+        use_downstream_protocol_config=table.DOWNSTREAM_HTTP(
+            http_protocol_options=core.HTTP1_OPTIONS(), http2_protocol_options=core.HTTP2_OPTIONS()
+        ),
+    )
+    return {
+        "connect_timeout": proxy.connect_timeout,
+        "lb_policy": "CLUSTER_PROVIDED",
+        "circuit_breakers": table.CIRCUIT_BREAKERS(thresholds=(limits,)),
+        "typed_extension_protocol_options": {HTTP_OPTIONS_NAME: options},
+        "upstream_connection_options": None if proxy.keepalive is None else keepalive(proxy.keepalive),
+    }

@@ -1,0 +1,229 @@
+"""Listeners (LDS) of a sidecar (Istio: core/listener.go, listener_builder.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from roadstead.mesh import Cluster, EgressListener, FilterChain, HostMesh, Mesh, Node
+from roadstead.mesh.names import BLACK_HOLE, PASSTHROUGH
+from roadstead.protocol import Protocol
+from roadstead.xds.messages import listener as table
+from roadstead.xds.resources.clusters import allow_any_cache, dns_cache
+from roadstead.xds.resources.drafts import (
+    ANYTHING,
+    HTTP_PROTOCOLS,
+    SNIFFED_HTTP,
+    Chain,
+    Condition,
+    Draft,
+    chain_message,
+    networks,
+)
+from roadstead.xds.resources.endpoints import socket_address
+from roadstead.xds.resources.filters import http_filters, http_inspector, straight_to, tcp_filters, tls_inspector
+from roadstead.xds.resources.routes import configuration, dynamic_host
+from roadstead.xds.schema import Message
+
+HTTP_PROXY = "HTTP_PROXY"
+_V4_ANY, _V6_ANY = "0.0.0.0", "::"
+_LOCALHOST = {_V4_ANY: "127.0.0.1", _V6_ANY: "::1"}
+
+
+class Made(NamedTuple):
+    """listeners; tables: names of the route tables they ask for; proxies: hosts behind each HTTP proxy's table."""
+
+    listeners: list[Message]
+    tables: list[str]
+    proxies: dict[str, list[HostMesh]]
+
+
+def sidecar_listeners(mesh: Mesh, node: Node) -> Made:
+    """Outbound listeners, and the one that takes every connection that was intercepted."""
+    return _Sidecar(mesh, node).made()
+
+
+def wildcards(node: Node) -> tuple[str, ...]:
+    """Every address, in the families that a node has; the first is the listener's own."""
+    families = dict.fromkeys([_V6_ANY if ":" in ip else _V4_ANY for ip in node.ips])
+    return tuple(families) or (_V4_ANY,)
+
+
+class _Sidecar:
+    """The listeners of one sidecar while its services are gone through in Istio's order."""
+
+    def __init__(self, mesh: Mesh, node: Node) -> None:
+        self._mesh = mesh
+        self._node = node
+        self._wildcard, *self._more = wildcards(node)
+        self._drafts: dict[tuple[str, int], Draft] = {}
+        self._tables: dict[str, None] = {}
+        self._proxies: dict[str, list[HostMesh]] = {}
+        # Names are looked up for these on a port, each in its own cache.
+        self._dynamic = _dynamic_clusters(mesh)
+
+    def made(self) -> Made:
+        egress = self._mesh.proxy.egress or (EgressListener(),)
+        locked = {listener.port for listener in egress if listener.port and listener.protocol != HTTP_PROXY}
+        for place, listener in enumerate(egress):
+            hosts = [
+                host for host in self._mesh.hosts.values() if not self._mesh.proxy.egress or place in host.listeners
+            ]
+            if listener.protocol == HTTP_PROXY:
+                self._http_proxy(listener, hosts)
+                continue
+            for host in hosts:
+                self._host(host, listener, locked)
+        fallback = self._fallback()
+        timeout = self._mesh.proxy.detection_timeout
+        listeners = [
+            draft.listener(None if draft.bound else fallback, timeout)
+            for draft in sorted(self._drafts.values(), key=lambda draft: (draft.address, draft.port))
+        ]
+        return Made([*listeners, self._catch_all()], list(self._tables), self._proxies)
+
+    # What a host adds
+
+    def _host(self, host: HostMesh, listener: EgressListener, locked: set[int]) -> None:
+        done: set[int] = set()
+        for service in host.services:
+            for port in service.ports:
+                number = port.number
+                if number in done or (number != listener.port if listener.port else number in locked):
+                    continue
+                if Protocol(port.protocol).is_http:
+                    done.add(number)
+                    self._http(self._draft_of(listener, (), number), port.protocol, number)
+        for chain in host.chains:
+            if chain.port == listener.port if listener.port else chain.port not in locked:
+                self._tcp(host, chain, listener)
+
+    def _draft_of(self, listener: EgressListener, addresses: tuple[str, ...], port: int) -> Draft:
+        if listener.bind or not listener.captured:
+            address = listener.bind or _LOCALHOST[self._wildcard]
+            return self._draft(address, port, (), bound=not listener.captured)
+        if addresses:
+            return self._draft(addresses[0], port, addresses[1:])
+        return self._draft(self._wildcard, port, self._more)
+
+    def _draft(self, address: str, port: int, more: Iterable[str], *, bound: bool = False) -> Draft:
+        key = (address, port)
+        draft = self._drafts.get(key)
+        if draft is None:
+            draft = self._drafts[key] = Draft(address, port, more, bound=bound)
+        return draft
+
+    def _http(self, draft: Draft, protocol: str, port: int, table_name: str = "") -> None:
+        if not draft.takes(protocol):
+            return
+        name = table_name or str(port)
+        self._tables[name] = None
+        # A proxy is told by its callers where they want to go: nothing is passed through.
+        alone = draft.bound or (protocol == HTTP_PROXY and not draft.chains)
+        filters = http_filters(
+            f"outbound_{draft.address}_{port}",
+            name,
+            grpc_web=protocol == "GRPC-WEB",
+            caches=[dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family)
+                    for cluster in self._dynamic.get(port, ())],
+        )  # fmt: skip
+        draft.add(Chain(ANYTHING if alone else SNIFFED_HTTP, filters))
+
+    def _tcp(self, host: HostMesh, chain: FilterChain, listener: EgressListener) -> None:
+        draft = self._draft_of(listener, chain.addresses, chain.port)
+        if not draft.takes(chain.protocol):
+            return
+        protocol = Protocol(chain.protocol)
+        cache = None
+        if protocol.is_tls and host.services and host.services[0].is_dynamic:
+            cache = next(
+                (
+                    dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family)
+                    for cluster in host.clusters
+                    if cluster.port == chain.port
+                ),
+                None,
+            )
+        draft.add(Chain(Condition(networks(chain.cidrs), frozenset(chain.snis)), tcp_filters(chain, cache)))
+        if protocol.is_sniffed:
+            name = f"{chain.host}:{chain.port}" if chain.addresses else ""
+            self._http(draft, chain.protocol, chain.port, name)
+
+    def _http_proxy(self, listener: EgressListener, hosts: list[HostMesh]) -> None:
+        hosts = [host for host in hosts if any(_speaks_http(host))]
+        if not hosts:
+            return
+        name = str(listener.port)
+        draft = self._draft_of(listener, (), listener.port)
+        self._http(draft, HTTP_PROXY, listener.port, name)
+        self._proxies[name] = hosts
+        self._tables.pop(name)
+
+    # Every other connection
+
+    def _unknown(self) -> str:
+        if self._mesh.outbound == "REGISTRY_ONLY":
+            return BLACK_HOLE
+        return self._mesh.egress_cluster or PASSTHROUGH
+
+    def _fallback(self) -> Message:
+        """The chain of connections that no service wants."""
+        return table.FILTER_CHAIN(
+            name="PassthroughFilterChain",
+            filter_chain_match=table.FILTER_CHAIN_MATCH(),
+            filters=straight_to(self._unknown()),
+        )
+
+    def _catch_all(self) -> Message:
+        """Takes what was intercepted and hands it to the listener for where it wanted to go, else to that outside."""
+        proxy = self._mesh.proxy
+        chains = [
+            table.FILTER_CHAIN(
+                name="virtualOutbound-blackhole",
+                filter_chain_match=table.FILTER_CHAIN_MATCH(destination_port=proxy.listen_port),
+                filters=straight_to(BLACK_HOLE),
+            ),
+            *self._unknown_http(),
+            chain_message(Chain(ANYTHING, straight_to(self._unknown()), None, "virtualOutbound-catchall-tcp")),
+        ]
+        return table.LISTENER(
+            name="virtualOutbound",
+            address=socket_address(self._wildcard, proxy.listen_port),
+            additional_addresses=[
+                table.ADDITIONAL_ADDRESS(address=socket_address(address, proxy.listen_port)) for address in self._more
+            ],
+            filter_chains=chains,
+            listener_filters=[] if len(chains) == 2 else [tls_inspector(), http_inspector()],
+            use_original_dst=True,
+            traffic_direction="OUTBOUND",
+            max_connections_to_accept_per_socket_event=1,
+        )
+
+    def _unknown_http(self) -> Iterator[Message]:
+        """HTTP to a port that nobody declared, where its host is to be looked up."""
+        if not self._mesh.proxy.dynamic_dns or self._mesh.outbound != "ALLOW_ANY":
+            return
+        filters = http_filters(
+            "outbound_virtualOutbound_allow_any_dynamic_dns",
+            configuration("allow_any_dynamic_dns", [dynamic_host()]),
+            caches=[allow_any_cache(self._node)],
+        )
+        condition = Condition(protocols=HTTP_PROTOCOLS)
+        yield chain_message(Chain(condition, filters, None, "virtualOutbound-catchall-tcp-http"))
+
+
+
+
+def _speaks_http(host: HostMesh) -> Iterator[bool]:
+    for service in host.services:
+        for port in service.ports:
+            yield Protocol(port.protocol).is_http
+
+
+def _dynamic_clusters(mesh: Mesh) -> dict[int, list[Cluster]]:
+    found: dict[int, list[Cluster]] = {}
+    for host in mesh.hosts.values():
+        for cluster in host.clusters:
+            if cluster.type == "DYNAMIC_DNS":
+                found.setdefault(cluster.port, []).append(cluster)
+    return found

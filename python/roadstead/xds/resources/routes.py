@@ -1,0 +1,155 @@
+"""Route tables (RDS) of a mesh (Istio: core/httproute.go, core/gateway.go buildGatewayHTTPRouteConfig)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from roadstead.mesh import HostMesh, Mesh, Route, VirtualHost
+from roadstead.mesh.names import PASSTHROUGH
+from roadstead.xds.messages import route as table
+from roadstead.xds.resources.actions import everything, route
+from roadstead.xds.resources.clusters import ALLOW_ANY_DYNAMIC
+from roadstead.xds.schema import Message
+
+_MOST_BODY = 1 << 20
+
+
+class RouteMaker:
+    """Makes the route tables of one view again and again: routes that are still the same objects give the same
+    messages."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        # By identity of the routes, which the entry keeps alive.
+        self._known: dict[int, tuple[tuple[Route, ...], list[Message]]] = {}
+
+    def tables(self, mesh: Mesh, names: Iterable[str], *, router: bool) -> list[Message]:
+        """The tables that listeners name. Sidecar: "80" for a port, "host:80" for a sniffed service with an address of
+        its own, "proxy/15080" for an HTTP proxy's port."""
+        before, self._known = self._known, {}
+        if router:
+            return [self._server_table(mesh, name, before) for name in names]
+        ports: dict[int, list[tuple[HostMesh, VirtualHost]]] = {}
+        for host in mesh.hosts.values():
+            for virtual in host.virtual_hosts:
+                if not virtual.tls:
+                    ports.setdefault(virtual.port, []).append((host, virtual))
+        made = []
+        for name in names:
+            host_name, _, port = name.rpartition(":")
+            found = ports.get(int(port), [])
+            if host_name:
+                own = [virtual for _, virtual in found if virtual.name == name]
+                made.append(configuration(name, [self._virtual(virtual, ("*",), before) for virtual in own]))
+                continue
+            hosts = [self._virtual(virtual, domains, before) for virtual, domains in settled(found)]
+            made.append(configuration(name, [*hosts, unknown_host(mesh)]))
+        return made
+
+    def proxy_table(self, mesh: Mesh, name: str, hosts: Iterable[HostMesh]) -> Message:
+        """The table of an HTTP proxy's listener: every HTTP port of its hosts, told apart by the port in the Host header;
+        without one, port 80 is meant."""
+        found = [(host, virtual) for host in hosts for virtual in host.virtual_hosts if not virtual.tls]
+        made = []
+        for virtual, domains in settled(found, every_port=True):
+            made.append(self._virtual(virtual, domains, {}))
+        return configuration(name, [*made, unknown_host(mesh)])
+
+    def _server_table(self, mesh: Mesh, name: str, before: dict[int, tuple[tuple[Route, ...], list[Message]]]) -> Message:
+        hosts = [
+            self._virtual(virtual, tuple([domain for domain, _ in virtual.domains]), before)
+            for host in mesh.hosts.values()
+            for virtual in host.virtual_hosts
+            if virtual.table == name
+        ]
+        if not hosts:
+            number = next(
+                (server.number for host in mesh.hosts.values() for server in host.servers if server.table == name), 0
+            )
+            hosts = [table.VIRTUAL_HOST(name=f"blackhole:{number}", domains=("*",))]
+        return configuration(name, hosts)
+
+    def _virtual(
+        self,
+        virtual: VirtualHost,
+        domains: tuple[str, ...],
+        before: dict[int, tuple[tuple[Route, ...], list[Message]]],
+    ) -> Message:
+        rules = virtual.behind if virtual.require_tls else virtual.routes
+        entry = before.get(id(rules))
+        if entry is None:
+            entry = self._known.get(id(rules)) or (rules, [route(rule) for rule in rules])
+        self._known[id(rules)] = entry
+        return table.VIRTUAL_HOST(
+            name=virtual.name,
+            domains=domains,
+            routes=entry[1],
+            require_tls="ALL" if virtual.require_tls else None,
+            include_request_attempt_count=True,
+        )
+
+
+def configuration(name: str, hosts: list[Message]) -> Message:
+    """A route table."""
+    return table.ROUTE_CONFIGURATION(
+        name=name,
+        virtual_hosts=hosts,
+        validate_clusters=False,
+        max_direct_response_body_size_bytes=_MOST_BODY,
+        ignore_port_in_host_matching=True,
+    )
+
+
+def settled(
+    found: list[tuple[HostMesh, VirtualHost]], *, every_port: bool = False
+) -> Iterator[tuple[VirtualHost, tuple[str, ...]]]:
+    """Virtual hosts of one table, each with the domains that it keeps: a domain belongs to the lower tier, then to the
+    older host. Sorted by name; one without any domain is left out, as is a second one of a name."""
+    claims: dict[str, tuple[tuple[int, str, str, int], VirtualHost]] = {}
+    for host, virtual in found:
+        for place, (domain, tier) in enumerate(_domains(virtual, every_port)):
+            claim = (tier, host.order, host.key, place)
+            folded = domain.lower()
+            known = claims.get(folded)
+            if known is None or claim < known[0]:
+                claims[folded] = (claim, virtual)
+    names: set[str] = set()
+    for _, virtual in sorted(found, key=lambda item: (item[1].name, item[0].order)):
+        kept = tuple([name for name, _ in _domains(virtual, every_port) if claims[name.lower()][1] is virtual])
+        if kept and virtual.name not in names:
+            names.add(virtual.name)
+            yield virtual, kept
+
+
+def _domains(virtual: VirtualHost, every_port: bool) -> Iterator[tuple[str, int]]:
+    for domain, tier in virtual.domains:
+        if not every_port or virtual.port == 80:
+            yield domain, tier
+        if every_port:
+            yield f"{domain}:{virtual.port}", tier
+
+
+def unknown_host(mesh: Mesh) -> Message:
+    """What a host gets that nobody declared."""
+    if mesh.outbound == "REGISTRY_ONLY":
+        refused = table.ROUTE(name="block_all", match=everything(), direct_response=table.DIRECT_RESPONSE(status=502))
+        return _catch_all("block_all", refused)
+    if mesh.proxy.dynamic_dns:
+        return dynamic_host()
+    return _catch_all("allow_any", _straight("allow_any", mesh.egress_cluster or PASSTHROUGH))
+
+
+def dynamic_host() -> Message:
+    """An unknown host is looked up by name."""
+    name = "allow_any_dynamic_dns"
+    return _catch_all(name, _straight(name, ALLOW_ANY_DYNAMIC))
+
+
+def _straight(name: str, cluster: str) -> Message:
+    action = table.ROUTE_ACTION(cluster=cluster, timeout=0.0, max_grpc_timeout=0.0)
+    return table.ROUTE(name=name, match=everything(), route=action)
+
+
+def _catch_all(name: str, rule: Message) -> Message:
+    return table.VIRTUAL_HOST(name=name, domains=("*",), routes=[rule], include_request_attempt_count=True)

@@ -1,0 +1,66 @@
+"""Listeners (LDS) of a router: the servers of its Gateways (Istio: core/gateway.go)."""
+
+from __future__ import annotations
+
+from roadstead.mesh import FilterChain, Mesh, Node, Server
+from roadstead.xds.messages import listener as table
+from roadstead.xds.resources.drafts import ANYTHING, Chain, Condition, chain_message, networks
+from roadstead.xds.resources.endpoints import socket_address
+from roadstead.xds.resources.filters import http_filters, tcp_filters, tls_inspector
+from roadstead.xds.resources.listeners import Made, wildcards
+from roadstead.xds.resources.tls import downstream_socket
+from roadstead.xds.schema import Message
+
+_ALPN = ("h2", "http/1.1")
+# What sidecars offer when they speak TLS for the mesh.
+_MESH_PROTOCOLS = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
+
+
+def router_listeners(mesh: Mesh, node: Node) -> Made:
+    """One listener for each address and port that a server wants."""
+    chains: dict[tuple[str, int], dict[Condition, Chain]] = {}
+    tables: dict[str, None] = {}
+    wildcard, *more = wildcards(node)
+    for host in mesh.hosts.values():
+        for server in host.servers:
+            chain = _http_chain(server)
+            chains.setdefault((server.bind, server.port), {}).setdefault(chain.condition, chain)
+            tables[server.table] = None
+        for written in host.chains:
+            bind = written.addresses[0] if written.addresses else ""
+            chain = _tcp_chain(written)
+            chains.setdefault((bind, written.port), {}).setdefault(chain.condition, chain)
+    listeners = [
+        _listener(bind or wildcard, () if bind else tuple(more), port, list(found.values()))
+        for (bind, port), found in chains.items()
+    ]
+    return Made(listeners, list(tables), {})
+
+
+def _http_chain(server: Server) -> Chain:
+    filters = http_filters(f"outbound_{server.bind or '0.0.0.0'}_{server.port}", server.table, router=True)
+    if server.tls is None:
+        return Chain(ANYTHING, filters)
+    return Chain(Condition(snis=frozenset(server.snis)), filters, downstream_socket(server.tls, _ALPN))
+
+
+def _tcp_chain(chain: FilterChain) -> Chain:
+    protocols = _MESH_PROTOCOLS if chain.automatic else ()
+    socket = None if chain.tls is None else downstream_socket(chain.tls, _ALPN)
+    condition = Condition(networks(chain.cidrs), frozenset(chain.snis), protocols)
+    return Chain(condition, tcp_filters(chain), socket)
+
+
+def _listener(address: str, more: tuple[str, ...], port: int, chains: list[Chain]) -> Message:
+    by_name = any(chain.condition.snis or chain.socket is not None for chain in chains)
+    return table.LISTENER(
+        name=f"{address}_{port}",
+        address=socket_address(address, port),
+        additional_addresses=[table.ADDITIONAL_ADDRESS(address=socket_address(other, port)) for other in more],
+        filter_chains=[chain_message(chain) for chain in chains],
+        listener_filters=[tls_inspector()] if by_name else [],
+        traffic_direction="OUTBOUND",
+        max_connections_to_accept_per_socket_event=1,
+    )
+
+
