@@ -2,7 +2,7 @@
 
 RoadsteadError
 ├── InputError                  nothing of what was to be loaded can be read
-├── EngineError                 the engine was told something it cannot work with (regex outside RE2, table size …)
+├── EngineError                 the engine was told something it cannot work with (a regex outside RE2 …)
 └── Unavailable                 no endpoint can be used right now; `.status` and `.flags` as Envoy answers
     ├── NoHealthyEndpoint       503 UH
     ├── Overflow                503 UO; `.limit` names the circuit breaker
@@ -53,4 +53,12 @@ class EndpointsPending(Unavailable):
     """The cluster's names are not resolved yet."""
 
 
-__all__ = ["EndpointsPending", "EngineError", "InputError", "NoHealthyEndpoint", "Overflow", "RoadsteadError", "Unavailable"]
+__all__ = [
+    "EndpointsPending",
+    "EngineError",
+    "InputError",
+    "NoHealthyEndpoint",
+    "Overflow",
+    "RoadsteadError",
+    "Unavailable",
+]

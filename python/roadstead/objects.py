@@ -12,7 +12,7 @@ from abc import ABC
 _ENGINES = ("roadstead._core", "roadstead._fallback")
 
 
-class _EngineObject(ABC):
+class _EngineObject(ABC):  # noqa: B024 - a face: what it can do is said by the contract
     """Base of the faces; `_names` are the engine classes that count."""
 
     __slots__ = ()

@@ -14,8 +14,9 @@ from roadstead.mesh.service import Service
 
 
 class HostMesh(msgspec.Struct, frozen=True):
-    """One host: its services (one per address; the first is the merged view that `find` hands out), clusters by port and
-    subset, virtual hosts by port, and filter chains. A VirtualService host without a service has virtual hosts only.
+    """One host: its services (one per address; the first is the merged view that `find` hands out), clusters by port
+    and subset, virtual hosts by port, and filter chains. A VirtualService host without a service has virtual hosts
+    only.
 
     order: sorts by (creation time, name, namespace); decides who wins where two hosts claim one thing.
     servers: routers: HTTP servers of the port. listeners: egress listeners of the Sidecar that take the host, as
@@ -34,7 +35,8 @@ class HostMesh(msgspec.Struct, frozen=True):
 class Mesh(msgspec.Struct, frozen=True):
     """All hosts of one node, by key, in Istio's order of services.
 
-    outbound: what unknown destinations get. egress_cluster: Sidecar outboundTrafficPolicy.egressProxy's cluster, "" = none."""
+    outbound: what unknown destinations get. egress_cluster: Sidecar outboundTrafficPolicy.egressProxy's cluster, "" =
+    none."""
 
     hosts: Mapping[str, HostMesh]
     outbound: Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"] = "ALLOW_ANY"

@@ -1,4 +1,5 @@
-"""What a node listens on, beyond what follows from its services: a Sidecar's egress listeners and a router's servers."""
+"""What a node listens on, beyond what follows from its services: a Sidecar's egress listeners and a router's
+servers."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ import msgspec
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """One workload. type "sidecar" or "router"; locality "region/zone/subzone" or ""; `metadata` is Istio's node metadata
-    with its values as text ({"DNS_CAPTURE": "true"})."""
+    """One workload. type "sidecar" or "router"; locality "region/zone/subzone" or ""; `metadata` is Istio's node
+    metadata with its values as text ({"DNS_CAPTURE": "true"})."""
 
     type: Literal["sidecar", "router"] = "sidecar"
     name: str = ""

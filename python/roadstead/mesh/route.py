@@ -117,8 +117,9 @@ class Mirror(msgspec.Struct, frozen=True, gc=False):
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
     """Envoy RetryPolicy as Istio writes it. attempts: retries after the first try (num_retries). Seconds.
-    backoff: base interval; None: Envoy's 25 ms. retry_on: comma separated. ignore_previous_hosts: previous_hosts predicate.
-    remote_localities: previous_priorities with update frequency 2. host_attempts: host_selection_retry_max_attempts."""
+    backoff: base interval; None: Envoy's 25 ms. retry_on: comma separated. ignore_previous_hosts: previous_hosts
+    predicate. remote_localities: previous_priorities with update frequency 2. host_attempts:
+    host_selection_retry_max_attempts."""
 
     attempts: int = 2
     retry_on: str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
@@ -145,10 +146,11 @@ class Cors(msgspec.Struct, frozen=True, gc=False):
 
 
 class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One route. Exactly one of destinations, redirect, direct_response. name: Istio's route name ("default" without a rule).
+    """One route. Exactly one of destinations, redirect, direct_response. name: Istio's route name ("default" without a
+    rule).
 
-    timeout: seconds, None = none. host_rewrite: authority. regex_rewrite: (pattern, substitution). headers_after: those of a
-    single destination; their removals run with the route's, their set and add after the route's.
+    timeout: seconds, None = none. host_rewrite: authority. regex_rewrite: (pattern, substitution). headers_after: those
+    of a single destination; their removals run with the route's, their set and add after the route's.
     has_fault: a fault is written, if only an empty one.
     origin: the rule ("/spec/http/1" or the match "/spec/http/1/match/0"); of a default route the service."""
 
@@ -176,12 +178,12 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class VirtualHost(msgspec.Struct, frozen=True, gc=False):
-    """Domains of one listener port. domains: (text, tier): tier 0 the host's own names, 1 the same of a host without a rule,
-    2 alternative names, 3 addresses, 4 those of a host without a rule; where two virtual hosts of a port claim one domain the
-    lower tier, then the older wins.
-    tls: rules on a TLS port: on a sidecar they hold only for requests this process makes itself (dialect extended), on a
-    router for what it terminates. table: routers: name of Istio's route table. require_tls: routers: httpsRedirect; the
-    routes then are a redirect, and `behind` what the rules say for requests that need none."""
+    """Domains of one listener port. domains: (text, tier): tier 0 the host's own names, 1 the same of a host without a
+    rule, 2 alternative names, 3 addresses, 4 those of a host without a rule; where two virtual hosts of a port claim
+    one domain the lower tier, then the older wins.
+    tls: rules on a TLS port: on a sidecar they hold only for requests this process makes itself (dialect extended), on
+    a router for what it terminates. table: routers: name of Istio's route table. require_tls: routers: httpsRedirect;
+    the routes then are a redirect, and `behind` what the rules say for requests that need none."""
 
     name: str
     port: int
@@ -195,8 +197,8 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
 
 
 class TcpRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Where connections go (Envoy: tcp_proxy). Seconds. tunnel: tunneling_config. timeout, retry and cors exist so that a
-    decision reads alike: always None."""
+    """Where connections go (Envoy: tcp_proxy). Seconds. tunnel: tunneling_config. timeout, retry and cors exist so that
+    a decision reads alike: always None."""
 
     destinations: tuple[Destination, ...]
     origin: Origin
