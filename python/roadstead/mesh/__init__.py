@@ -1,6 +1,6 @@
 """What a configuration means for one node, in Envoy's nouns: immutable data and names, no algorithms.
 
-`compile` makes these from config; `registry/lower.py` turns them into columns of the engine, `xds` into Envoy resources.
+`compile` makes these from config; `registry/lower.py` turns them into columns of the engine, `xds` into resources.
 """
 
 from roadstead.locality import Locality
