@@ -40,15 +40,14 @@ def redirect(written: HTTPRedirect, port: int, tls: bool = False) -> Redirect | 
     return Redirect(written.scheme, written.authority, number, path, written.prefix_rewrite, code)
 
 
-def direct_response(written: HTTPDirectResponse) -> DirectResponse | None:
-    """None for a status that Envoy refuses."""
-    if not 200 <= written.status < 600:
-        return None
-    body = b""
-    if written.body is not None:
-        text, encoded = written.body.string, written.body.bytes
-        body = base64.b64decode(encoded) if encoded is not None else (text or "").encode()
-    return DirectResponse(written.status, body)
+def direct_response(written: HTTPDirectResponse) -> DirectResponse:
+    """The status as written, also one that Envoy refuses."""
+    if written.body is None:
+        return DirectResponse(written.status)
+    text, encoded = written.body.string, written.body.bytes
+    if encoded is not None:
+        return DirectResponse(written.status, base64.b64decode(encoded), False)
+    return DirectResponse(written.status, (text or "").encode())
 
 
 def delay(written: FaultDelay | None) -> Delay | None:

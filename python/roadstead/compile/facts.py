@@ -222,3 +222,8 @@ def _exported(names: tuple[str, ...]) -> frozenset[str]:
         if len(_SETS) < 4096:
             _SETS[names] = made
     return made
+
+
+def order_text(created: float, name: str, namespace: str) -> str:
+    """Text that sorts by (creation time, name, namespace)."""
+    return f"{int(created):012d}\0{name}\0{namespace}"

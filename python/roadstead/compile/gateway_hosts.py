@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from roadstead.compile.hashing import HashKeys
 from roadstead.compile.inputs import Scope
 from roadstead.compile.matches import EVERYTHING, is_catch_all
-from roadstead.compile.routes import http_routes
+from roadstead.compile.routes import accepted, http_routes
 from roadstead.host import specificity, subset_of
 from roadstead.mesh import Origin, Redirect, Route, VirtualHost
 
@@ -97,7 +97,8 @@ def _collapsed(drafts: dict[str, _Draft], server: Server) -> Iterator[VirtualHos
     for hosts in shared.values():
         draft = drafts[hosts[0]]
         ordered = tuple(sorted(draft.routes, key=_is_last))
-        routes = (_to_https(draft.origin),) if draft.redirects else ordered
+        taken = accepted(ordered)
+        routes = (_to_https(draft.origin),) if draft.redirects else taken
         yield VirtualHost(
             f"{hosts[0]}:{draft.port}",
             server.bound,
@@ -107,7 +108,7 @@ def _collapsed(drafts: dict[str, _Draft], server: Server) -> Iterator[VirtualHos
             draft.origin,
             server.table,
             draft.redirects,
-            ordered if draft.redirects else (),
+            ordered if draft.redirects or taken is not ordered else (),
         )
 
 

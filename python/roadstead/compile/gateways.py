@@ -65,7 +65,7 @@ class Server(msgspec.Struct, frozen=True):
     @property
     def server_names(self) -> tuple[str, ...]:
         """Names that a TLS client may ask for; none: any."""
-        names = tuple(dict.fromkeys([host.rpartition("/")[2].lower() for host in self.hosts]))
+        names = tuple(dict.fromkeys([host.rpartition("/")[2] for host in self.hosts]))
         return () if "*" in names else names
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from roadstead.compile.chains import filter_chains
 from roadstead.compile.clusters import clusters_of
+from roadstead.compile.facts import order_text
 from roadstead.compile.gateways import gateway_units
 from roadstead.compile.inputs import HostView
 from roadstead.compile.scope import ClientScope, Outbound
@@ -77,8 +78,3 @@ def mesh_of(hosts: dict[str, HostMesh], outbound: Outbound, egress_cluster: str,
     """Hosts as a mesh, in Istio's order of services."""
     ordered = sorted(hosts.values(), key=lambda host: (host.order, host.key))
     return Mesh({host.key: host for host in ordered}, outbound, egress_cluster, proxy)
-
-
-def order_text(created: float, name: str, namespace: str) -> str:
-    """Text that sorts by (creation time, name, namespace)."""
-    return f"{int(created):012d}\0{name}\0{namespace}"

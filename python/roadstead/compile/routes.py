@@ -58,6 +58,11 @@ def http_routes(
     return tuple(made)
 
 
+def accepted(routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    """Those that Envoy takes; the same tuple where it takes all."""
+    return tuple([route for route in routes if not route.refused]) if any(route.refused for route in routes) else routes
+
+
 def default_route(scope: Scope, view: HostView, port: int, hashes: HashKeys | None = None) -> Route:
     """Everything to the service itself, with the retries that hold without a rule.
 
@@ -135,17 +140,17 @@ class _Compiler:
         return name, matches.route_match(match), match.stat_prefix, origin, delegate
 
     def _route(self, rule: HttpRule, place: _Place) -> Route | None:
-        """The rule with its first match; None for what Envoy would refuse."""
+        """The rule with its first match; None where nothing has a weight."""
         written = rule.route
         redirect = response = None
         if written.redirect is not None:
             redirect = actions.redirect(written.redirect, self._port, self._tls)
+            refused = redirect is None
         elif written.direct_response is not None:
             response = actions.direct_response(written.direct_response)
+            refused = not 200 <= response.status < 600
         else:
             return self._forward(rule, place)
-        if redirect is None and response is None:
-            return None
         name, match, stat_prefix, origin, delegate_origin = place
         return Route(
             name=name,
@@ -157,6 +162,7 @@ class _Compiler:
             stat_prefix=stat_prefix,
             origin=origin,
             delegate_origin=delegate_origin,
+            refused=refused,
         )
 
     def _forward(self, rule: HttpRule, place: _Place) -> Route | None:

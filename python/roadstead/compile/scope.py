@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeVar, cast, overload
 import msgspec
 
 from roadstead.compile import touch
-from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, is_subset, pairs
+from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, is_subset, order_text, pairs
 from roadstead.compile.index import Index
 from roadstead.compile.inputs import Env, HostView, RuleView
 from roadstead.compile.proxy import proxy_of
@@ -436,6 +436,7 @@ class ClientScope:
             self._delegate,
             default_export_to=self.env.mesh.default_virtual_service_export_to,
             domain=self._index.domain,
+            order=f"{self._exports.virtual_service(fact, self._namespace)}{order_text(*fact.rank)}",
         )
         if len(self._prepared) >= _KEPT:
             self._prepared.clear()

@@ -14,6 +14,8 @@ def server_tls(written: ServerTLSSettings) -> ServerTls | None:
     if mode == "PASSTHROUGH" or mode == "AUTO_PASSTHROUGH":
         return None
     credentials = written.credential_names or ((written.credential_name,) if written.credential_name else ())
+    # The mesh's own TLS is what the mesh has it to be, whatever is written.
+    own = mode == "ISTIO_MUTUAL"
     files = tuple([(pair.server_certificate, pair.private_key) for pair in written.tls_certificates])
     if not files and written.server_certificate:
         files = ((written.server_certificate, written.private_key),)
@@ -27,10 +29,10 @@ def server_tls(written: ServerTLSSettings) -> ServerTls | None:
         written.subject_alt_names,
         written.verify_certificate_spki,
         written.verify_certificate_hash,
-        _version(written.min_protocol_version),
-        _version(written.max_protocol_version),
-        written.cipher_suites,
-        written.ecdh_curves,
+        "" if own else _version(written.min_protocol_version),
+        "" if own else _version(written.max_protocol_version),
+        () if own else written.cipher_suites,
+        () if own else written.ecdh_curves,
     )
 
 

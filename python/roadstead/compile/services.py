@@ -51,10 +51,12 @@ def services_of(entry: Resource[ServiceEntry], env: Env) -> tuple[Service, ...]:
     export_to = _words(spec.export_to)
     external = spec.location == "MESH_EXTERNAL"
     families = _families(env.node) if env.captures_dns else ()
+    listed = bool(entry.status.addresses)
     made: list[Service] = []
     resolution = resolution_of(spec, env.dialect)
     for host in dict.fromkeys(spec.hosts):
-        automatic = _automatic(entry, host, resolution, families) if families else ("", "")
+        automatic = _automatic(entry, host, resolution, families) if families and listed else ("", "")
+        allocated = _automatic(entry, host, resolution, (4, 6)) if listed else ("", "")
         made += [
             Service(
                 host=host,
@@ -73,6 +75,7 @@ def services_of(entry: Resource[ServiceEntry], env: Env) -> tuple[Service, ...]:
                 connect_strategy=strategy,
                 traffic_distribution=distribution,
                 origin=origin,
+                allocated=allocated,
             )
             for address in addresses
         ]

@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from roadstead.compile.hashing import HashKeys
 from roadstead.compile.inputs import HostView, Scope
-from roadstead.compile.routes import default_route, http_routes
+from roadstead.compile.routes import accepted, default_route, http_routes
 from roadstead.compile.virtual_services import PreparedVirtualService
 from roadstead.host import closest, is_ip, matches
-from roadstead.mesh import Port, Route, Service, VirtualHost
+from roadstead.mesh import Origin, Port, Route, Service, VirtualHost
 from roadstead.protocol import Protocol
 
 HTTP_PORT = 80
@@ -66,8 +66,30 @@ def _service_hosts(
             routes = (default_route(scope, view, number, hashes),)
         domains = _domains(name, service, domain, owned=owner is not None)
         origin = service.origin if owner is None else owner.origin()
-        made.append(VirtualHost(f"{name}:{number}", number, domains, routes, not http, origin))
+        order = "" if owner is None else _order(owner, name)
+        made.append(_virtual_host(name, number, domains, routes, origin, order, tls=not http))
     return made
+
+
+def _order(rule: PreparedVirtualService, name: str) -> str:
+    """Sorts virtual hosts by VirtualService, then by its hosts, exact ones first."""
+    place = rule.hosts.index(name) if name in rule.hosts else len(rule.hosts)
+    return f"{rule.order}\0{name.startswith('*'):d}{place:04d}"
+
+
+def _virtual_host(
+    name: str,
+    port: int,
+    domains: tuple[tuple[str, int], ...],
+    routes: tuple[Route, ...],
+    origin: Origin,
+    order: str,
+    *,
+    tls: bool = False,
+) -> VirtualHost:
+    taken = accepted(routes)
+    sent = () if taken is routes else routes
+    return VirtualHost(f"{name}:{port}", port, domains, taken, tls, origin, sent=sent, order=order)
 
 
 def listening_ports(view: HostView | None) -> Listening:
@@ -136,7 +158,7 @@ def _plain(
             routes = http_routes(scope, rule, number, hashes=hashes)
             if routes:
                 done.add(number)
-                yield VirtualHost(f"{name}:{number}", number, ((name, _OWN),), routes, False, rule.origin())
+                yield _virtual_host(name, number, ((name, _OWN),), routes, rule.origin(), _order(rule, name))
 
 
 def _taken(scope: Scope, name: str, port: int) -> bool:

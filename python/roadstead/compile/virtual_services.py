@@ -58,7 +58,8 @@ class PreparedVirtualService(msgspec.Struct, frozen=True, gc=False):
 
     hosts: full names, lower case. gateways: "mesh" or "namespace/name". http: routes whose delegate is missing are
     left out. delegates: (namespace, name) of every delegate it asks for, found or not: when one of them changes, this
-    is made again. written: full names in the case they were written in, which is what Gateways compare."""
+    is made again. written: full names in the case they were written in, which is what Gateways compare. order: sorts as
+    the client sees them."""
 
     namespace: str
     name: str
@@ -69,6 +70,7 @@ class PreparedVirtualService(msgspec.Struct, frozen=True, gc=False):
     tcp: tuple[TCPRoute, ...]
     delegates: tuple[tuple[str, str], ...] = ()
     written: tuple[str, ...] = ()
+    order: str = ""
 
     def origin(self, path: str = "") -> Origin:
         """A field of the root, as provenance."""
@@ -81,6 +83,7 @@ def prepare(
     *,
     default_export_to: Sequence[str] = ("*",),
     domain: str = DOMAIN,
+    order: str = "",
 ) -> PreparedVirtualService | None:
     """Make a VirtualService ready; None for a delegate (no hosts), which is never used by itself.
 
@@ -99,6 +102,7 @@ def prepare(
         tuple([_full(route, namespace, domain) for route in spec.tcp]),
         delegates_of(resource),
         tuple([expand(host, namespace, domain) for host in spec.hosts]),
+        order,
     )
 
 

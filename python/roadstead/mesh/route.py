@@ -82,8 +82,11 @@ class Redirect(msgspec.Struct, frozen=True, gc=False):
 
 
 class DirectResponse(msgspec.Struct, frozen=True, gc=False):
+    """is_text: the body was written as text, not in base64."""
+
     status: int
     body: bytes = b""
+    is_text: bool = True
 
 
 Share = Literal["", "HUNDRED", "MILLION"]
@@ -151,7 +154,8 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     timeout: seconds, None = none. host_rewrite: authority. regex_rewrite: (pattern, substitution). headers_after: those
     of a single destination; their removals run with the route's, their set and add after the route's.
-    has_fault: a fault is written, if only an empty one.
+    has_fault: a fault is written, if only an empty one. refused: Envoy takes no table with it (a redirect with no code
+    it knows, which then has no action; a direct response with no status).
     origin: the rule ("/spec/http/1" or the match "/spec/http/1/match/0"); of a default route the service."""
 
     name: str
@@ -175,6 +179,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     origin: Origin
     delegate_origin: Origin | None = None
     has_fault: bool = False
+    refused: bool = False
 
 
 class VirtualHost(msgspec.Struct, frozen=True, gc=False):
@@ -183,7 +188,9 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     one domain the lower tier, then the older wins.
     tls: rules on a TLS port: on a sidecar they hold only for requests this process makes itself (dialect extended), on
     a router for what it terminates. table: routers: name of Istio's route table. require_tls: routers: httpsRedirect;
-    the routes then are a redirect, and `behind` what the rules say for requests that need none."""
+    the routes then are a redirect.
+    sent: what Istio sends to Envoy, where that is not `routes`: what lies behind a redirect, routes that Envoy refuses.
+    order: of a VirtualService's: sorts by its place among those that the client sees; decides before the age of hosts."""
 
     name: str
     port: int
@@ -193,7 +200,8 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     origin: Origin | None = None
     table: str = ""
     require_tls: bool = False
-    behind: tuple[Route, ...] = ()
+    sent: tuple[Route, ...] = ()
+    order: str = ""
 
 
 class TcpRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -24,7 +24,8 @@ class Port(msgspec.Struct, frozen=True, gc=False):
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """One host of one ServiceEntry with one of its addresses (Istio: model.Service).
 
-    address: IP or CIDR text, "0.0.0.0" = none. auto_addresses: (v4, v6) from status, "" = none."""
+    address: IP or CIDR text, "0.0.0.0" = none. auto_addresses: (v4, v6) from status, "" = none.
+    allocated: the same also for a client that does not use them."""
 
     host: str
     namespace: str
@@ -42,6 +43,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     connect_strategy: str = ""
     traffic_distribution: str = ""
     origin: Origin
+    allocated: tuple[str, str] = ("", "")
 
     @property
     def addresses(self) -> tuple[str, ...]:

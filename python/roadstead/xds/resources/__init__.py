@@ -81,7 +81,7 @@ def _discovered(mesh: Mesh) -> Iterator[tuple[str, Cluster, bool]]:
             if cluster.type == "EDS":
                 yield cluster.name, cluster, False
                 if mesh.proxy.by_cluster_name and not host.services[0].mesh_external:
-                    yield sni_name(cluster.port, cluster.subset or "_", cluster.host), cluster, True
+                    yield sni_name(cluster.port, cluster.subset, cluster.host), cluster, True
 
 
 __all__ = ["ResourceMaker", "ResourceSet", "resources"]

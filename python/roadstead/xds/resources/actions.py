@@ -8,6 +8,7 @@ from functools import lru_cache
 from roadstead.mesh import (
     Cors,
     Destination,
+    DirectResponse,
     HashKey,
     HeaderMatch,
     HeaderOps,
@@ -47,21 +48,20 @@ def route(rule: Route) -> Message:
     if rule.redirect is not None:
         values["redirect"] = _redirect(rule.redirect)
     elif rule.direct_response is not None:
-        body = rule.direct_response.body
-        values["direct_response"] = table.DIRECT_RESPONSE(
-            status=rule.direct_response.status, body=_body(body) if body else None
-        )
-    else:
+        values["direct_response"] = _direct_response(rule.direct_response)
+    elif rule.destinations:
         values["route"] = _forward(rule)
     values["typed_per_filter_config"] = _filters(rule)
     return Message(table.ROUTE, values)
 
 
-def _body(body: bytes) -> Message:
-    try:
-        return core.DATA_SOURCE(inline_string=body.decode())
-    except UnicodeDecodeError:
-        return core.DATA_SOURCE(inline_bytes=body)
+def _direct_response(response: DirectResponse) -> Message:
+    body = None
+    if response.body and response.is_text:
+        body = core.DATA_SOURCE(inline_string=response.body.decode())
+    elif response.body:
+        body = core.DATA_SOURCE(inline_bytes=response.body)
+    return table.DIRECT_RESPONSE(status=response.status, body=body)
 
 
 # Conditions

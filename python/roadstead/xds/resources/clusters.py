@@ -95,9 +95,10 @@ class ClusterMaker:
 
     def named_cluster(self, cluster: Cluster) -> Message:
         """The cluster that TLS of the mesh finds by name: what arrives is passed on unopened."""
-        name = sni_name(cluster.port, cluster.subset or "_", cluster.host)
+        name = sni_name(cluster.port, cluster.subset, cluster.host)
         values = {"name": name, **self._shared(cluster.policy, cluster.type)}
         self._discover(values, cluster, name)
+        values["typed_extension_protocol_options"] = self._http(cluster.policy, False, False)
         return Message(table.CLUSTER, values)
 
     def _shared(self, policy: ClusterPolicy, type: str) -> dict[str, Value]:  # noqa: A002 - Envoy's word
@@ -105,8 +106,6 @@ class ClusterMaker:
         entry = self._policies.get(key)
         if entry is None:
             fields = policy_fields(policy, type)
-            if type in _DNS_TYPES:
-                fields |= self._dns
             if type != "DYNAMIC_DNS":
                 fields["type"] = type
             entry = self._policies[key] = (policy, fields)
@@ -120,8 +119,7 @@ class ClusterMaker:
             entry = self._options[key] = (policy, None if options is None else {HTTP_OPTIONS_NAME: options})
         return entry[1]
 
-    @staticmethod
-    def _discover(values: dict[str, Value], cluster: Cluster, name: str) -> None:
+    def _discover(self, values: dict[str, Value], cluster: Cluster, name: str) -> None:
         """How the endpoints are found."""
         if cluster.type == "EDS":
             values["eds_cluster_config"] = table.EDS_CLUSTER_CONFIG(eds_config=ads_in_time(), service_name=name)
@@ -133,7 +131,9 @@ class ClusterMaker:
             )
         elif cluster.port_override:
             values["original_dst_lb_config"] = table.ORIGINAL_DST(upstream_port_override=cluster.port_override)
+        # Istio leaves it there even where a rule turns the cluster into one that looks nothing up.
         if cluster.dns_lookup_family and cluster.type != "DYNAMIC_DNS":
+            values |= self._dns
             values["dns_lookup_family"] = cluster.dns_lookup_family
 
 

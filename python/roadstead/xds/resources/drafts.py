@@ -51,7 +51,7 @@ class Draft:
         self.port = port
         self.more = tuple(more)
         self.bound = bound
-        self.chains: dict[Condition, Chain] = {}
+        self.chains: list[Chain] = []
         self.first: str | None = None
 
     def takes(self, protocol: str) -> bool:
@@ -60,15 +60,20 @@ class Draft:
             self.first = protocol
         return self.first == protocol or not (self.first in _ALONE or protocol in _ALONE)
 
-    def add(self, chain: Chain) -> None:
-        """Add a chain unless there is one with that condition."""
-        self.chains.setdefault(chain.condition, chain)
+    def add(self, chains: Iterable[Chain]) -> list[Chain]:
+        """Add the chains of one service's port, but for those with a condition that an older service has; what was
+        added. Among themselves they may have the same condition: Envoy then refuses them, and gets them all the same.
+        """
+        taken = {chain.condition for chain in self.chains}
+        added = [chain for chain in chains if chain.condition not in taken]
+        self.chains += added
+        return added
 
     def listener(self, fallback: Message | None, detection_timeout: float) -> Message:
         """The listener. fallback: the chain of connections that fit no other; None: they are closed."""
-        chains = list(self.chains.values())
+        chains = list(self.chains)
         default = fallback
-        everything = self.chains.get(ANYTHING)
+        everything = next((chain for chain in chains if chain.condition == ANYTHING), None)
         if everything is not None:
             default = None
             if len(chains) > 1:

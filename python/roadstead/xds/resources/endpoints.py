@@ -24,6 +24,7 @@ def _group(group: LocalityGroup, only_mtls: bool) -> Message:
         endpoints = tuple([endpoint for endpoint in endpoints if endpoint.tls_mode == "istio"])
         if len(endpoints) != len(group.endpoints):
             weight = min(sum(endpoint.weight for endpoint in endpoints), MAX_WEIGHT)
+        weight = weight if endpoints else 0
     return LOCALITY_LB_ENDPOINTS(
         locality=_locality(group.locality),
         lb_endpoints=[_endpoint(endpoint) for endpoint in endpoints],

@@ -69,7 +69,7 @@ def _tcp_proxy(chain: FilterChain, prefix: str) -> Message:
 def _by_name(cluster: str) -> str:
     """The cluster that passes the mesh's TLS on unopened."""
     port, subset, host = parse_cluster_name(cluster)
-    return sni_name(port, subset or "_", host)
+    return sni_name(port, subset, host)
 
 
 def _weighted(destinations: Sequence[Destination]) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from roadstead.mesh import Cluster, EgressListener, FilterChain, HostMesh, Mesh, Node
@@ -21,7 +22,7 @@ from roadstead.xds.resources.drafts import (
     networks,
 )
 from roadstead.xds.resources.endpoints import socket_address
-from roadstead.xds.resources.filters import http_filters, http_inspector, straight_to, tcp_filters, tls_inspector
+from roadstead.xds.resources.filters import http_filters, http_inspector, straight_to, tcp_filters
 from roadstead.xds.resources.routes import configuration, dynamic_host
 from roadstead.xds.schema import Message
 
@@ -31,10 +32,11 @@ _LOCALHOST = {_V4_ANY: "127.0.0.1", _V6_ANY: "::1"}
 
 
 class Made(NamedTuple):
-    """listeners; tables: names of the route tables they ask for; proxies: hosts behind each HTTP proxy's table."""
+    """listeners; tables: names of the route tables they ask for, with the keys of the services in each (None: all);
+    proxies: hosts behind each HTTP proxy's table."""
 
     listeners: list[Message]
-    tables: list[str]
+    tables: dict[str, frozenset[str] | None]
     proxies: dict[str, list[HostMesh]]
 
 
@@ -57,7 +59,9 @@ class _Sidecar:
         self._node = node
         self._wildcard, *self._more = wildcards(node)
         self._drafts: dict[tuple[str, int], Draft] = {}
-        self._tables: dict[str, None] = {}
+        self._tables: dict[str, frozenset[str] | None] = {}
+        # The services of the egress listener at hand.
+        self._keys: frozenset[str] | None = None
         self._proxies: dict[str, list[HostMesh]] = {}
         # Names are looked up for these on a port, each in its own cache.
         self._dynamic = _dynamic_clusters(mesh)
@@ -72,6 +76,7 @@ class _Sidecar:
             if listener.protocol == HTTP_PROXY:
                 self._http_proxy(listener, hosts)
                 continue
+            self._keys = frozenset([host.key for host in hosts]) if self._mesh.proxy.egress else None
             for host in hosts:
                 self._host(host, listener, locked)
         fallback = self._fallback()
@@ -80,7 +85,7 @@ class _Sidecar:
             draft.listener(None if draft.bound else fallback, timeout)
             for draft in sorted(self._drafts.values(), key=lambda draft: (draft.address, draft.port))
         ]
-        return Made([*listeners, self._catch_all()], list(self._tables), self._proxies)
+        return Made([*listeners, self._catch_all()], self._tables, self._proxies)
 
     # What a host adds
 
@@ -94,9 +99,13 @@ class _Sidecar:
                 if Protocol(port.protocol).is_http:
                     done.add(number)
                     self._http(self._draft_of(listener, (), number), port.protocol, number)
-        for chain in host.chains:
-            if chain.port == listener.port if listener.port else chain.port not in locked:
-                self._tcp(host, chain, listener)
+        mine = [
+            chain
+            for chain in host.chains
+            if (chain.port == listener.port if listener.port else chain.port not in locked)
+        ]
+        for (addresses, _), chains in groupby(mine, lambda chain: (chain.addresses, chain.port)):
+            self._tcp(host, addresses, list(chains), listener)
 
     def _draft_of(self, listener: EgressListener, addresses: tuple[str, ...], port: int) -> Draft:
         if listener.bind or not listener.captured:
@@ -117,7 +126,6 @@ class _Sidecar:
         if not draft.takes(protocol):
             return
         name = table_name or str(port)
-        self._tables[name] = None
         # A proxy is told by its callers where they want to go: nothing is passed through.
         alone = draft.bound or (protocol == HTTP_PROXY and not draft.chains)
         filters = http_filters(
@@ -127,27 +135,29 @@ class _Sidecar:
             caches=[dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family)
                     for cluster in self._dynamic.get(port, ())],
         )  # fmt: skip
-        draft.add(Chain(ANYTHING if alone else SNIFFED_HTTP, filters))
+        if draft.add([Chain(ANYTHING if alone else SNIFFED_HTTP, filters)]):
+            self._tables[name] = self._keys
 
-    def _tcp(self, host: HostMesh, chain: FilterChain, listener: EgressListener) -> None:
-        draft = self._draft_of(listener, chain.addresses, chain.port)
-        if not draft.takes(chain.protocol):
+    def _tcp(
+        self, host: HostMesh, addresses: tuple[str, ...], chains: list[FilterChain], listener: EgressListener
+    ) -> None:
+        first = chains[0]
+        draft = self._draft_of(listener, addresses, first.port)
+        if not draft.takes(first.protocol):
             return
-        protocol = Protocol(chain.protocol)
-        cache = None
-        if protocol.is_tls and host.services and host.services[0].is_dynamic:
-            cache = next(
-                (
-                    dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family)
-                    for cluster in host.clusters
-                    if cluster.port == chain.port
-                ),
-                None,
-            )
-        draft.add(Chain(Condition(networks(chain.cidrs), frozenset(chain.snis)), tcp_filters(chain, cache)))
+        protocol = Protocol(first.protocol)
+        cache = _name_cache(host, first.port) if protocol.is_tls else None
+        # Services of one host on one address have the same chains.
+        unique = {(chain.cidrs, chain.snis, chain.route): chain for chain in reversed(chains)}
+        draft.add(
+            [
+                Chain(Condition(networks(chain.cidrs), frozenset(chain.snis)), tcp_filters(chain, cache))
+                for chain in reversed(unique.values())
+            ]
+        )
         if protocol.is_sniffed:
-            name = f"{chain.host}:{chain.port}" if chain.addresses else ""
-            self._http(draft, chain.protocol, chain.port, name)
+            name = f"{first.host}:{first.port}" if addresses else ""
+            self._http(draft, first.protocol, first.port, name)
 
     def _http_proxy(self, listener: EgressListener, hosts: list[HostMesh]) -> None:
         hosts = [host for host in hosts if any(_speaks_http(host))]
@@ -193,7 +203,7 @@ class _Sidecar:
                 table.ADDITIONAL_ADDRESS(address=socket_address(address, proxy.listen_port)) for address in self._more
             ],
             filter_chains=chains,
-            listener_filters=[] if len(chains) == 2 else [tls_inspector(), http_inspector()],
+            listener_filters=[] if len(chains) == 2 else [http_inspector()],
             use_original_dst=True,
             traffic_direction="OUTBOUND",
             max_connections_to_accept_per_socket_event=1,
@@ -212,6 +222,14 @@ class _Sidecar:
         yield chain_message(Chain(condition, filters, None, "virtualOutbound-catchall-tcp-http"))
 
 
+
+
+def _name_cache(host: HostMesh, port: int) -> Message | None:
+    """Of a host whose names are looked up connection by connection."""
+    if not host.services or not host.services[0].is_dynamic:
+        return None
+    found = (cluster for cluster in host.clusters if cluster.port == port)
+    return next((dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family) for cluster in found), None)
 
 
 def _speaks_http(host: HostMesh) -> Iterator[bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from roadstead.mesh import HostMesh, Mesh, Route, VirtualHost
 from roadstead.mesh.names import PASSTHROUGH
@@ -24,9 +24,9 @@ class RouteMaker:
         # By identity of the routes, which the entry keeps alive.
         self._known: dict[int, tuple[tuple[Route, ...], list[Message]]] = {}
 
-    def tables(self, mesh: Mesh, names: Iterable[str], *, router: bool) -> list[Message]:
-        """The tables that listeners name. Sidecar: "80" for a port, "host:80" for a sniffed service with an address of
-        its own, "proxy/15080" for an HTTP proxy's port."""
+    def tables(self, mesh: Mesh, names: Mapping[str, frozenset[str] | None], *, router: bool) -> list[Message]:
+        """The tables that listeners name, each with the keys of the services that it has (None: all). Sidecar: "80" for
+        a port, "host:80" for a sniffed service with an address of its own."""
         before, self._known = self._known, {}
         if router:
             return [self._server_table(mesh, name, before) for name in names]
@@ -36,9 +36,11 @@ class RouteMaker:
                 if not virtual.tls:
                     ports.setdefault(virtual.port, []).append((host, virtual))
         made = []
-        for name in names:
+        for name, keys in names.items():
             host_name, _, port = name.rpartition(":")
             found = ports.get(int(port), [])
+            if keys is not None:
+                found = [item for item in found if item[0].key in keys or not item[0].services]
             if host_name:
                 own = [virtual for _, virtual in found if virtual.name == name]
                 made.append(configuration(name, [self._virtual(virtual, ("*",), before) for virtual in own]))
@@ -76,7 +78,7 @@ class RouteMaker:
         domains: tuple[str, ...],
         before: dict[int, tuple[tuple[Route, ...], list[Message]]],
     ) -> Message:
-        rules = virtual.behind if virtual.require_tls else virtual.routes
+        rules = virtual.sent if virtual.require_tls else virtual.sent or virtual.routes
         entry = before.get(id(rules))
         if entry is None:
             entry = self._known.get(id(rules)) or (rules, [route(rule) for rule in rules])
@@ -105,11 +107,11 @@ def settled(
     found: list[tuple[HostMesh, VirtualHost]], *, every_port: bool = False
 ) -> Iterator[tuple[VirtualHost, tuple[str, ...]]]:
     """Virtual hosts of one table, each with the domains that it keeps: a domain belongs to the lower tier, then to the
-    older host. Sorted by name; one without any domain is left out, as is a second one of a name."""
-    claims: dict[str, tuple[tuple[int, str, str, int], VirtualHost]] = {}
+    first VirtualService, then to the older host. Sorted by name; one without any domain is left out, as is a second one of a name."""
+    claims: dict[str, tuple[tuple[int, bool, str, str, str, int], VirtualHost]] = {}
     for host, virtual in found:
         for place, (domain, tier) in enumerate(_domains(virtual, every_port)):
-            claim = (tier, host.order, host.key, place)
+            claim = (tier, not virtual.order, virtual.order, host.order, host.key, place)
             folded = domain.lower()
             known = claims.get(folded)
             if known is None or claim < known[0]:

@@ -19,7 +19,7 @@ _MESH_PROTOCOLS = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http
 def router_listeners(mesh: Mesh, node: Node) -> Made:
     """One listener for each address and port that a server wants."""
     chains: dict[tuple[str, int], dict[Condition, Chain]] = {}
-    tables: dict[str, None] = {}
+    tables: dict[str, frozenset[str] | None] = {}
     wildcard, *more = wildcards(node)
     for host in mesh.hosts.values():
         for server in host.servers:
@@ -34,7 +34,7 @@ def router_listeners(mesh: Mesh, node: Node) -> Made:
         _listener(bind or wildcard, () if bind else tuple(more), port, list(found.values()))
         for (bind, port), found in chains.items()
     ]
-    return Made(listeners, list(tables), {})
+    return Made(listeners, tables, {})
 
 
 def _http_chain(server: Server) -> Chain:
