@@ -1,0 +1,132 @@
+"""What Istio made of each case: its verdict on every document, and the resources and services of every client.
+
+A file of `data` is one case, JSON under xz: config, mesh and networks (YAML text, "" for none), verdicts (one a
+document, in order), clients by name, each with its proxy and the lists clusters, endpoints, listeners, routes, services.
+"""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+import msgspec
+
+from roadstead.config.read import read_mesh, read_networks
+from roadstead.mesh import Mesh, Node
+from roadstead.registry.registry import Registry
+from roadstead.xds.json import to_json
+from roadstead.xds.resources import resources
+from tests.golden.normal_form import Json, Normal, Resource, of_type
+
+DATA = Path(__file__).parent / "data"
+CASES = sorted(path.name.removesuffix(".json.xz") for path in DATA.glob("*.json.xz"))
+TYPES = ("clusters", "endpoints", "listeners", "routes")
+_RESOLUTIONS = {
+    "STATIC": "ClientSide",
+    "DNS": "DNS",
+    "DNS_ROUND_ROBIN": "DNSRoundRobin",
+    "NONE": "Passthrough",
+    "DYNAMIC_DNS": "5",
+}
+
+
+class Verdict(msgspec.Struct):
+    """kept: whether the document reaches Istio's tables. unknown_fields: whether it has fields that Istio ignores."""
+
+    kind: str
+    namespace: str
+    name: str
+    kept: bool
+    unknown_fields: bool
+
+
+class Client(msgspec.Struct):
+    """A client's proxy.json, and what Istio sends it. services: what it sees, in Istio's order."""
+
+    proxy: msgspec.Raw
+    clusters: msgspec.Raw
+    endpoints: msgspec.Raw
+    listeners: msgspec.Raw
+    routes: msgspec.Raw
+    services: msgspec.Raw
+
+    @property
+    def sees_services(self) -> bool:
+        """Whether Istio's list of services was recorded."""
+        return bytes(self.services) != b"null"
+
+    def expected(self) -> dict[str, Json]:
+        """The normal form of all resources by type, and the services."""
+        made: dict[str, Json] = {kind: of_type(kind, msgspec.json.decode(getattr(self, kind))) for kind in TYPES}
+        if self.sees_services:
+            made["services"] = [self._folded(one) for one in msgspec.json.decode(self.services)]
+        return made
+
+    def _folded(self, service: Resource) -> Json:
+        """Protocols are spelled otherwise in places; automatic addresses are nothing to a client without DNS capture."""
+        metadata = msgspec.json.decode(self.proxy).get("metadata", {})
+        hidden = () if metadata.get("DNS_CAPTURE") == "true" else ("auto_v4", "auto_v6")
+        made = {key: value for key, value in service.items() if key not in hidden}
+        return {**made, "ports": [str(port).lower() for port in service.get("ports") or ()]}
+
+
+class Case(msgspec.Struct):
+    """One case."""
+
+    config: str
+    mesh: str
+    networks: str
+    verdicts: list[Verdict]
+    clients: dict[str, Client]
+
+    def found(self, client: Client, directory: Path) -> dict[str, Json]:
+        """What this project makes of the case for a client, in the same form. directory: for the client's file."""
+        path = directory / "proxy.json"
+        path.write_bytes(client.proxy)
+        node = Node.from_json(path)
+        registry = Registry.from_text(
+            self.config,
+            node=node,
+            mesh=read_mesh(self.mesh.encode()).value,
+            networks=read_networks(self.networks.encode()).value,
+            dialect="istio",
+        )
+        mesh = registry.mesh
+        found = resources(mesh, node)
+        made: dict[str, Json] = {kind: _of_messages(kind, getattr(found, kind)) for kind in TYPES}
+        if client.sees_services:
+            made["services"] = _services(mesh)
+        return made
+
+
+def text_of(name: str) -> str:
+    """The case as JSON text."""
+    return lzma.decompress((DATA / f"{name}.json.xz").read_bytes()).decode()
+
+
+def case_of(text: str) -> Case:
+    return msgspec.json.decode(text, type=Case)
+
+
+def _of_messages(kind: str, messages: list[object]) -> Normal:
+    # Through JSON text, as the command writes it: shared parts are taken apart, and what is no JSON shows.
+    return of_type(kind, msgspec.json.decode(msgspec.json.encode([to_json(one) for one in messages])))
+
+
+def _services(mesh: Mesh) -> list[Json]:
+    services = [host.services[0] for host in mesh.hosts.values() if host.services]
+    return [
+        {
+            **{key: value for key, value in zip(("auto_v4", "auto_v6"), service.auto_addresses, strict=True) if value},
+            "address": service.address,
+            "hostname": service.host,
+            "mesh_external": service.mesh_external,
+            "namespace": service.namespace,
+            "object": service.object_name,
+            "ports": [
+                f"{port.number}/{port.name}/{port.protocol or 'UnsupportedProtocol'}".lower() for port in service.ports
+            ],
+            "resolution": _RESOLUTIONS[service.resolution],
+        }
+        for service in services
+    ]
