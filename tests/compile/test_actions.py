@@ -57,22 +57,22 @@ def test_a_tls_listener_redirects_to_https_by_default() -> None:
     ("text", "response"),
     [
         ("{status: 503, body: {string: down}}", DirectResponse(503, b"down")),
-        ("{status: 200, body: {bytes: aGVsbG8=}}", DirectResponse(200, b"hello")),
+        ("{status: 200, body: {bytes: aGVsbG8=}}", DirectResponse(200, b"hello", is_text=False)),
         ("{status: 204}", DirectResponse(204)),
-        ("{status: 600}", None),
-        ("{status: 199}", None),
+        ("{status: 600}", DirectResponse(600)),
+        ("{status: 199}", DirectResponse(199)),
     ],
 )
-def test_direct_responses(text: str, response: DirectResponse | None) -> None:
+def test_direct_responses(text: str, response: DirectResponse) -> None:
     assert actions.direct_response(made(text, HTTPDirectResponse)) == response
 
 
 @pytest.mark.parametrize(
     ("text", "delay"),
     [
-        ("{fixedDelay: 3s}", Delay(3.0, 0)),
+        ("{fixedDelay: 3s}", Delay(3.0, 0, "HUNDRED")),
         ("{fixedDelay: 3s, percentage: {value: 0.25}}", Delay(3.0, 2500)),
-        ("{fixedDelay: 3s, percent: 7}", Delay(3.0, 70_000)),
+        ("{fixedDelay: 3s, percent: 7}", Delay(3.0, 70_000, "HUNDRED")),
         ("{fixedDelay: 3s, percent: 7, percentage: {value: 1}}", Delay(3.0, 10_000)),
         ("{percentage: {value: 20}}", None),
     ],
@@ -85,7 +85,7 @@ def test_a_delay_without_a_share_never_happens(text: str, delay: Delay | None) -
 @pytest.mark.parametrize(
     ("text", "abort"),
     [
-        ("{httpStatus: 555}", Abort(0, 555)),
+        ("{httpStatus: 555}", Abort(0, 555, share="")),
         ("{httpStatus: 418, percentage: {value: 50}}", Abort(500_000, 418)),
         ("{grpcStatus: UNAVAILABLE, percentage: {value: 100}}", Abort(1_000_000, 0, "UNAVAILABLE")),
         ("{percentage: {value: 20}}", None),

@@ -9,7 +9,7 @@ from tests.compile.selected import client, destination_rule, entry, to, virtual_
 
 from roadstead.compile.matches import is_catch_all
 from roadstead.compile.retries import DEFAULT
-from roadstead.compile.routes import default_route, http_routes
+from roadstead.compile.routes import accepted, default_route, http_routes
 from roadstead.mesh import HashKey, HeaderOps, Mirror, Node, Origin, Redirect, Route, StringMatch
 from roadstead.mesh.route import NO_OPS
 
@@ -195,7 +195,10 @@ def test_mirrors() -> None:
                     {{destination: {{host: n.test}}, percentage: {{value: 0}}}}], {TO_A}}}
         """
     )
-    assert made.mirrors == (Mirror("outbound|81||m.test", 125_000), Mirror("outbound|80|v2|n.test", 1_000_000))
+    assert made.mirrors == (
+        Mirror("outbound|81||m.test", 125_000),
+        Mirror("outbound|80|v2|n.test", 1_000_000, "HUNDRED"),
+    )
 
 
 def test_faults_and_cors() -> None:
@@ -220,7 +223,9 @@ def test_a_redirect_beats_a_direct_response_beats_a_route() -> None:
 
 def test_what_envoy_refuses_is_left_out_alone() -> None:
     made = routes(f"[{{match: [{{uri: {{exact: /x}}}}], redirect: {{redirectCode: 304}}}}, {{{TO_B}}}]")
-    assert [to(one) for one in made] == ["outbound|80||b.test"]
+    assert [one.refused for one in made] == [True, False]
+    assert [to(one) for one in accepted(made)] == ["outbound|80||b.test"]
+    assert accepted(accepted(made)) == accepted(made)
 
 
 HASHING = """

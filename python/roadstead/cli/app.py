@@ -15,6 +15,7 @@ _VERBS = {
     "get": "List resources, as kubectl get does.",
     "route": "Show where a request goes, and why.",
     "validate": "Check files and report every error with its place.",
+    "xds": "Show the configuration as Envoy sees it.",
 }
 
 

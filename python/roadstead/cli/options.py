@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, ParamSpec, TypeVar
 
 import msgspec
 import rich_click as click
@@ -71,6 +71,11 @@ class _Failure(click.ClickException):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.exit_code = code
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End the command with an error and an exit code."""
+    raise _Failure(message, code)
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -147,6 +147,4 @@ def _chain(
 ) -> FilterChain:
     # `*` as a server name is no condition.
     names = () if "*" in snis else snis
-    return FilterChain(
-        view.host, port.number, route, listener.addresses, cidrs, names, protocol=port.protocol
-    )
+    return FilterChain(view.host, port.number, route, listener.addresses, cidrs, names, protocol=port.protocol)

@@ -14,6 +14,9 @@ from roadstead.compile.touch import GATEWAYS
 from roadstead.compile.virtual_hosts import rule_hosts, virtual_hosts
 from roadstead.mesh import HostMesh, Mesh, Proxy
 
+# Where services stand that are public and under no Sidecar (ClientScope.place).
+_FIRST_PLACE = "0001"
+
 
 def compile_host(scope: ClientScope, key: str) -> HostMesh | None:
     """What a host means for the scope's client: a service host as written, or the lower-case host of a VirtualService
@@ -29,16 +32,18 @@ def compile_host(scope: ClientScope, key: str) -> HostMesh | None:
     if not made:
         return None
     rank = scope.index.roots.get(key) or ()
-    return HostMesh(key, order_text(*rank[0].rank) if rank else order_text(0.0, key, ""), virtual_hosts=made)
+    order = order_text(*rank[0].rank) if rank else order_text(0.0, key, "")
+    return HostMesh(key, _FIRST_PLACE + order, virtual_hosts=made)
 
 
 def _service_unit(scope: ClientScope, key: str, view: HostView) -> HostMesh:
     clusters = clusters_of(scope, view)
-    order = order_text(view.merged.creation_time, view.host, view.namespace)
+    order = scope.place(view)
     if scope.env.node.type == "router":
         return HostMesh(key, order, (view.merged,), clusters)
     if view.imported:
-        return HostMesh(key, order, clusters=clusters, virtual_hosts=virtual_hosts(scope, view))
+        hosts = virtual_hosts(scope, view)
+        return HostMesh(key, order, clusters=clusters, virtual_hosts=hosts, drawn_in=view.merged)
     # `find` sees every address of the host, each with the ports of its own entry; the merged view comes first.
     services = (view.merged, *view.services[1:])
     return HostMesh(

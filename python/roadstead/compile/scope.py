@@ -19,7 +19,7 @@ from roadstead.compile.proxy import proxy_of
 from roadstead.compile.rules import RuleEntry, chosen, merged
 from roadstead.compile.services import merge, services_of
 from roadstead.compile.virtual_services import MESH, PreparedVirtualService, prepare
-from roadstead.compile.visibility import EgressListener, Exports, listeners_of, sidecar_for
+from roadstead.compile.visibility import PUBLIC, EgressListener, Exports, listeners_of, sidecar_for
 from roadstead.config import (
     DestinationRule,
     Gateway,
@@ -36,6 +36,8 @@ from roadstead.mesh import Proxy, Service, cluster_name
 S = TypeVar("S", bound=Spec)
 Outbound = Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"]
 ANY_PORT = 0
+# A place after every egress listener.
+_LAST = 999
 # Views and prepared VirtualServices kept at hand: what neighbouring units ask for again.
 _KEPT = 512
 
@@ -490,8 +492,25 @@ class ClientScope:
         gateways = [gateway.spec for gateway in self.gateways()] if self._router else ()
         return proxy_of(self.env, None if self._sidecar is None else self._sidecar.spec, gateways)
 
+    def place(self, view: HostView) -> str:
+        """Sorts the services of this client as Istio lists them: by egress listener, then those exported to its
+        namespace by name, then by age; what only VirtualServices draw in comes last."""
+        listeners = () if view.imported else self.heard_by(view)
+        first = listeners[0] if listeners else _LAST if view.imported else 0
+        service = view.merged
+        facts = self._index.services.get(view.host.lower()) or ()
+        ranks = [
+            self._exports.service(fact, self._namespace)
+            for fact in facts
+            if fact.key.name == service.object_name and fact.namespace == service.namespace
+        ]
+        rank = next((rank for rank in ranks if rank is not None), PUBLIC)
+        return f"{first:03d}{rank}{order_text(service.creation_time, view.host, view.namespace)}"
+
     def heard_by(self, view: HostView) -> tuple[int, ...]:
-        """Positions of the Sidecar's egress listeners that take a host."""
+        """Positions of the Sidecar's egress listeners that take a host; none where there is but one for everything."""
+        if len(self._listeners) < 2:
+            return ()
         ports = {port.number for port in view.merged.ports}
         return tuple(
             [

@@ -11,8 +11,9 @@ _CA_SUFFIX = "-cacert"
 def server_tls(written: ServerTLSSettings) -> ServerTls | None:
     """None for TLS that passes through unopened."""
     mode = written.mode
-    if mode == "PASSTHROUGH" or mode == "AUTO_PASSTHROUGH":
-        return None
+    match mode:
+        case "PASSTHROUGH" | "AUTO_PASSTHROUGH":
+            return None
     credentials = written.credential_names or ((written.credential_name,) if written.credential_name else ())
     # The mesh's own TLS is what the mesh has it to be, whatever is written.
     own = mode == "ISTIO_MUTUAL"

@@ -18,9 +18,11 @@ class HostMesh(msgspec.Struct, frozen=True):
     and subset, virtual hosts by port, and filter chains. A VirtualService host without a service has virtual hosts
     only.
 
-    order: sorts by (creation time, name, namespace); decides who wins where two hosts claim one thing.
+    order: sorts as Istio lists what the node sees: by egress listener, those exported to it by name first, then by
+    (creation time, name, namespace); decides who wins where two hosts claim one thing.
     servers: routers: HTTP servers of the port. listeners: egress listeners of the Sidecar that take the host, as
-    positions in `Proxy.egress`."""
+    positions in `Proxy.egress`; none where there are not several. drawn_in: a service that only VirtualServices name:
+    it has clusters, and nothing hears it."""
 
     key: str
     order: str
@@ -30,6 +32,7 @@ class HostMesh(msgspec.Struct, frozen=True):
     chains: tuple[FilterChain, ...] = ()
     servers: tuple[Server, ...] = ()
     listeners: tuple[int, ...] = ()
+    drawn_in: Service | None = None
 
 
 class Mesh(msgspec.Struct, frozen=True):

@@ -190,7 +190,8 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     a router for what it terminates. table: routers: name of Istio's route table. require_tls: routers: httpsRedirect;
     the routes then are a redirect.
     sent: what Istio sends to Envoy, where that is not `routes`: what lies behind a redirect, routes that Envoy refuses.
-    order: of a VirtualService's: sorts by its place among those that the client sees; decides before the age of hosts."""
+    order: of a VirtualService's: sorts by its place among those that the client sees; decides before the age of hosts.
+    """
 
     name: str
     port: int

@@ -117,8 +117,7 @@ def _writer(field: Field) -> tuple[_Write | None, str]:
 def _many(write: _Write | None) -> _Write:
     def written(value: Value) -> Json:
         assert isinstance(value, Sequence)
-        items = cast("Sequence[Value]", value)
-        return cast("Json", list(items)) if write is None else [write(item) for item in items]
+        return cast("Json", list(value)) if write is None else [write(item) for item in value]
 
     return written
 
@@ -126,7 +125,6 @@ def _many(write: _Write | None) -> _Write:
 def _keyed(write: _Write | None) -> _Write:
     def written(value: Value) -> Json:
         assert isinstance(value, Mapping)
-        items = cast("Mapping[str, Value]", value)
-        return cast("Json", dict(items)) if write is None else {key: write(item) for key, item in items.items()}
+        return cast("Json", dict(value)) if write is None else {key: write(item) for key, item in value.items()}
 
     return written

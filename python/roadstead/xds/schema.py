@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-Json: TypeAlias = "str | int | float | bool | None | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 """What a message becomes: ready for any JSON writer, not to be changed."""
 Value: TypeAlias = "str | bytes | int | float | bool | Message | Sequence[Value] | Mapping[str, Value] | None"
 """A field's value: enums by name, durations in seconds, wrapped values bare, Struct as a mapping. None: not set."""

@@ -7,7 +7,10 @@ from roadstead.xds.schema import EnumType, MessageType, Scalar, keyed, many, one
 # Numbers and matchers
 
 PERCENT = MessageType("envoy.type.v3.Percent", (one("value", 1, Scalar.DOUBLE),))
-DENOMINATOR = EnumType("envoy.type.v3.FractionalPercent.DenominatorType", {"HUNDRED": 0, "TEN_THOUSAND": 1, "MILLION": 2})
+DENOMINATOR = EnumType(
+    "envoy.type.v3.FractionalPercent.DenominatorType",
+    {"HUNDRED": 0, "TEN_THOUSAND": 1, "MILLION": 2},
+)
 FRACTIONAL_PERCENT = MessageType(
     "envoy.type.v3.FractionalPercent", (one("numerator", 1, Scalar.UINT32), one("denominator", 2, DENOMINATOR))
 )
@@ -48,9 +51,7 @@ METADATA_MATCHER = MessageType(
     ),
 )
 TCP_SOURCE_IP = MessageType("envoy.type.v3.HashPolicy.SourceIp")
-TCP_HASH_POLICY = MessageType(
-    "envoy.type.v3.HashPolicy", (one("source_ip", 1, TCP_SOURCE_IP, "policy_specifier"),)
-)
+TCP_HASH_POLICY = MessageType("envoy.type.v3.HashPolicy", (one("source_ip", 1, TCP_SOURCE_IP, "policy_specifier"),))
 
 # Base
 
@@ -90,9 +91,7 @@ TRANSPORT_SOCKET = MessageType(
 TYPED_EXTENSION = MessageType(
     "envoy.config.core.v3.TypedExtensionConfig", (one("name", 1, Scalar.STRING), one("typed_config", 2, Scalar.ANY))
 )
-TRAFFIC_DIRECTION = EnumType(
-    "envoy.config.core.v3.TrafficDirection", {"UNSPECIFIED": 0, "INBOUND": 1, "OUTBOUND": 2}
-)
+TRAFFIC_DIRECTION = EnumType("envoy.config.core.v3.TrafficDirection", {"UNSPECIFIED": 0, "INBOUND": 1, "OUTBOUND": 2})
 
 # Addresses
 
@@ -106,7 +105,8 @@ ADDRESS = MessageType(
     (one("socket_address", 1, SOCKET_ADDRESS, "address"), one("pipe", 2, PIPE, "address")),
 )
 CIDR_RANGE = MessageType(
-    "envoy.config.core.v3.CidrRange", (one("address_prefix", 1, Scalar.STRING), one("prefix_len", 2, Scalar.UINT32_VALUE))
+    "envoy.config.core.v3.CidrRange",
+    (one("address_prefix", 1, Scalar.STRING), one("prefix_len", 2, Scalar.UINT32_VALUE)),
 )
 TCP_KEEPALIVE = MessageType(
     "envoy.config.core.v3.TcpKeepalive",
@@ -124,12 +124,8 @@ API_TYPE = EnumType(
     "envoy.config.core.v3.ApiConfigSource.ApiType",
     {"DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE": 0, "REST": 1, "GRPC": 2, "DELTA_GRPC": 3},
 )
-ENVOY_GRPC = MessageType(
-    "envoy.config.core.v3.GrpcService.EnvoyGrpc", (one("cluster_name", 1, Scalar.STRING),)
-)
-GRPC_SERVICE = MessageType(
-    "envoy.config.core.v3.GrpcService", (one("envoy_grpc", 1, ENVOY_GRPC, "target_specifier"),)
-)
+ENVOY_GRPC = MessageType("envoy.config.core.v3.GrpcService.EnvoyGrpc", (one("cluster_name", 1, Scalar.STRING),))
+GRPC_SERVICE = MessageType("envoy.config.core.v3.GrpcService", (one("envoy_grpc", 1, ENVOY_GRPC, "target_specifier"),))
 API_CONFIG_SOURCE = MessageType(
     "envoy.config.core.v3.ApiConfigSource",
     (
@@ -208,10 +204,11 @@ HEALTH_CHECK = MessageType(
 )
 
 TABLE = (
-    PERCENT, FRACTIONAL_PERCENT, REGEX_MATCHER, REGEX_SUBSTITUTE, STRING_MATCHER, VALUE_MATCHER, LIST_MATCHER, OR_MATCHER,
-    METADATA_PATH, METADATA_MATCHER, TCP_SOURCE_IP, TCP_HASH_POLICY, LOCALITY, METADATA, RUNTIME_FRACTIONAL_PERCENT,
-    RUNTIME_DOUBLE, HEADER_VALUE, HEADER_VALUE_OPTION, DATA_SOURCE, TRANSPORT_SOCKET, TYPED_EXTENSION, SOCKET_ADDRESS,
-    PIPE, ADDRESS, CIDR_RANGE, TCP_KEEPALIVE, ENVOY_GRPC, GRPC_SERVICE, API_CONFIG_SOURCE, AGGREGATED_CONFIG_SOURCE,
-    CONFIG_SOURCE, UPSTREAM_HTTP_OPTIONS, COMMON_HTTP_OPTIONS, HTTP1_OPTIONS, KEEPALIVE_SETTINGS, HTTP2_OPTIONS,
-    PROXY_PROTOCOL_CONFIG, HTTP_HEALTH_CHECK, TCP_HEALTH_CHECK, HEALTH_CHECK,
+    PERCENT, FRACTIONAL_PERCENT, REGEX_MATCHER, REGEX_SUBSTITUTE, STRING_MATCHER, VALUE_MATCHER, LIST_MATCHER,
+    OR_MATCHER, METADATA_PATH, METADATA_MATCHER, TCP_SOURCE_IP, TCP_HASH_POLICY, LOCALITY, METADATA,
+    RUNTIME_FRACTIONAL_PERCENT, RUNTIME_DOUBLE, HEADER_VALUE, HEADER_VALUE_OPTION, DATA_SOURCE, TRANSPORT_SOCKET,
+    TYPED_EXTENSION, SOCKET_ADDRESS, PIPE, ADDRESS, CIDR_RANGE, TCP_KEEPALIVE, ENVOY_GRPC, GRPC_SERVICE,
+    API_CONFIG_SOURCE, AGGREGATED_CONFIG_SOURCE, CONFIG_SOURCE, UPSTREAM_HTTP_OPTIONS, COMMON_HTTP_OPTIONS,
+    HTTP1_OPTIONS, KEEPALIVE_SETTINGS, HTTP2_OPTIONS, PROXY_PROTOCOL_CONFIG, HTTP_HEALTH_CHECK, TCP_HEALTH_CHECK,
+    HEALTH_CHECK,
 )  # fmt: skip

@@ -18,8 +18,8 @@ from roadstead.xds.schema import Message
 
 
 class ResourceSet(msgspec.Struct, frozen=True):
-    """The resources of one node: one assignment in `endpoints` for each EDS cluster, and in `routes` the tables that the
-    listeners name."""
+    """The resources of one node: one assignment in `endpoints` for each EDS cluster, and in `routes` the tables that
+    the listeners name."""
 
     clusters: list[Message]
     endpoints: list[Message]

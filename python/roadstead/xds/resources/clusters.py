@@ -24,8 +24,8 @@ _DNS_TYPES = ("STRICT_DNS", "LOGICAL_DNS")
 
 
 class ClusterMaker:
-    """Makes the clusters of one view again and again: a cluster of the mesh that is still the same object gives the same
-    message."""
+    """Makes the clusters of one view again and again: a cluster of the mesh that is still the same object gives the
+    same message."""
 
     __slots__ = ("_dns", "_known", "_named", "_options", "_policies", "_proxy")
 
@@ -77,9 +77,7 @@ class ClusterMaker:
         values = {"name": cluster.name, **self._shared(cluster.policy, cluster.type)}
         self._discover(values, cluster, cluster.name)
         tls = cluster.tls
-        options = self._http(
-            cluster.policy, tls is not None and tls.auto_sni, tls is not None and tls.verify == "auto"
-        )
+        options = self._http(cluster.policy, tls is not None and tls.auto_sni, tls is not None and tls.verify == "auto")
         if options is not None:
             values["typed_extension_protocol_options"] = options
         proxied = cluster.policy.proxy_protocol
@@ -126,9 +124,7 @@ class ClusterMaker:
         elif cluster.type in _DNS_TYPES:
             values["load_assignment"] = load_assignment(name, cluster.groups)
         elif cluster.type == "DYNAMIC_DNS":
-            values["cluster_type"] = dynamic_type(
-                dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family)
-            )
+            values["cluster_type"] = dynamic_type(dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family))
         elif cluster.port_override:
             values["original_dst_lb_config"] = table.ORIGINAL_DST(upstream_port_override=cluster.port_override)
         # Istio leaves it there even where a rule turns the cluster into one that looks nothing up.

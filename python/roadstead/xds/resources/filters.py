@@ -1,4 +1,4 @@
-"""Filters of a chain: TCP to a cluster, or HTTP by a route table (Istio: core/networkfilter.go, listener_builder.go)."""
+"""Filters of a chain: TCP to a cluster, or HTTP by a table (Istio: core/networkfilter.go, listener_builder.go)."""
 
 from __future__ import annotations
 
@@ -126,8 +126,6 @@ def _chain_of_filters(grpc_web: bool, caches: Iterable[Message]) -> list[Message
 @lru_cache(maxsize=16)
 def _filter(name: str, config: MessageType) -> Message:
     return table.HTTP_FILTER.shared(name=name, typed_config=config())
-
-
 
 
 @lru_cache(maxsize=1)

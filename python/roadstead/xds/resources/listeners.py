@@ -70,13 +70,11 @@ class _Sidecar:
         egress = self._mesh.proxy.egress or (EgressListener(),)
         locked = {listener.port for listener in egress if listener.port and listener.protocol != HTTP_PROXY}
         for place, listener in enumerate(egress):
-            hosts = [
-                host for host in self._mesh.hosts.values() if not self._mesh.proxy.egress or place in host.listeners
-            ]
+            hosts = [host for host in self._mesh.hosts.values() if len(egress) == 1 or place in host.listeners]
             if listener.protocol == HTTP_PROXY:
                 self._http_proxy(listener, hosts)
                 continue
-            self._keys = frozenset([host.key for host in hosts]) if self._mesh.proxy.egress else None
+            self._keys = frozenset([host.key for host in hosts]) if len(egress) > 1 else None
             for host in hosts:
                 self._host(host, listener, locked)
         fallback = self._fallback()
@@ -220,8 +218,6 @@ class _Sidecar:
         )
         condition = Condition(protocols=HTTP_PROTOCOLS)
         yield chain_message(Chain(condition, filters, None, "virtualOutbound-catchall-tcp-http"))
-
-
 
 
 def _name_cache(host: HostMesh, port: int) -> Message | None:

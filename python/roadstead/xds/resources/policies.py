@@ -72,9 +72,7 @@ def _slow_start(warmup: Warmup) -> Message:
     aggression, minimum = warmup.aggression, warmup.minimum_percent
     return table.SLOW_START(
         slow_start_window=warmup.duration,
-        aggression=None
-        if aggression is None
-        else core.RUNTIME_DOUBLE(default_value=aggression, runtime_key=_NO_KEY),
+        aggression=None if aggression is None else core.RUNTIME_DOUBLE(default_value=aggression, runtime_key=_NO_KEY),
         min_weight_percent=None if minimum is None else core.PERCENT(value=minimum),
     )
 

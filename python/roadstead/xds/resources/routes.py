@@ -50,15 +50,17 @@ class RouteMaker:
         return made
 
     def proxy_table(self, mesh: Mesh, name: str, hosts: Iterable[HostMesh]) -> Message:
-        """The table of an HTTP proxy's listener: every HTTP port of its hosts, told apart by the port in the Host header;
-        without one, port 80 is meant."""
+        """The table of an HTTP proxy's listener: every HTTP port of its hosts, told apart by the port in the Host
+        header; without one, port 80 is meant."""
         found = [(host, virtual) for host in hosts for virtual in host.virtual_hosts if not virtual.tls]
         made = []
         for virtual, domains in settled(found, every_port=True):
             made.append(self._virtual(virtual, domains, {}))
         return configuration(name, [*made, unknown_host(mesh)])
 
-    def _server_table(self, mesh: Mesh, name: str, before: dict[int, tuple[tuple[Route, ...], list[Message]]]) -> Message:
+    def _server_table(
+        self, mesh: Mesh, name: str, before: dict[int, tuple[tuple[Route, ...], list[Message]]]
+    ) -> Message:
         hosts = [
             self._virtual(virtual, tuple([domain for domain, _ in virtual.domains]), before)
             for host in mesh.hosts.values()
@@ -107,7 +109,8 @@ def settled(
     found: list[tuple[HostMesh, VirtualHost]], *, every_port: bool = False
 ) -> Iterator[tuple[VirtualHost, tuple[str, ...]]]:
     """Virtual hosts of one table, each with the domains that it keeps: a domain belongs to the lower tier, then to the
-    first VirtualService, then to the older host. Sorted by name; one without any domain is left out, as is a second one of a name."""
+    first VirtualService, then to the older host. Sorted by name; one without any domain is left out, as is a
+    second one of a name."""
     claims: dict[str, tuple[tuple[int, bool, str, str, str, int], VirtualHost]] = {}
     for host, virtual in found:
         for place, (domain, tier) in enumerate(_domains(virtual, every_port)):

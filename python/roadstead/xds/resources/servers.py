@@ -62,5 +62,3 @@ def _listener(address: str, more: tuple[str, ...], port: int, chains: list[Chain
         traffic_direction="OUTBOUND",
         max_connections_to_accept_per_socket_event=1,
     )
-
-

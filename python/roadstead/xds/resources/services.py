@@ -11,20 +11,22 @@ _RESOLUTIONS = {
     "DNS": "DNS",
     "DNS_ROUND_ROBIN": "DNSRoundRobin",
     "NONE": "Passthrough",
-    "DYNAMIC_DNS": "DynamicDNS",
+    # Istio has a number for it, and no word.
+    "DYNAMIC_DNS": "5",
 }
+_PROTOCOLS = {"": "UnsupportedProtocol", "MONGO": "Mongo", "MYSQL": "MySQL", "REDIS": "Redis", "GRPC-WEB": "GRPC-Web"}
 
 
 class SeenService(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One service. object: the resource it comes from. ports: "number/name/PROTOCOL". resolution: Istio's own word.
-    auto_v4, auto_v6: addresses that an allocator gave it."""
+    """One service. object: the resource it comes from. ports: "number/name/PROTOCOL", None: it has none.
+    resolution: Istio's own word. auto_v4, auto_v6: addresses that an allocator gave it."""
 
     address: str
     hostname: str
     mesh_external: bool
     namespace: str
     object: str
-    ports: tuple[str, ...]
+    ports: tuple[str, ...] | None
     resolution: str
     auto_v4: str = ""
     auto_v6: str = ""
@@ -32,7 +34,8 @@ class SeenService(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def seen_services(mesh: Mesh) -> list[SeenService]:
     """The services of a mesh, in Istio's order."""
-    return [_seen(host.services[0]) for host in mesh.hosts.values() if host.services]
+    found = [host.services[0] if host.services else host.drawn_in for host in mesh.hosts.values()]
+    return [_seen(service) for service in found if service is not None]
 
 
 def _seen(service: Service) -> SeenService:
@@ -42,7 +45,12 @@ def _seen(service: Service) -> SeenService:
         service.mesh_external,
         service.namespace,
         service.object_name,
-        tuple([f"{port.number}/{port.name}/{port.protocol or 'UnsupportedProtocol'}" for port in service.ports]),
+        _ports(service),
         _RESOLUTIONS[service.resolution],
         *service.allocated,
     )
+
+
+def _ports(service: Service) -> tuple[str, ...] | None:
+    words = [f"{port.number}/{port.name}/{_PROTOCOLS.get(port.protocol, port.protocol)}" for port in service.ports]
+    return tuple(words) or None

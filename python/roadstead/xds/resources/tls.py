@@ -8,7 +8,7 @@ from functools import lru_cache
 from roadstead.mesh import ServerTls, TlsOrigination
 from roadstead.xds.messages import core, listener
 from roadstead.xds.messages.cluster import TRANSPORT_SOCKET_MATCH
-from roadstead.xds.schema import Message
+from roadstead.xds.schema import Message, Value
 
 TLS_SOCKET = "envoy.transport_sockets.tls"
 RAW_SOCKET = "envoy.transport_sockets.raw_buffer"
@@ -123,7 +123,7 @@ def _written_common(tls: TlsOrigination) -> Message:
         if tls.certificate:
             certificates = (_secret(_files(tls.certificate, tls.private_key)),)
         ca = f"file-root:{tls.ca or 'system'}"
-    values = {
+    values: dict[str, Value] = {
         "tls_params": _versions(),
         "alpn_protocols": tls.alpn,
         "tls_certificate_sds_secret_configs": certificates,
