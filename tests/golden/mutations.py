@@ -15,13 +15,14 @@ Mutation = Callable[[str], str]
 """A case's JSON text → the mutated one's."""
 
 _DIVIDER = re.compile(r"^---[ \t]*$", re.MULTILINE)
+_DOMAIN = re.compile(r"example|\.test\b", re.IGNORECASE)
 _FIXED = frozenset({"", "default", "istio-system"})
 """Namespaces whose names mean something to Istio, or are also words of its output."""
 
 
 def renamed_hosts(text: str) -> str:
     """Other domains, of the same length and at the same place in the alphabet."""
-    return text.replace("example", "examplf").replace(".test", ".tesu")
+    return _DOMAIN.sub(lambda found: found[0][:-1] + chr(ord(found[0][-1]) + 1), text)
 
 
 def renamed_namespaces(text: str) -> str:
@@ -32,7 +33,7 @@ def renamed_namespaces(text: str) -> str:
     words = "|".join(sorted(map(re.escape, names - _FIXED), key=len, reverse=True))
     if not words:
         return text
-    return re.sub(rf"(?<![\w-])(?:(?<=\\n)|)({words})(?![\w-])", lambda found: found[0][0] + "0" + found[0][1:], text)
+    return re.sub(rf"(?<![\w-])(?:{words})(?![\w-])", lambda found: found[0][0] + "0" + found[0][1:], text)
 
 
 def reordered_documents(text: str) -> str:

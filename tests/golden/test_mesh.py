@@ -19,7 +19,7 @@ def unequal(case: Case, name: str, directory: Path) -> list[str]:
         f"{client}: {line}"
         for client, recorded in case.clients.items()
         if (name, client) not in ISTIOS_MISTAKES
-        for line in differences(recorded.expected(), case.found(recorded, directory))
+        for line in differences(recorded.expected(name, client), case.found(recorded, directory))
     ]
 
 

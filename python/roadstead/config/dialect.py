@@ -11,7 +11,8 @@ from typing import Literal
 import msgspec
 
 from roadstead.config.destination_rule import TCPSettings, TrafficPolicy
-from roadstead.config.service_entry import Resolution, ServiceEntry
+from roadstead.config.service_entry import Resolution, ServiceEntry, ServicePort
+from roadstead.protocol import Protocol
 
 Dialect = Literal["istio", "extended"]
 
@@ -69,12 +70,21 @@ EXTENDED_NAMES = tuple(f'"{name}"'.encode() for _, name in EXTENDED_FIELDS)
 
 
 def resolution_of(entry: ServiceEntry, dialect: Dialect) -> Resolution:
-    """The resolution in force (row EXT-8). A range among the addresses excludes DNS, so NONE stays."""
+    """The resolution in force (row EXT-8). What DNS does not go with leaves NONE: a range among the addresses, a host
+    that is no plain name, several hosts on a port that cannot tell them apart."""
     if entry.resolution is not None:
         return entry.resolution
     if dialect == "istio" or any(host.startswith("*") for host in entry.hosts):
         return "NONE"
-    return "NONE" if any(is_range(address) for address in entry.addresses) else "DNS"
+    if any(is_range(address) for address in entry.addresses):
+        return "NONE"
+    return "NONE" if len(entry.hosts) > 1 and not all(tells_hosts_apart(port) for port in entry.ports) else "DNS"
+
+
+def tells_hosts_apart(port: ServicePort) -> bool:
+    """Whether the name of the host stands in what is sent there."""
+    protocol = Protocol(port.protocol)
+    return protocol.is_http or protocol.is_tls
 
 
 def is_range(address: str) -> bool:
@@ -94,4 +104,5 @@ __all__ = [
     "Extension",
     "is_range",
     "resolution_of",
+    "tells_hosts_apart",
 ]

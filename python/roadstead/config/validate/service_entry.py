@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from roadstead.config.dialect import PRIORITIES, PRIORITY_LABEL, REGION_LABEL, ZONE_LABEL, is_range, resolution_of
+from roadstead.config.dialect import (
+    PRIORITIES,
+    PRIORITY_LABEL,
+    REGION_LABEL,
+    ZONE_LABEL,
+    is_range,
+    resolution_of,
+    tells_hosts_apart,
+)
 from roadstead.config.message import WorkloadSelector
 from roadstead.config.service_entry import ServiceEntry, ServicePort
 from roadstead.config.validate import exports
@@ -25,7 +33,6 @@ from roadstead.config.validate.report import Path, Report
 from roadstead.config.validate.workload_entry import check_address, check_ports
 from roadstead.config.workload_entry import WorkloadEntry
 from roadstead.locality import of_endpoint
-from roadstead.protocol import Protocol
 
 _DYNAMIC_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "TLS")
 _WAYPOINT_LABEL = "istio.io/use-waypoint"
@@ -98,8 +105,7 @@ def _hosts(entry: ServiceEntry, resolution: str, report: Report) -> None:
                 break
     if resolution != "NONE" and len(entry.hosts) > 1:
         for index, item in enumerate(entry.ports):
-            protocol = Protocol(item.protocol)
-            if not (protocol.is_http or protocol.is_tls):
+            if not tells_hosts_apart(item):
                 report.error(
                     "SE-38", ("ports", index, "protocol"), "with several hosts only HTTP and TLS can tell them apart"
                 )
