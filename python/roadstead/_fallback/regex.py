@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from roadstead._fallback.regex_emit import RunawayCheck, for_re, for_re2
-from roadstead._fallback.regex_syntax import Node, RegexSyntaxError, parse
+from roadstead.regex_syntax import Node, RegexSyntaxError, parse
 from roadstead.errors import EngineError
 
 

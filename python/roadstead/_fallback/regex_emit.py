@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from roadstead._fallback.regex_syntax import Chars, Concat, Either, Group, Look, Node, RegexSyntaxError, Repeat
+from roadstead.regex_syntax import Chars, Concat, Either, Group, Look, Node, RegexSyntaxError, Repeat
 
 _MULTI_LINE = {"^": b"(?m:^)", "$": b"(?m:$)"}
 # `\B` of `re` does not match the empty text, RE2's does.

@@ -159,11 +159,20 @@ def header_value(text: str) -> str:
     return "" if _VALUE.fullmatch(text) else f"{text!r} is not a header's value: a lone % is written %%"
 
 
+@lru_cache(maxsize=1024)
 def regex(text: str) -> str:
-    """Only what needs no engine: whether it is RE2 is the engine's to say."""
+    """RE2's language."""
     if not text:
         return "an empty regular expression"
-    return "" if len(text.encode()) <= _LONGEST_REGEX else f"a regular expression longer than {_LONGEST_REGEX} bytes"
+    if len(text.encode()) > _LONGEST_REGEX:
+        return f"a regular expression longer than {_LONGEST_REGEX} bytes"
+    from roadstead.regex_syntax import parse  # most programs have no regular expressions
+
+    try:
+        parse(text)
+    except (ValueError, RecursionError) as error:
+        return f"not a regular expression of RE2: {error}"
+    return ""
 
 
 def unix_path(address: str) -> str:
