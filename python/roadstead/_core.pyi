@@ -79,7 +79,13 @@ class Engine:
         original_destination: tuple[str, int] | None = None,
         draw: int | None = None,
     ) -> Decision:
-        """Where an HTTP request goes. Never raises for 404, 502, 503: see Decision.kind. contracts.md, route."""
+        """Where an HTTP request goes. Never raises for 404, 502, 503: see Decision.kind. contracts.md, route.
+
+        original_destination: the request was captured on its way to this IP and port (what a sidecar sees). `port` defaults
+        to its port; the listener of the address is asked first: HTTP of a virtual host with that address (any Host), a chain
+        whose network holds it, the wildcard listener (there the Host decides, to the letter: a trailing dot is part of it), else
+        the outbound policy. Where that listener takes no HTTP the request is a connection's bytes: reason "sniff:as-connection".
+        A destination that is a name chooses nothing; it is only the endpoint of clusters that have none of their own."""
     def connect(
         self, host: str, port: int, *, sni: str | None = None, source_ip: str | None = None, draw: int | None = None
     ) -> Decision:
@@ -112,8 +118,10 @@ class Builder:
     def put(self, unit: Unit) -> None:
         """Add or replace the unit of that key. Bad input (regex RE2 refuses, table size not prime…) raises EngineError and changes nothing."""
     def delete(self, key: str) -> None: ...
-    def set_outbound(self, policy: int, *, egress_cluster: str = "") -> None:
-        """ALLOW_ANY | REGISTRY_ONLY | GATEWAY for unknown hosts; egress_cluster: unknown traffic goes there (ALLOW_ANY)."""
+    def set_outbound(self, policy: int, *, egress_cluster: str = "", paths: int = 1) -> None:
+        """ALLOW_ANY | REGISTRY_ONLY | GATEWAY | ALLOW_ANY_DYNAMIC_DNS for unknown hosts (the last one: plain HTTP is dialled by
+        its Host: "AllowAnyDynamicDNSCluster"); egress_cluster: unknown traffic goes there (ALLOW_ANY). paths: KEEP_PATH |
+        NORMALIZE | MERGE_SLASHES | DECODE_SLASHES, how `route` normalises paths before anything looks at them."""
 
 @final
 class HostColumn:
@@ -254,7 +262,7 @@ class Decision:
         """(delay seconds, abort status or 0, abort grpc status or -1) that this draw hits, else None."""
     @property
     def mirrors(self) -> tuple[str, ...]:
-        """Names of the clusters that get a copy."""
+        """Names of the clusters that get a copy; one that does not exist gets none."""
     @property
     def cors(self) -> object | None: ...
     @property
@@ -274,7 +282,7 @@ class Decision:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Steps, machine readable: "host:exact", "host:wildcard:*.x", "host:vip", "host:cidr:10.0.0.0/8", "host:unknown",
-        "port:undeclared:80,443", "port:default:443", "sniff:tls-on-http", "sniff:http-on-tls", "route:N", "route:none", "weight:N", "policy:allow_any",
+        "port:undeclared:80,443", "port:default:443", "sniff:tls-on-http", "sniff:http-on-tls", "sniff:as-connection", "route:N", "route:none", "weight:N", "policy:allow_any",
         "policy:registry_only", "cluster:missing"."""
     @property
     def draw(self) -> int: ...

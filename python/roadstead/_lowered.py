@@ -1,9 +1,10 @@
 """What the engine is told: plain columns, one `Unit` a host.
 
-`registry/lower.py` makes these from the mesh and hands each unit to `Builder.put` in one crossing; both engines read them
-by position, so **the order of the fields is part of the contract** (`_core.pyi`): fields are only appended.
+`registry/lower.py` makes these from the mesh and hands each unit to `Builder.put` in one crossing; both engines read
+them by position, so **the order of the fields is part of the contract** (`_core.pyi`): fields are only appended.
 Everything here is already decided: names are resolved, ports are settled, locality became priority and weight, time is
-seconds. `handle` fields are opaque to the engine: it stores the object and hands it back (the mesh object a decision names).
+seconds. `handle` fields are opaque to the engine: it stores the object and hands it back (the mesh object a decision
+names).
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ SET, ADD, REMOVE, ADD_IF_ABSENT = 0, 1, 2, 3
 # Route actions
 FORWARD, REDIRECT, DIRECT_RESPONSE = 0, 1, 2
 # Outbound traffic policy of the node
-ALLOW_ANY, REGISTRY_ONLY, GATEWAY = 0, 1, 2
+ALLOW_ANY, REGISTRY_ONLY, GATEWAY, ALLOW_ANY_DYNAMIC_DNS = 0, 1, 2, 3
+# How paths are normalised before anything looks at them
+KEEP_PATH, NORMALIZE, MERGE_SLASHES, DECODE_SLASHES = 0, 1, 2, 3
 
 
 class ValueMatch(NamedTuple):
-    """A test of one string. kind EXACT PREFIX REGEX(RE2, full match) PRESENT SUFFIX; ignore_case for EXACT and PREFIX only."""
+    """A test of one string. kind EXACT PREFIX REGEX(RE2, full match) PRESENT SUFFIX; ignore_case for EXACT and PREFIX
+    only."""
 
     kind: int
     value: str
@@ -53,7 +57,8 @@ class HeaderMatch(NamedTuple):
 
 
 class QueryMatch(NamedTuple):
-    """Envoy QueryParameterMatcher: first occurrence only, no percent-decoding, names case-sensitive. PRESENT: `?k` or `?k=…`."""
+    """Envoy QueryParameterMatcher: first occurrence only, no percent-decoding, names case-sensitive. PRESENT: `?k` or
+    `?k=…`."""
 
     name: str
     match: ValueMatch
@@ -107,7 +112,8 @@ class Mirror(NamedTuple):
 
 
 class HashPolicy(NamedTuple):
-    """Envoy HashPolicy. kind HASH_*; name of header, cookie or query parameter; ttl seconds (cookie; None: never generated)."""
+    """Envoy HashPolicy. kind HASH_*; name of header, cookie or query parameter; ttl seconds (cookie; None: never
+    generated)."""
 
     kind: int
     name: str = ""
@@ -155,13 +161,16 @@ class VirtualHost(NamedTuple):
 
     domains: (domain, tier): lower case; `*.x` is a suffix wildcard (at least one character), `*` everything. Where two
     units claim one (port, domain), the lower (tier, unit order) has it; the other takes over when that one goes.
-    tls: the port speaks TLS; the rules hold for requests this process makes itself (dialect `extended`)."""
+    tls: the port speaks TLS; the rules hold for requests this process makes itself (dialect `extended`).
+    addresses: where its port listens: HTTP that was dialled to one of these IPs is for this virtual host, whatever its
+    Host. "" is the wildcard address, where the Host decides; so does () mean."""
 
     handle: object
     port: int
     domains: tuple[tuple[str, int], ...]
     routes: tuple[Route, ...]
     tls: bool = False
+    addresses: tuple[str, ...] = ()
 
 
 class Port(NamedTuple):
@@ -237,7 +246,8 @@ class Limits(NamedTuple):
 class Cluster(NamedTuple):
     """`handle` is the mesh.Cluster (policy, tls, origins are read from it by callers).
 
-    name: "outbound|80|v1|host". port_override: ORIGINAL_DST upstream_port_override (0 = none)."""
+    name: "outbound|80|v1|host". port_override: ORIGINAL_DST upstream_port_override; DYNAMIC_DNS: the port of a request
+    whose authority names none (0: none; there the request's own)."""
 
     handle: object
     name: str

@@ -9,7 +9,7 @@ use crate::balance::ClusterLive;
 use crate::cluster::{Cluster, ClusterName, Service, UnitId};
 use crate::engine::Source;
 use crate::error::Error;
-use crate::model::{self, Attach, Outbound};
+use crate::model::{self, Attach, Outbound, Paths};
 use crate::names::{Claim, Claims, Form, Listener, Name, NameKey, Node, NodeKey, hash_text};
 use crate::regex::Regexes;
 use crate::snapshot::{Forms, Snapshot};
@@ -46,6 +46,7 @@ impl<A: Attach> Builder<A> {
         let compiled = Arc::new(self.link(draft));
         compiled.claims(|key, claim| self.add_name(key, claim));
         compiled.nodes(|key, claim| self.add_node(key, claim));
+        compiled.heard().for_each(|port| counted(&mut self.next.forms.heard, port, 1));
         let hash = hash_text(compiled.id.key.as_bytes());
         let id = Arc::clone(&compiled.id);
         self.next.units.put(hash, compiled, |known| known.id.key == id.key);
@@ -59,6 +60,7 @@ impl<A: Attach> Builder<A> {
             return;
         };
         self.next.units.remove(hash, |known| &*known.id.key == key);
+        old.heard().for_each(|port| counted(&mut self.next.forms.heard, port, -1));
         old.nodes(|key, claim| self.remove_node(&key, &claim.unit));
         old.claims(|key, claim| self.remove_name(&key, &claim.unit));
         for weighted in weighted_of(&old) {
@@ -76,6 +78,11 @@ impl<A: Attach> Builder<A> {
     /// What unknown hosts get.
     pub fn set_outbound(&mut self, outbound: Outbound) {
         self.next.outbound = outbound;
+    }
+
+    /// How paths are normalised.
+    pub fn set_paths(&mut self, paths: Paths) {
+        self.next.paths = paths;
     }
 
     // Units

@@ -64,7 +64,7 @@ impl<A: Attach> Chain<A> {
 }
 
 /// The address of a listener; "" is the wildcard address.
-fn listened(text: &str) -> Result<Option<IpAddr>, Error> {
+pub fn listened(text: &str) -> Result<Option<IpAddr>, Error> {
     match text {
         "" => Ok(None),
         text => ip_of(text).map(Some).ok_or_else(|| Error::Invalid(format!("{text:?} is not an IP address"))),

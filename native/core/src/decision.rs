@@ -10,7 +10,7 @@ use crate::model::{Attach, ClusterType, EndpointKind, HeaderOp, Outbound};
 use crate::request::Request;
 use crate::rewrite;
 use crate::snapshot::Snapshot;
-use crate::text::{bare, ip_of, port_start};
+use crate::text::{bare, fold, ip_of, port_start};
 use crate::virtual_host::{Destination, DestinationChanges, Extras, Route, VirtualHost, Weighted};
 
 const MILLION: u64 = 1_000_000;
@@ -71,6 +71,10 @@ pub struct Notes {
     pub http_on_tls: bool,
     pub undeclared: bool,
     pub egress: bool,
+    /// HTTP on a listener that takes no HTTP.
+    pub as_connection: bool,
+    /// Passed through by its Host.
+    pub by_name: bool,
     /// From `connect`: no method, path or headers.
     pub connection: bool,
 }
@@ -180,7 +184,7 @@ impl<A: Attach> Decision<A> {
     /// Envoy's response flags.
     pub fn flags(&self) -> &'static str {
         match self.kind {
-            Kind::Refused if self.notes.connection => "UH",
+            Kind::Refused if self.notes.connection || self.notes.as_connection => "UH",
             Kind::NotFound => "NR",
             Kind::NoCluster => "NC",
             _ => "",
@@ -204,11 +208,12 @@ impl<A: Attach> Decision<A> {
     pub fn cluster(&self) -> Option<&Arc<Cluster<A>>> {
         match (self.slot, self.kind) {
             (Some(slot), _) => self.snapshot.clusters.get(slot),
+            (None, Kind::Passthrough) if self.notes.by_name => Some(&self.snapshot.dynamic),
             (None, Kind::Passthrough) => Some(&self.snapshot.passthrough),
             (None, Kind::Refused) => Some(&self.snapshot.blackhole),
             (None, Kind::Forward) => match &self.snapshot.outbound {
                 Outbound::AllowAny { egress_cluster } => self.snapshot.cluster(egress_cluster),
-                Outbound::RegistryOnly | Outbound::Gateway => None,
+                Outbound::RegistryOnly | Outbound::Gateway | Outbound::AllowAnyDynamicDns => None,
             },
             (None, _) => None,
         }
@@ -257,7 +262,8 @@ impl<A: Attach> Decision<A> {
     pub fn redirect<R: Request<A> + ?Sized>(&self, request: &R) -> Option<(u16, String)> {
         let route = self.route().filter(|_| self.kind == Kind::Redirect)?;
         let redirect = route.extras.as_ref()?.redirect.as_ref()?;
-        let scheme = self.scheme.text(request);
+        let seen = self.seen(request);
+        let scheme = seen.scheme();
         let location = rewrite::location(redirect, &route.path, scheme, request.host(), request.path());
         Some((redirect.code, location))
     }
@@ -335,6 +341,9 @@ impl<A: Attach> Decision<A> {
         if self.notes.http_on_tls {
             found.push("sniff:http-on-tls".to_owned());
         }
+        if self.notes.as_connection {
+            found.push("sniff:as-connection".to_owned());
+        }
         if self.notes.undeclared {
             let ports: Vec<String> = self.snapshot.ports_of(&host).iter().map(ToString::to_string).collect();
             found.push(format!("port:undeclared:{}", ports.join(",")));
@@ -397,14 +406,24 @@ impl<A: Attach> Decision<A> {
         original_destination: Option<(&str, u16)>,
     ) -> Option<(String, u16, EndpointKind)> {
         let cluster = self.cluster()?;
+        let own = Some(cluster.port_override).filter(|port| *port > 0);
+        let folded;
         let (host, port) = match (cluster.kind, original_destination) {
-            (ClusterType::OriginalDst, Some(original)) => original,
-            (ClusterType::OriginalDst, None) => dialled(request.host(), self.port, false),
-            // The dynamic forward proxy dials the authority as it is sent, its port included.
-            (ClusterType::DynamicDns, _) => dialled(self.authority(request), self.port, true),
+            (ClusterType::OriginalDst, Some((host, port))) => (host, own.unwrap_or(port)),
+            (ClusterType::OriginalDst, None) => dialled(request.host(), own.unwrap_or(self.port), false),
+            // The dynamic forward proxy dials the authority as it is sent, its port included; a connection's server name.
+            (ClusterType::DynamicDns, _) if !self.notes.connection => {
+                dialled(self.authority(request), own.unwrap_or(self.port), true)
+            }
+            (ClusterType::DynamicDns, _) => match request.server_name() {
+                "" => dialled(request.host(), self.port, false),
+                name => {
+                    folded = fold(name);
+                    (&*folded, self.port)
+                }
+            },
             (ClusterType::Eds | ClusterType::StrictDns | ClusterType::LogicalDns, _) => return None,
         };
-        let port = if cluster.port_override == 0 { port } else { cluster.port_override };
         let kind = if ip_of(host).is_none() { EndpointKind::Hostname } else { EndpointKind::Ip };
         Some((host.to_owned(), port, kind))
     }

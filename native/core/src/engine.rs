@@ -112,7 +112,7 @@ impl<A: Attach> Engine<A> {
     /// In a forked child: what the parent holds is not held here.
     pub fn forked(&self) {
         let snapshot = self.load();
-        let special = [Some(&snapshot.passthrough), Some(&snapshot.blackhole)];
+        let special = [&snapshot.passthrough, &snapshot.blackhole, &snapshot.dynamic].map(Some);
         for cluster in snapshot.clusters().chain(special).flatten() {
             cluster.live.forked();
         }
@@ -124,7 +124,7 @@ impl<A: Attach> Engine<A> {
         self.load().cluster(name).cloned()
     }
 
-    /// Where an HTTP request goes. `port` None: the scheme's default.
+    /// Where an HTTP request goes; its path is as `Snapshot::normal_path` makes it. `port` None: the scheme's default.
     #[inline]
     pub fn route<R: Request<A> + ?Sized>(&self, request: &R, port: Option<u16>, draw: u64) -> Decision<A> {
         routing::route(&self.load(), request, port, draw)
@@ -165,7 +165,8 @@ impl<A: Attach> Engine<A> {
         let snapshot = self.load();
         for (at, (port, out)) in ports.iter().zip(out).enumerate() {
             let path = paths.map_or("/", |paths| paths.text(at));
-            let request = PlainRequest::get(hosts.text(at), path);
+            let path = snapshot.normal_path(path);
+            let request = PlainRequest::get(hosts.text(at), &path);
             let decision = routing::route(&snapshot, &request, Some(*port), draw(at));
             *out = match decision.cluster() {
                 Some(cluster) if decision.kind == Kind::Forward => i32::try_from(cluster.index).unwrap_or(-1),

@@ -18,6 +18,7 @@ pub mod hashing;
 pub mod matching;
 pub mod model;
 pub mod names;
+pub mod normal_path;
 pub mod overlay;
 mod paths;
 pub mod regex;

@@ -71,6 +71,8 @@ pub enum Source {
     Named(u32),
 }
 
+pub const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
 /// The headers that a virtual host's rules read.
 #[derive(Debug, Default)]
 pub struct NameList(Vec<Box<str>>);
@@ -124,9 +126,22 @@ impl<A: Attach, R: Request<A> + ?Sized> Seen<'_, A, R> {
             Source::Authority => self.request.host(),
             Source::Path => self.request.path(),
             Source::Method => self.request.method(),
-            Source::Scheme => self.scheme,
+            Source::Scheme => self.scheme(),
         };
         visit(text.as_bytes());
+    }
+
+    /// Envoy takes the scheme that x-forwarded-proto says, if it is one.
+    pub fn scheme(&self) -> &str {
+        let mut said = None;
+        if let Some(name) = self.names.iter().find(|name| &*name.text == FORWARDED_PROTO) {
+            self.request.lines(name, &mut |line| {
+                let schemes = ["http", "https"];
+                said = schemes.into_iter().find(|scheme| line.eq_ignore_ascii_case(scheme.as_bytes()));
+                false
+            });
+        }
+        said.unwrap_or(self.scheme)
     }
 }
 

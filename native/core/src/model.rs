@@ -170,6 +170,8 @@ pub struct VirtualHost<A: Attach> {
     pub domains: Vec<(String, u32)>,
     pub routes: Vec<Route<A>>,
     pub tls: bool,
+    /// Where its port listens; "" is the wildcard address, and so is none.
+    pub addresses: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -363,4 +365,16 @@ pub enum Outbound {
     RegistryOnly,
     /// A router: 404 for hosts it does not know.
     Gateway,
+    /// Plain HTTP is dialled by its Host; anything else passes through.
+    AllowAnyDynamicDns,
+}
+
+/// How paths are normalised before anything looks at them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paths {
+    Keep,
+    #[default]
+    Normalize,
+    MergeSlashes,
+    DecodeSlashes,
 }

@@ -1,6 +1,8 @@
 //! What a decision reads of a request. Values are asked for when a rule needs them, headers through a callback, so that an
 //! embedder's own objects need no conversion.
 
+use std::net::IpAddr;
+
 use crate::model::Attach;
 
 /// A header that rules read: the name in lower case, and what the embedder keeps of it (its own string object).
@@ -20,6 +22,14 @@ pub trait Request<A: Attach> {
     /// The scheme, if the caller gave one.
     fn scheme(&self) -> Option<&str>;
     fn source_ip(&self) -> Option<&str>;
+    /// Where a captured request was on its way to.
+    fn dialled(&self) -> Option<(IpAddr, u16)> {
+        None
+    }
+    /// The server name that a connection was made with.
+    fn server_name(&self) -> &str {
+        ""
+    }
     /// Each line of a header in order, until `visit` says stop by returning false.
     fn lines(&self, name: &HeaderName<A>, visit: &mut dyn FnMut(&[u8]) -> bool);
 }

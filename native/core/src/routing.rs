@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::chains::choose;
+use crate::chains::{Chain, choose};
 use crate::cluster::Service;
 use crate::decision::{Decision, Kind, Matched, Notes, Scheme};
 use crate::model::{Action, Attach, Outbound, Protocol, Transport};
 use crate::names::{Claim, HostKey};
 use crate::request::Request;
 use crate::snapshot::Snapshot;
-use crate::text::{fold, ip_of};
+use crate::text::{fold, ip_of, normal_host};
 use crate::virtual_host::{VirtualHost, Weighted};
 
 const HTTP_PORT: u16 = 80;
@@ -33,7 +33,8 @@ pub fn route<A: Attach, R: Request<A> + ?Sized>(
     port: Option<u16>,
     draw: u64,
 ) -> Decision<A> {
-    if let (Some(port), None) = (port, request.scheme()) {
+    let dialled = request.dialled();
+    if let (Some(port), None, None) = (port, request.scheme(), dialled) {
         // The common case: an exact name at a plain port.
         let name = snapshot.name(HostKey::of(request.host()));
         if let Some(host) = name.and_then(|name| name.virtual_host(port, false))
@@ -43,7 +44,58 @@ pub fn route<A: Attach, R: Request<A> + ?Sized>(
             return through(snapshot, request, host, begun);
         }
     }
-    route_other(snapshot, request, port, draw)
+    match dialled {
+        Some((address, own)) => captured(snapshot, request, address, port.unwrap_or(own), draw),
+        None => route_other(snapshot, request, port, draw),
+    }
+}
+
+/// A request that was on its way to an address: its listener decides, and the Host only where that one asks it.
+#[cold]
+fn captured<A: Attach, R: Request<A> + ?Sized>(
+    snapshot: &Arc<Snapshot<A>>,
+    request: &R,
+    address: IpAddr,
+    port: u16,
+    draw: u64,
+) -> Decision<A> {
+    let scheme = match request.scheme().filter(|scheme| !scheme.is_empty()) {
+        Some("https") => Scheme::Https,
+        Some("http") | None => Scheme::Http,
+        Some(_) => Scheme::Given,
+    };
+    let mut begun = Begun { draw, port, scheme, notes: Notes::default() };
+    let (name, normal) = (normal_host(request.host(), true), snapshot.normal(request.host()));
+    if scheme == Scheme::Https {
+        if let Some(over_tls) = snapshot.virtual_host(&name, port, true) {
+            return through(snapshot, request, over_tls, begun);
+        }
+        return match snapshot.accept(Some(address), port, &normal, Transport::Tls) {
+            Some(chain) => taken(snapshot, begun, chain),
+            None => unknown(snapshot, &normal, begun, true),
+        };
+    }
+    let (http, host) = snapshot.hears(address, port);
+    if http {
+        return match host.or_else(|| snapshot.virtual_host(&name, port, false)) {
+            Some(host) => through(snapshot, request, host, begun),
+            None => unknown(snapshot, &normal, begun, false),
+        };
+    }
+    let chain = snapshot.accept(Some(address), port, "", Transport::Raw);
+    if chain.is_none() && snapshot.outbound == Outbound::AllowAnyDynamicDns && !snapshot.listens(address, port) {
+        return unknown(snapshot, &normal, begun, false);
+    }
+    begun.notes.as_connection = true;
+    match chain {
+        Some(chain) => taken(snapshot, begun, chain),
+        None => unknown(snapshot, &normal, begun, true),
+    }
+}
+
+/// What a filter chain does with a connection.
+fn taken<A: Attach>(snapshot: &Arc<Snapshot<A>>, begun: Begun, chain: &Arc<Chain<A>>) -> Decision<A> {
+    forwarded(snapshot, begun, Matched::Chain(Arc::clone(chain)), &chain.weighted)
 }
 
 /// Every case: default ports, wildcards, schemes that do not fit the port.
@@ -79,7 +131,7 @@ fn route_other<A: Attach, R: Request<A> + ?Sized>(
             return through(snapshot, request, over_tls, begun);
         }
         if host.is_none() && owner.is_none() {
-            return unknown(snapshot, &normal, begun);
+            return unknown(snapshot, &normal, begun, true);
         }
         begun.notes.tls_on_http = matches!(protocol, None | Some(Protocol::Http));
         return connected(snapshot, &normal, &normal, Transport::Tls, begun);
@@ -88,7 +140,7 @@ fn route_other<A: Attach, R: Request<A> + ?Sized>(
         return through(snapshot, request, host, begun);
     }
     if owner.is_none() {
-        return unknown(snapshot, &normal, begun);
+        return unknown(snapshot, &normal, begun, false);
     }
     begun.notes.http_on_tls = protocol == Some(Protocol::Tls);
     connected(snapshot, &normal, "", Transport::Raw, begun)
@@ -186,8 +238,8 @@ fn connected<A: Attach>(
         }
     };
     match chain {
-        Some(chain) => forwarded(snapshot, begun, Matched::Chain(Arc::clone(chain)), &chain.weighted),
-        None => unknown(snapshot, host, begun),
+        Some(chain) => taken(snapshot, begun, chain),
+        None => unknown(snapshot, host, begun, true),
     }
 }
 
@@ -197,8 +249,8 @@ fn first_address<A: Attach>(service: &Service<A>) -> Option<IpAddr> {
     ip_of(text.split_once('/').map_or(text.as_str(), |(address, _)| address))
 }
 
-/// The outbound policy.
-fn unknown<A: Attach>(snapshot: &Arc<Snapshot<A>>, host: &str, mut begun: Begun) -> Decision<A> {
+/// The outbound policy. `opaque`: what comes is no HTTP, or not seen as such.
+fn unknown<A: Attach>(snapshot: &Arc<Snapshot<A>>, host: &str, mut begun: Begun, opaque: bool) -> Decision<A> {
     let known = |text: String| !text.is_empty();
     if snapshot.outbound != Outbound::Gateway && !snapshot.name_at(host, begun.port).is_some_and(known) {
         begun.notes.undeclared = !snapshot.ports_of(host).is_empty();
@@ -206,6 +258,10 @@ fn unknown<A: Attach>(snapshot: &Arc<Snapshot<A>>, host: &str, mut begun: Begun)
     let kind = match &snapshot.outbound {
         Outbound::Gateway => Kind::NotFound,
         Outbound::RegistryOnly => Kind::Refused,
+        Outbound::AllowAnyDynamicDns => {
+            begun.notes.by_name = !opaque;
+            Kind::Passthrough
+        }
         Outbound::AllowAny { egress_cluster } if egress_cluster.is_empty() => Kind::Passthrough,
         Outbound::AllowAny { egress_cluster } => {
             begun.notes.egress = true;

@@ -9,8 +9,9 @@ use crate::balance::ClusterLive;
 use crate::chains::Chain;
 use crate::cluster::{Cluster, ClusterName, Service, UnitId};
 use crate::columns::Row;
-use crate::model::{Attach, ClusterType, LbConfig, LbPolicy, Limits, Outbound, Transport};
+use crate::model::{Attach, ClusterType, LbConfig, LbPolicy, Limits, Outbound, Paths, Transport};
 use crate::names::{Claim, Found, HostKey, Listener, Name, NameKey, Node, NodeKey, hash_network, hash_text};
+use crate::normal_path::normal_path;
 use crate::table::{Paged, Sharded};
 use crate::text::{Network, dotted_suffixes, ip_of, normal_host};
 use crate::unit::Compiled;
@@ -21,6 +22,7 @@ use crate::virtual_host::VirtualHost;
 pub struct Snapshot<A: Attach> {
     pub version: u64,
     pub outbound: Outbound,
+    pub paths: Paths,
     pub(crate) names: Sharded<Name<A>>,
     pub(crate) cluster_names: Sharded<ClusterName<A>>,
     /// By slot: the cluster that has the name.
@@ -33,6 +35,7 @@ pub struct Snapshot<A: Attach> {
     pub(crate) forms: Forms,
     pub passthrough: Arc<Cluster<A>>,
     pub blackhole: Arc<Cluster<A>>,
+    pub dynamic: Arc<Cluster<A>>,
 }
 
 /// Which forms of names there are, so that look-ups try only those. Lengths are of the text without the star, in bytes.
@@ -46,6 +49,8 @@ pub(crate) struct Forms {
     pub prefixes: BTreeMap<usize, usize>,
     /// By (IPv6, length).
     pub networks: BTreeMap<(bool, u8), usize>,
+    /// Ports whose wildcard listener takes HTTP, counted by virtual host.
+    pub heard: BTreeMap<u16, usize>,
 }
 
 impl<A: Attach> Clone for Snapshot<A> {
@@ -54,6 +59,7 @@ impl<A: Attach> Clone for Snapshot<A> {
         Snapshot {
             version: self.version,
             outbound: self.outbound.clone(),
+            paths: self.paths,
             names: self.names.clone(),
             cluster_names: self.cluster_names.clone(),
             clusters: self.clusters.clone(),
@@ -65,6 +71,7 @@ impl<A: Attach> Clone for Snapshot<A> {
             forms: self.forms.clone(),
             passthrough: Arc::clone(&self.passthrough),
             blackhole: Arc::clone(&self.blackhole),
+            dynamic: Arc::clone(&self.dynamic),
         }
     }
 }
@@ -74,6 +81,7 @@ impl<A: Attach> Default for Snapshot<A> {
         Snapshot {
             version: 0,
             outbound: Outbound::AllowAny { egress_cluster: String::new() },
+            paths: Paths::default(),
             names: Sharded::default(),
             cluster_names: Sharded::default(),
             clusters: Paged::default(),
@@ -83,20 +91,21 @@ impl<A: Attach> Default for Snapshot<A> {
             services_at: Paged::default(),
             clusters_at: Paged::default(),
             forms: Forms::default(),
-            passthrough: special("PassthroughCluster", ClusterType::OriginalDst),
-            blackhole: special("BlackHoleCluster", ClusterType::Eds),
+            passthrough: special("PassthroughCluster", ClusterType::OriginalDst, 0),
+            blackhole: special("BlackHoleCluster", ClusterType::Eds, 0),
+            dynamic: special("AllowAnyDynamicDNSCluster", ClusterType::DynamicDns, 80),
         }
     }
 }
 
 /// A cluster of the outbound policy: nobody made it, it has no endpoints.
-fn special<A: Attach>(name: &str, kind: ClusterType) -> Arc<Cluster<A>> {
+fn special<A: Attach>(name: &str, kind: ClusterType, port: u16) -> Arc<Cluster<A>> {
     let lb = LbConfig { policy: LbPolicy::ClusterProvided, ..LbConfig::default() };
     Arc::new(Cluster {
         handle: None,
         name: Arc::from(name),
         kind,
-        port_override: 0,
+        port_override: port,
         index: u32::MAX,
         unit: Arc::new(UnitId { order: "".into(), key: "".into() }),
         cell: A::Cell::default(),
@@ -279,6 +288,31 @@ impl<A: Attach> Snapshot<A> {
 
     fn listener(&self, address: Option<IpAddr>, port: u16) -> Option<&Arc<Listener>> {
         self.listeners.get(Listener::hash(address, port), |listener| listener.is(address, port))
+    }
+
+    /// Whether HTTP that was dialled to an address is routed as HTTP, and then the virtual host that takes all of it (None: the
+    /// Host decides). Where the address fits a chain's network, that chain has all bytes.
+    pub(crate) fn hears(&self, address: IpAddr, port: u16) -> (bool, Option<&Arc<VirtualHost<A>>>) {
+        let host = self.network(Network::host(address)).and_then(|name| name.virtual_host(port, false));
+        let mut listener = self.listener(Some(address), port);
+        if host.is_none() {
+            if listener.is_some() || !self.forms.heard.contains_key(&port) {
+                return (false, None);
+            }
+            listener = self.listener(None, port);
+        }
+        (listener.is_none_or(|listener| listener.network(address).is_none()), host)
+    }
+
+    /// Whether chains listen on the address or on every address.
+    pub(crate) fn listens(&self, address: IpAddr, port: u16) -> bool {
+        self.listener(Some(address), port).or_else(|| self.listener(None, port)).is_some()
+    }
+
+    /// A path as rules see it.
+    #[inline]
+    pub fn normal_path<'t>(&self, path: &'t str) -> Cow<'t, str> {
+        normal_path(path, self.paths)
     }
 
     fn node(&self, key: &NodeKey) -> &[Claim<A>] {

@@ -92,10 +92,19 @@ impl<A: Attach> Compiled<A> {
                     claim(NameKey::host(&fold(domain)), role, host.port, *tier, Owner::Host(Arc::clone(host)));
                 }
             }
+            for address in host.addresses.iter().flatten() {
+                let key = NameKey::Network(Box::new(Network::host(*address)));
+                claim(key, Role::Http, host.port, 0, Owner::Host(Arc::clone(host)));
+            }
         }
         for chain in &self.chains {
             claim(host_key(&chain.host), Role::Chain, chain.port, 0, Owner::Chain(Arc::clone(chain)));
         }
+    }
+
+    /// Ports where its virtual hosts make the wildcard listener take HTTP.
+    pub fn heard(&self) -> impl Iterator<Item = u16> {
+        self.hosts.iter().filter(|host| host.addresses.contains(&None)).map(|host| host.port)
     }
 
     /// Calls `each` for every claim on a node of a listener.

@@ -1,11 +1,13 @@
 //! Virtual hosts made ready for requests: routes with their conditions, found through an index of paths.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::chains::listened;
 use crate::cluster::Service;
 use crate::error::Error;
 use crate::hashing::HashPolicy;
-use crate::matching::{Condition, NameList, Seen, TextTest};
+use crate::matching::{Condition, FORWARDED_PROTO, NameList, Seen, TextTest};
 use crate::model::{self, Action, Attach, Fault, HeaderOp, MatchKind, Mirror, Protocol, Redirect};
 use crate::paths::PathIndex;
 use crate::regex::Regexes;
@@ -155,6 +157,10 @@ impl<A: Attach> Route<A> {
         for query in &given.matcher.queries {
             conditions.push(Condition::query(query, regexes)?);
         }
+        let reads_scheme = given.matcher.headers.iter().any(|header| header.name.eq_ignore_ascii_case(":scheme"));
+        if reads_scheme || given.action == Action::Redirect {
+            names.source(FORWARDED_PROTO);
+        }
         let path_rewrite = match given.regex_rewrite {
             Some((pattern, substitution)) => Some(PathRewrite::regex(&pattern, &substitution)?),
             None => given.prefix_rewrite.map(PathRewrite::Matched),
@@ -226,6 +232,8 @@ pub struct VirtualHost<A: Attach> {
     pub routes: Box<[Route<A>]>,
     paths: PathIndex,
     pub domains: Box<[(Box<str>, u32)]>,
+    /// Where HTTP for it is heard; None is the wildcard address.
+    pub addresses: Box<[Option<IpAddr>]>,
 }
 
 impl<A: Attach> VirtualHost<A> {
@@ -236,7 +244,13 @@ impl<A: Attach> VirtualHost<A> {
         let takes_all = routes.first().is_some_and(|route| {
             route.conditions.is_empty() && matches!(&route.path, PathTest::Prefix(prefix) if &**prefix == "/")
         });
+        let addresses = match given.addresses.as_slice() {
+            _ if given.tls => Box::default(),
+            [] => Box::from([None]),
+            texts => texts.iter().map(|text| listened(text)).collect::<Result<_, _>>()?,
+        };
         Ok(VirtualHost {
+            addresses,
             handle: given.handle,
             port: given.port,
             tls: given.tls,

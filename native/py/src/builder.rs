@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use pyo3::prelude::*;
 use roadstead_core::builder;
-use roadstead_core::model::Outbound;
+use roadstead_core::model::{Outbound, Paths};
 
 use crate::attach::PyAttach;
 use crate::engine::Engine;
@@ -56,14 +56,26 @@ impl Builder {
         self.change(py, |open| open.as_mut().map(|builder| builder.delete(key)))?.ok_or_else(|| closed(py))
     }
 
-    #[pyo3(signature = (policy, *, egress_cluster=""))]
-    fn set_outbound(&self, py: Python<'_>, policy: i64, egress_cluster: &str) -> PyResult<()> {
+    #[pyo3(signature = (policy, *, egress_cluster="", paths=1))]
+    fn set_outbound(&self, py: Python<'_>, policy: i64, egress_cluster: &str, paths: i64) -> PyResult<()> {
         let outbound = match policy {
             0 => Outbound::AllowAny { egress_cluster: egress_cluster.to_owned() },
             1 => Outbound::RegistryOnly,
             2 => Outbound::Gateway,
+            3 => Outbound::AllowAnyDynamicDns,
             other => return Err(errors::engine(py, &format!("no outbound policy {other}"))),
         };
-        self.change(py, |open| open.as_mut().map(|builder| builder.set_outbound(outbound)))?.ok_or_else(|| closed(py))
+        let paths = match paths {
+            0 => Paths::Keep,
+            1 => Paths::Normalize,
+            2 => Paths::MergeSlashes,
+            3 => Paths::DecodeSlashes,
+            other => return Err(errors::engine(py, &format!("no normalisation of paths {other}"))),
+        };
+        let set = |builder: &mut builder::Builder<PyAttach>| {
+            builder.set_outbound(outbound);
+            builder.set_paths(paths);
+        };
+        self.change(py, |open| open.as_mut().map(set))?.ok_or_else(|| closed(py))
     }
 }

@@ -33,6 +33,7 @@ pub struct Rare {
     pub scheme: Option<Py<PyString>>,
     pub source_ip: Option<Py<PyString>>,
     pub original_destination: Option<(Py<PyString>, u16)>,
+    pub server_name: Option<Py<PyString>>,
 }
 
 #[pyclass(frozen, module = "roadstead._core")]
@@ -63,6 +64,8 @@ impl Decision {
             scheme: optional(rare.and_then(|rare| rare.scheme.as_ref()))?,
             source_ip: optional(rare.and_then(|rare| rare.source_ip.as_ref()))?,
             headers: Headers::new(given.headers.as_ref().map(|headers| headers.bind(py))),
+            dialled: None,
+            server_name: text(py, rare.and_then(|rare| rare.server_name.as_ref()), "")?,
         })
     }
 

@@ -1,5 +1,6 @@
 //! `Engine`: one node's view, asked from Python.
 
+use std::borrow::Cow;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
@@ -9,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyInt, PyList, PyString};
 use roadstead_core::engine;
+use roadstead_core::text::ip_of;
 
 use crate::attach::PyAttach;
 use crate::builder::Builder;
@@ -119,7 +121,7 @@ impl Engine {
         slf: &Bound<'_, Self>,
         host: &Bound<'_, PyString>,
         port: u16,
-        sni: Option<&str>,
+        sni: Option<&Bound<'_, PyString>>,
         source_ip: Option<&Bound<'_, PyString>>,
         draw: Option<u64>,
     ) -> PyResult<Decision> {
@@ -132,9 +134,14 @@ impl Engine {
             scheme: None,
             source_ip: source_ip.map(|text| text.to_str()).transpose()?,
             headers: Headers::new(None),
+            dialled: None,
+            server_name: "",
         };
-        let core = engine.core.connect(&lent, port, sni, draw.unwrap_or_else(|| engine.draws.draw()));
-        let rare = source_ip.map(|text| Box::new(Rare { source_ip: Some(text.clone().unbind()), ..Rare::default() }));
+        let name = sni.map(|text| text.to_str()).transpose()?;
+        let core = engine.core.connect(&lent, port, name, draw.unwrap_or_else(|| engine.draws.draw()));
+        let kept = |text: Option<&Bound<'_, PyString>>| text.map(|text| text.clone().unbind());
+        let rare = (source_ip.is_some() || sni.is_some())
+            .then(|| Box::new(Rare { source_ip: kept(source_ip), server_name: kept(sni), ..Rare::default() }));
         let given =
             Given { host: host.clone().unbind(), path: None, method: None, headers: None, rare, connection: true };
         Ok(Decision { core, given, picks: AtomicU32::new(0), engine: slf.clone().unbind() })
@@ -251,6 +258,15 @@ fn string<'b, 'py>(given: &'b Option<Borrowed<'_, 'py, PyAny>>) -> PyResult<Opti
     Ok(given.as_ref().map(|given| (**given).cast::<PyString>()).transpose()?)
 }
 
+/// The path as rules see it; nearly always the very string.
+#[inline]
+fn normal<'py>(py: Python<'py>, engine: &Engine, path: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
+    match engine.core.load().normal_path(path.to_str()?) {
+        Cow::Borrowed(_) => Ok(path.clone()),
+        Cow::Owned(made) => Ok(PyString::new(py, &made)),
+    }
+}
+
 const ROUTE: [&str; 9] =
     ["host", "port", "path", "method", "headers", "scheme", "source_ip", "original_destination", "draw"];
 
@@ -270,6 +286,13 @@ impl Method for Route {
         let (path, method) = (string(&path)?, string(&method)?);
         let (scheme, source_ip) = (string(&scheme)?, string(&source_ip)?);
         let headers = headers.map(|headers| Decision::keep(&headers)).transpose()?;
+        let original: Option<(Py<PyString>, u16)> = original.map(|pair| pair.extract()).transpose()?;
+        let address = original.as_ref().map(|(host, _)| host.to_str(py)).transpose()?.and_then(ip_of);
+        let path = match path {
+            Some(path) => Some(normal(py, owner.get(), path)?),
+            None => None,
+        };
+        let path = path.as_ref();
         let lent = Lent {
             py,
             host: host.to_str()?,
@@ -278,6 +301,8 @@ impl Method for Route {
             scheme: scheme.map(|scheme| scheme.to_str()).transpose()?,
             source_ip: source_ip.map(|text| text.to_str()).transpose()?,
             headers: Headers::new(headers.as_ref().map(|headers| headers.bind(py))),
+            dialled: address.zip(original.as_ref().map(|(_, port)| *port)),
+            server_name: "",
         };
         let port = port.map(|port| port.extract()).transpose()?;
         let draw = draw.map(|draw| draw.extract()).transpose()?;
@@ -287,7 +312,8 @@ impl Method for Route {
             (scheme, source_ip, original) => Some(Box::new(Rare {
                 scheme: scheme.map(|text| text.clone().unbind()),
                 source_ip: source_ip.map(|text| text.clone().unbind()),
-                original_destination: original.map(|pair| pair.extract()).transpose()?,
+                original_destination: original,
+                server_name: None,
             })),
         };
         let given = Given {

@@ -1,5 +1,7 @@
 //! A request as Python gives it, read by the core without conversion.
 
+use std::net::IpAddr;
+
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use roadstead_core::request::{HeaderName, Request};
@@ -16,6 +18,8 @@ pub struct Lent<'a, 'py> {
     pub scheme: Option<&'a str>,
     pub source_ip: Option<&'a str>,
     pub headers: Headers<'a, 'py>,
+    pub dialled: Option<(IpAddr, u16)>,
+    pub server_name: &'a str,
 }
 
 impl Request<PyAttach> for Lent<'_, '_> {
@@ -31,6 +35,15 @@ impl Request<PyAttach> for Lent<'_, '_> {
 
     fn method(&self) -> &str {
         self.method
+    }
+
+    #[inline]
+    fn dialled(&self) -> Option<(IpAddr, u16)> {
+        self.dialled
+    }
+
+    fn server_name(&self) -> &str {
+        self.server_name
     }
 
     #[inline]

@@ -9,7 +9,7 @@ from roadstead import _lowered as low
 from roadstead._fallback.chains import Chain
 from roadstead._fallback.checks import check
 from roadstead._fallback.cluster import Cluster
-from roadstead._fallback.hosts import Sharded, ip_of, network_of
+from roadstead._fallback.hosts import Address, Sharded, ip_of, network_of
 from roadstead._fallback.matching import fold
 from roadstead._fallback.overlay import Live
 from roadstead._fallback.rewrite import port_start
@@ -36,7 +36,7 @@ T = TypeVar("T")
 class Compiled:
     """A unit made ready: its objects and every key it has a claim on."""
 
-    __slots__ = ("clusters", "key", "names", "nodes", "order", "services")
+    __slots__ = ("clusters", "heard", "key", "names", "nodes", "order", "services")
 
     def __init__(self, unit: low.Unit, live: Callable[[str], Live]) -> None:
         self.key = unit.key
@@ -45,6 +45,7 @@ class Compiled:
         self.clusters = [Cluster._made(cluster, live(cluster.name)) for cluster in unit.clusters]
         self.names: list[tuple[NameKey, Claim]] = []
         self.nodes: list[tuple[NodeKey, Claim]] = []
+        self.heard: list[int] = []
         for service in self.services:
             self._claim_service(service)
         for host in unit.virtual_hosts:
@@ -70,6 +71,11 @@ class Compiled:
             if port_start(domain) < 0 or ip_of(domain) is not None:
                 claim = self._claim(HTTP_OVER_TLS if host.tls else HTTP, host.port, tier, made)
                 self.names.append((fold(domain), claim))
+        for address in () if host.tls else host.addresses or ("",):
+            if address:
+                self.names.append((_host_network(address), self._claim(HTTP, host.port, 0, made)))
+            else:
+                self.heard.append(host.port)
 
     def _claim_listeners(self, at: int, chain: Chain) -> None:
         lowered = chain.lowered
@@ -88,10 +94,19 @@ def _host_key(host: str) -> str:
 
 
 def _address_text(text: str) -> str:
+    return str(_address(text))
+
+
+def _host_network(text: str) -> NameKey:
+    address = _address(text)
+    return address.version, address.max_prefixlen, int(address)
+
+
+def _address(text: str) -> Address:
     address = ip_of(text)
     if address is None:
         raise EngineError(f"{text!r} is not an IP address")
-    return str(address)
+    return address
 
 
 def _address_key(text: str) -> NameKey:
@@ -146,6 +161,8 @@ class Builder:
             self._add_name(key, claim)
         for node, claim in compiled.nodes:
             self._add_node(node, claim)
+        for port in compiled.heard:
+            tables.heard = _counted(tables.heard, port, 1)
 
     def delete(self, key: str) -> None:
         """Remove the unit of that key, if there is one."""
@@ -159,18 +176,22 @@ class Builder:
             self._remove_node(node, claim)
         for name, claim in old.names:
             self._remove_name(name, claim)
+        for port in old.heard:
+            tables.heard = _counted(tables.heard, port, -1)
         # Backwards, so that a unit put in its place gets the same positions again.
         for cluster in reversed(old.clusters):
             self._remove_cluster(old, cluster)
         for service in reversed(old.services):
             tables.services_at.remove(service._index)
 
-    def set_outbound(self, policy: int, *, egress_cluster: str = "") -> None:
-        """What unknown hosts get."""
-        if policy not in (low.ALLOW_ANY, low.REGISTRY_ONLY, low.GATEWAY):
+    def set_outbound(self, policy: int, *, egress_cluster: str = "", paths: int = low.NORMALIZE) -> None:
+        """What unknown hosts get, and how paths are normalised."""
+        if not low.ALLOW_ANY <= policy <= low.ALLOW_ANY_DYNAMIC_DNS:
             raise EngineError(f"no outbound policy {policy}")
+        if not low.KEEP_PATH <= paths <= low.DECODE_SLASHES:
+            raise EngineError(f"no normalisation of paths {paths}")
         self._open()
-        self._snapshot.outbound = Outbound(policy, egress_cluster)
+        self._snapshot.outbound = Outbound(policy, egress_cluster, paths)
 
     def _open(self) -> None:
         if self._closed:

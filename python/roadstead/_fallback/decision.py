@@ -16,7 +16,7 @@ from roadstead._fallback.matching import as_bytes, fold
 from roadstead._fallback.overlay import Slot
 from roadstead._fallback.rewrite import Headers
 from roadstead._fallback.rng import MASK
-from roadstead._fallback.routes import Route, VirtualHost
+from roadstead._fallback.routes import FORWARDED_PROTO, Route, VirtualHost
 from roadstead._fallback.service import Service
 from roadstead._fallback.snapshot import Snapshot
 from roadstead._fallback.xxh64 import xxh64
@@ -29,6 +29,8 @@ _FLAGS = {"not_found": "NR", "no_cluster": "NC"}
 _POLICIES = {"passthrough": ("policy:allow_any",), "refused": ("policy:registry_only",)}
 _WITHOUT_ENDPOINTS = frozenset((low.ORIGINAL_DST, low.DYNAMIC_DNS))
 _NO_LINES: list[str] = []
+# Reason: HTTP on a listener that takes no HTTP, where it is bytes like any others.
+AS_CONNECTION = "sniff:as-connection"
 
 
 @final
@@ -44,8 +46,8 @@ class Decision:
     cluster: Cluster | None
     draw: int
     _snapshot: Snapshot
-    # host, path, method (None for a connection), headers, source IP, original destination, as given
-    _request: tuple[str, str, str | None, Headers | None, str | None, tuple[str, int] | None]
+    # host, path, method (None for a connection), headers, source IP, original destination, server name, as given
+    _request: tuple[str, str, str | None, Headers | None, str | None, tuple[str, int] | None, str]
     _port: int
     _scheme: str
     _vhost: VirtualHost | None
@@ -80,8 +82,16 @@ class Decision:
         host, path, method = self._request[:3]
         if method is None:
             return _NO_LINES
-        values = {":authority": host, ":path": path, ":method": method, ":scheme": self._scheme}
+        values = {":authority": host, ":path": path, ":method": method, ":scheme": self._seen_scheme}
         return [values[name]] if name in values else _NO_LINES
+
+    @property
+    def _seen_scheme(self) -> str:
+        """Envoy takes the scheme that x-forwarded-proto says, if it is one."""
+        for line in self._lines_of(FORWARDED_PROTO):
+            said = fold(line)
+            return said if said in ("http", "https") else self._scheme
+        return self._scheme
 
     @property
     def _is_request(self) -> bool:
@@ -134,7 +144,7 @@ class Decision:
     @property
     def flags(self) -> str:
         """Envoy's response flags."""
-        if self.kind == "refused" and not self._is_request:
+        if self.kind == "refused" and (not self._is_request or AS_CONNECTION in self._notes):
             return "UH"
         return _FLAGS.get(self.kind, "")
 
@@ -255,7 +265,7 @@ class Decision:
         if route is None or self.kind != "redirect" or route.redirect is None:
             return None
         host, path = self._request[:2]
-        return route.redirect.code, rewrite.location(route, self._scheme, host, path)
+        return route.redirect.code, rewrite.location(route, self._seen_scheme, host, path)
 
     @property
     def direct_response(self) -> tuple[int, bytes] | None:
@@ -395,13 +405,26 @@ class Decision:
         original = self._request[5]
         if cluster._low.type == low.ORIGINAL_DST and original is not None:
             host, port = original
+            port = cluster._low.port_override or port
+        elif cluster._low.type == low.ORIGINAL_DST:
+            host, port = _dialled(self._request[0], self._port, False)
+            port = cluster._low.port_override or port
         else:
-            # The dynamic forward proxy dials the authority as it is sent, its port included.
-            dynamic = cluster._low.type == low.DYNAMIC_DNS
-            host, port = _dialled(self.authority if dynamic else self._request[0], self._port, dynamic)
-        port = cluster._low.port_override or port
+            host, port = self._by_name(cluster)
         kind = low.HOSTNAME if ip_of(host) is None else low.IP
         return Endpoint._made(low.Endpoint(host, port, kind), "", 0, Slot())
+
+    def _by_name(self, cluster: Cluster) -> tuple[str, int]:
+        """The dynamic forward proxy: what the authority says as it is sent, its port included; a connection's server
+        name."""
+        if not self._is_request:
+            return self._sni or _dialled(self._request[0], self._port, False)[0], self._port
+        return _dialled(self.authority, cluster._low.port_override or self._port, True)
+
+    @property
+    def _sni(self) -> str:
+        """The server name that a connection was made with."""
+        return fold(self._request[6])
 
     def lease(
         self,

@@ -17,9 +17,10 @@ from roadstead._fallback.chains import RAW, TLS, Chain, choose
 from roadstead._fallback.checks import check
 from roadstead._fallback.cluster import Cluster
 from roadstead._fallback.columns import HostColumn, hosts_of, int32s, uint16s, uint64s
-from roadstead._fallback.decision import Decision
-from roadstead._fallback.hosts import Address, ip_of, port_of
+from roadstead._fallback.decision import AS_CONNECTION, Decision
+from roadstead._fallback.hosts import Address, ip_of, normal_host, port_of
 from roadstead._fallback.matching import as_bytes, bare, fold
+from roadstead._fallback.normal_path import normal_path
 from roadstead._fallback.overlay import Live
 from roadstead._fallback.rewrite import Headers
 from roadstead._fallback.rng import GOLDEN, SplitMix64, entropy
@@ -76,7 +77,7 @@ class Engine:
         self._lock = threading.Lock()
         self._random.seed()
         snapshot = self._snapshot
-        for cluster in (*snapshot.clusters.values(), snapshot.passthrough, snapshot.blackhole):
+        for cluster in (*snapshot.clusters.values(), snapshot.passthrough, snapshot.blackhole, snapshot.dynamic):
             cluster._live.forget_active()
 
     def _seeded(self, _bits: int) -> int:
@@ -200,13 +201,15 @@ class Engine:
         snapshot = self._snapshot
         made = Decision()
         made._snapshot = snapshot
-        made._request = (host, path, method, headers, source_ip, original_destination)
+        if path != "/":
+            path = normal_path(path, snapshot.outbound.paths)
+        made._request = (host, path, method, headers, source_ip, original_destination, "")
         made.draw = self._draw(64) if draw is None else _u64(draw)
         made._picks = 0
         made._lines = None
         if not path.isascii():
             as_bytes(path)
-        if port is not None and scheme is None:
+        if port is not None and scheme is None and original_destination is None:
             # The common case: an exact name at a plain port.
             name = snapshot.names.shards[hash(host) & 1023].get(host)
             if name is not None:
@@ -224,7 +227,7 @@ class Engine:
         """Where a connection goes."""
         made = Decision()
         made._snapshot = snapshot = self._snapshot
-        made._request = (host, "", None, None, source_ip, None)
+        made._request = (host, "", None, None, source_ip, None, sni or "")
         made.draw = self._draw(64) if draw is None else _u64(draw)
         made._picks = 0
         made._lines = None
@@ -261,6 +264,11 @@ def _route(made: Decision, host: str, port: int | None, path: str, scheme: str |
     """Every case: default ports, wildcards, schemes that do not fit the port."""
     snapshot = made._snapshot
     made._notes = ()
+    original = made._request[5]
+    if original is not None:
+        dialled = ip_of(original[0])
+        if dialled is not None:
+            return _captured(made, dialled, host, original[1] if port is None else port, path, scheme)
     if port is None:
         port = _HTTPS_PORT if scheme == "https" else _HTTP_PORT
         made._notes = (f"port:default:{port}",)
@@ -280,17 +288,44 @@ def _route(made: Decision, host: str, port: int | None, path: str, scheme: str |
         if over_tls is not None:
             return _through(made, over_tls, path)
         if vhost is None and owner is None:
-            return _unknown(made, normal)
+            return _unknown(made, normal, True)
         if protocol in (-1, low.PROTO_HTTP):
             made._notes += ("sniff:tls-on-http",)
         return _connected(made, normal, normal, TLS)
     if vhost is not None:
         return _through(made, vhost, path)
     if owner is None:
-        return _unknown(made, normal)
+        return _unknown(made, normal, False)
     if protocol == low.PROTO_TLS:
         made._notes += ("sniff:http-on-tls",)
     return _connected(made, normal, "", RAW)
+
+
+def _captured(made: Decision, dialled: Address, host: str, port: int, path: str, scheme: str | None) -> Decision:
+    """A request that was on its way to an address: its listener decides, and the Host only where that one asks it."""
+    snapshot = made._snapshot
+    made._port = port_of(port)
+    made._scheme = scheme or "http"
+    name, normal = normal_host(host, keep_dot=True), snapshot.normal(host)
+    if made._scheme == "https":
+        over_tls = snapshot.virtual_host(name, port, True)
+        if over_tls is not None:
+            return _through(made, over_tls, path)
+        chain = snapshot.accept(dialled, port, normal, TLS)
+        return _unknown(made, normal, True) if chain is None else _taken(made, chain)
+    http, vhost = snapshot.hears(dialled, port)
+    if http:
+        if vhost is None:
+            vhost = snapshot.virtual_host(name, port, False)
+        return _unknown(made, normal, False) if vhost is None else _through(made, vhost, path)
+    chain = snapshot.accept(dialled, port, "", RAW)
+    if chain is not None:
+        made._notes += (AS_CONNECTION,)
+        return _taken(made, chain)
+    if snapshot.outbound.policy == low.ALLOW_ANY_DYNAMIC_DNS and not snapshot.listens(dialled, port):
+        return _unknown(made, normal, False)
+    made._notes += (AS_CONNECTION,)
+    return _unknown(made, normal, True)
 
 
 def _through(made: Decision, vhost: VirtualHost, path: str) -> Decision:
@@ -319,7 +354,6 @@ def _through(made: Decision, vhost: VirtualHost, path: str) -> Decision:
 def _connected(made: Decision, host: str, sni: str, transport: int) -> Decision:
     """Filter chains: a name selects its service, an IP the listener."""
     snapshot, port = made._snapshot, made._port
-    made._vhost = None
     address = ip_of(host)
     chain: Chain | None = None
     if address is not None:
@@ -332,8 +366,13 @@ def _connected(made: Decision, host: str, sni: str, transport: int) -> Decision:
             chain = choose(own, target, sni, transport)
         if chain is None and (owner is not None or own or sni):
             chain = snapshot.accept(target, port, sni, transport)
-    if chain is None:
-        return _unknown(made, host)
+    return _unknown(made, host, True) if chain is None else _taken(made, chain)
+
+
+def _taken(made: Decision, chain: Chain) -> Decision:
+    """What a filter chain does with a connection."""
+    snapshot = made._snapshot
+    made._vhost = None
     made._rule = chain
     made._at = at = chain.weighted.choose(made.draw)
     made.cluster = snapshot.clusters.get(chain.weighted.names[at])
@@ -348,10 +387,10 @@ def _first_address(service: Service | None) -> Address | None:
     return ip_of(service.addresses[0].partition("/")[0])
 
 
-def _unknown(made: Decision, host: str) -> Decision:
-    """The outbound policy."""
+def _unknown(made: Decision, host: str, opaque: bool) -> Decision:
+    """The outbound policy. opaque: what comes is no HTTP, or not seen as such."""
     snapshot = made._snapshot
-    policy, egress = snapshot.outbound
+    policy, egress, _ = snapshot.outbound
     made._vhost = made._rule = made.cluster = None
     made._at = -1
     if policy != low.GATEWAY and not snapshot.name_at(host, made._port):
@@ -369,7 +408,8 @@ def _unknown(made: Decision, host: str) -> Decision:
         made.kind = "no_cluster" if made.cluster is None else "forward"
     else:
         made.kind = "passthrough"
-        made.cluster = snapshot.passthrough
+        by_name = policy == low.ALLOW_ANY_DYNAMIC_DNS and not opaque
+        made.cluster = snapshot.dynamic if by_name else snapshot.passthrough
     return made
 
 

@@ -20,6 +20,9 @@ _PREFIX, _EXACT, _TEST = 0, 1, 2
 _SCAN = 8
 
 
+FORWARDED_PROTO = "x-forwarded-proto"
+
+
 class Weighted:
     """Destinations of a route or chain. names: cluster names; total: sum of weights, 0 for a single destination."""
 
@@ -178,6 +181,8 @@ def _index(route: Route) -> int:
 
 def _names(route: low.Route) -> list[str]:
     read = [header.name for header in route.match.headers]
+    if route.action == low.REDIRECT or ":scheme" in map(matching.fold, read):
+        read.append(FORWARDED_PROTO)
     for policy in route.hash_policies:
         if policy.kind == low.HASH_HEADER:
             read.append(policy.name)

@@ -73,11 +73,12 @@ class Outbound(NamedTuple):
 
     policy: int = low.ALLOW_ANY
     egress_cluster: str = ""
+    paths: int = low.NORMALIZE
 
 
-def _special(name: str, kind: int) -> Cluster:
+def _special(name: str, kind: int, port: int = 0) -> Cluster:
     """A cluster of the outbound policy: no endpoints, no limits."""
-    lowered = low.Cluster(None, name, kind, low.LbConfig(policy=low.CLUSTER_PROVIDED), low.Limits(), ())
+    lowered = low.Cluster(None, name, kind, low.LbConfig(policy=low.CLUSTER_PROVIDED), low.Limits(), (), port)
     return Cluster._made(lowered, Live(0, time.monotonic_ns))
 
 
@@ -85,7 +86,7 @@ class Snapshot:
     """The tables. wildcard kinds: `dotted` counts `*.x`, `suffixes` and `prefixes` count other forms by length."""
 
     __slots__ = (
-        "blackhole", "cluster_rivals", "clusters", "clusters_at", "dotted", "listeners", "names", "networks", "nodes",
+        "blackhole", "cluster_rivals", "clusters", "clusters_at", "dotted", "dynamic", "heard", "listeners", "names", "networks", "nodes",
         "outbound", "passthrough", "prefixes", "services_at", "suffixes", "units", "version",
     )  # fmt: skip
 
@@ -104,8 +105,11 @@ class Snapshot:
         self.suffixes: dict[int, int] = {}
         self.prefixes: dict[int, int] = {}
         self.networks: dict[tuple[int, int], int] = {}
+        # Ports whose wildcard listener takes HTTP, counted by virtual host.
+        self.heard: dict[int, int] = {}
         self.passthrough = _special("PassthroughCluster", low.ORIGINAL_DST)
         self.blackhole = _special("BlackHoleCluster", low.EDS)
+        self.dynamic = _special("AllowAnyDynamicDNSCluster", low.DYNAMIC_DNS, 80)
 
     # Names
 
@@ -245,6 +249,22 @@ class Snapshot:
                 if isinstance(claim.value, Chain) and claim.value.lowered.transport == wanted:
                     return claim.value
         return self._match_all(at)
+
+    def hears(self, address: Address, port: int) -> tuple[bool, VirtualHost | None]:
+        """Whether HTTP that was dialled to an address is routed as HTTP, and then the virtual host that takes all of it
+        (None: the Host decides). Where the address fits a chain's network, that chain has all bytes."""
+        own = self.names.get((address.version, address.max_prefixlen, int(address)))
+        vhost = None if own is None else own.http.get(port)
+        listener = self.listeners.get((str(address), port))
+        if vhost is None:
+            if listener is not None or port not in self.heard:
+                return False, None
+            listener = self.listeners.get(("", port))
+        return listener is None or self._network(listener, address) is None, vhost
+
+    def listens(self, address: Address, port: int) -> bool:
+        """Whether chains listen on the address or on every address."""
+        return self.listeners.get((str(address), port)) is not None or self.listeners.get(("", port)) is not None
 
     def _network(self, listener: Listener, address: Address | None) -> Network | None:
         if address is None:

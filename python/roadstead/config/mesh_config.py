@@ -31,6 +31,7 @@ MeshInboundMode = Literal["PASSTHROUGH", "LOCALHOST"]
 MeshH2UpgradePolicy = Literal["DO_NOT_UPGRADE", "UPGRADE"]
 IngressControllerMode = Literal["UNSPECIFIED", "OFF", "DEFAULT", "STRICT"]
 AccessLogEncoding = Literal["TEXT", "JSON"]
+PathNormalization = Literal["DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]
 MeshTLSProtocol = Literal["TLS_AUTO", "TLSV1_2", "TLSV1_3"]
 Visibility = Literal["VISIBILITY_UNSPECIFIED", "NONE", "NAMESPACE", "PUBLIC"]
 
@@ -45,6 +46,12 @@ class MeshOutboundTrafficPolicy(Message, frozen=True, kw_only=True):
 
 class MeshInboundTrafficPolicy(Message, frozen=True, kw_only=True):
     mode: MeshInboundMode = "PASSTHROUGH"
+
+
+class ProxyPathNormalization(Message, frozen=True, kw_only=True):
+    """How the paths of requests are normalised. DEFAULT is BASE: dot segments, `\\` and needless escapes."""
+
+    normalization: PathNormalization = "DEFAULT"
 
 
 class LabelSelectorRequirement(Message, frozen=True, kw_only=True):
@@ -199,7 +206,7 @@ class MeshConfig(Message, frozen=True, kw_only=True):
     extension_providers: Unread = NOTHING
     default_providers: Unread = NOTHING
     discovery_selectors: Unread = NOTHING
-    path_normalization: Unread = NOTHING
+    path_normalization: ProxyPathNormalization | None = None
 
 
 class NetworkEndpoints(Message, frozen=True, kw_only=True):

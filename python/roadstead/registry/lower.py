@@ -62,7 +62,20 @@ _HASH_KINDS = {
     "query": low.HASH_QUERY,
 }
 _TRANSPORTS = {"": 0, "tls": 1, "raw": 2}
-OUTBOUND = {"ALLOW_ANY": low.ALLOW_ANY, "REGISTRY_ONLY": low.REGISTRY_ONLY, "GATEWAY": low.GATEWAY}
+OUTBOUND = {
+    "ALLOW_ANY": low.ALLOW_ANY,
+    "REGISTRY_ONLY": low.REGISTRY_ONLY,
+    "GATEWAY": low.GATEWAY,
+    "ALLOW_ANY_DYNAMIC_DNS": low.ALLOW_ANY_DYNAMIC_DNS,
+}
+# Istio: MeshConfig.pathNormalization
+PATHS = {
+    "DEFAULT": low.NORMALIZE,
+    "NONE": low.KEEP_PATH,
+    "BASE": low.NORMALIZE,
+    "MERGE_SLASHES": low.MERGE_SLASHES,
+    "DECODE_AND_MERGE_SLASHES": low.DECODE_SLASHES,
+}
 _GRPC_CODES = {
     name: number
     for number, name in enumerate(
@@ -117,7 +130,7 @@ class Lowering:
             host.order,
             _services(host.services),
             tuple([self._cluster(cluster) for cluster in host.clusters]),
-            tuple([self._virtual_host(virtual_host) for virtual_host in host.virtual_hosts]),
+            tuple([self._virtual_host(virtual_host, host) for virtual_host in host.virtual_hosts]),
             tuple([_chain(chain) for chain in host.chains]),
         )
 
@@ -128,7 +141,11 @@ class Lowering:
             shared = (cluster.groups, lowered_groups(cluster.groups))
             self._groups[id(cluster.groups)] = shared
         kind = _CLUSTER_TYPES[cluster.type]
-        return _new(low.Cluster, (cluster, cluster.name, kind, balancer, limits, shared[1], cluster.port_override))
+        port = cluster.port_override
+        if kind == low.DYNAMIC_DNS:
+            # Envoy's dynamic forward proxy forgets which port was dialled.
+            port = 80 if cluster.tls is None or cluster.tls.mode == "AUTO" else 443
+        return _new(low.Cluster, (cluster, cluster.name, kind, balancer, limits, shared[1], port))
 
     def _policy(self, policy: ClusterPolicy) -> tuple[ClusterPolicy, low.LbConfig, low.Limits]:
         if len(self._policies) >= _KEPT:
@@ -141,9 +158,14 @@ class Lowering:
         made = self._policies[id(policy)] = (policy, balancer, limits)
         return made
 
-    def _virtual_host(self, host: VirtualHost) -> low.VirtualHost:
+    def _virtual_host(self, host: VirtualHost, unit: HostMesh) -> low.VirtualHost:
         return low.VirtualHost(
-            host, host.port, host.domains, tuple([self._route(route) for route in host.routes]), host.tls
+            host,
+            host.port,
+            host.domains,
+            tuple([self._route(route) for route in host.routes]),
+            host.tls,
+            _heard_at(unit, host.port),
         )
 
     def _route(self, route: Route) -> low.Route:
@@ -152,6 +174,19 @@ class Lowering:
             shared = (route, _route(route))
             self._routes[id(route)] = shared
         return shared[1]
+
+
+def _heard_at(unit: HostMesh, port: int) -> tuple[str, ...]:
+    """Where HTTP of a port is heard: a sniffed port listens where its filter chains do, any other on every address."""
+    if not unit.chains or any(
+        _protocol_class(known.protocol) == low.PROTO_HTTP
+        for service in unit.services
+        for known in service.ports
+        if known.number == port
+    ):
+        return ()
+    heard = [address for chain in unit.chains if chain.port == port for address in chain.addresses or ("",)]
+    return tuple(dict.fromkeys(heard))
 
 
 def lowered_groups(groups: tuple[LocalityGroup, ...]) -> tuple[low.LocalityGroup, ...]:

@@ -94,6 +94,7 @@ pub fn unit(host: &str, routes: Vec<Route<Plain>>, lb: &Arc<LbConfig>, limits: &
             domains: vec![(host.to_owned(), 0)],
             routes,
             tls: false,
+            addresses: vec![],
         }],
         chains: vec![],
     }

@@ -97,7 +97,7 @@ pub fn route(kind: MatchKind, path: &str, clusters: &[(&str, u32)]) -> Route<Pla
 
 pub fn virtual_host(port: u16, domains: &[&str], routes: Vec<Route<Plain>>) -> VirtualHost<Plain> {
     let domains = domains.iter().map(|domain| ((*domain).to_owned(), 0)).collect();
-    VirtualHost { handle: (), port, domains, routes, tls: false }
+    VirtualHost { handle: (), port, domains, routes, tls: false, addresses: Vec::new() }
 }
 
 pub fn chain(

@@ -18,7 +18,7 @@ const ACTIONS: [Action; 3] = [Action::Forward, Action::Redirect, Action::DirectR
 const TRANSPORTS: [Transport; 3] = [Transport::Any, Transport::Tls, Transport::Raw];
 
 pub fn virtual_host(value: &Bound<'_, PyAny>) -> PyResult<VirtualHost<PyAttach>> {
-    let fields = Fields::of(value, "VirtualHost", 5)?;
+    let fields = Fields::of(value, "VirtualHost", 6)?;
     Ok(VirtualHost {
         handle: handle(&fields, 0)?,
         port: fields.number(1)?,
@@ -28,6 +28,7 @@ pub fn virtual_host(value: &Bound<'_, PyAny>) -> PyResult<VirtualHost<PyAttach>>
         })?,
         routes: fields.list(3, |item| route(&item))?,
         tls: fields.flag(4)?,
+        addresses: fields.strings(5)?,
     })
 }
 
