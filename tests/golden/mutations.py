@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 
 import msgspec
-
 from tests.golden.recorded import case_of
 
 Mutation = Callable[[str], str]

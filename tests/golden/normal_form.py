@@ -72,9 +72,9 @@ def plain(value: Json) -> Json:
         for key, inner in value.items():
             if key in _IGNORED or (key == "name" and str(inner).startswith("PassthroughFilterChain")):
                 continue
-            inner = plain(inner)
-            if key in _KEPT_WHEN_EMPTY or inner not in (None, {}, []):
-                made[key] = inner
+            kept = plain(inner)
+            if key in _KEPT_WHEN_EMPTY or kept not in (None, {}, []):
+                made[key] = kept
         return made
     if isinstance(value, list):
         return [plain(item) for item in value]
@@ -178,9 +178,10 @@ def _endpoint(resource: Resource) -> Json:
 
 
 def _routes(resource: Resource) -> Json:
-    hosts: list[Json] = []
-    for host in _objects(resource.get("virtual_hosts")):
-        hosts.append(plain({**host, "domains": _ordered(_list(host.get("domains")))}))
+    hosts = [
+        plain({**host, "domains": _ordered(_list(host.get("domains")))})
+        for host in _objects(resource.get("virtual_hosts"))
+    ]
     made = _object(plain({key: value for key, value in resource.items() if key != "virtual_hosts"}))
     made["virtual_hosts"] = sorted(hosts, key=lambda host: str(_object(host).get("name", "")))
     return made

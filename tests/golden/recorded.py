@@ -10,13 +10,13 @@ import lzma
 from pathlib import Path
 
 import msgspec
+from tests.golden.normal_form import Json, Normal, Resource, of_type
 
 from roadstead.config.read import read_mesh, read_networks
 from roadstead.mesh import Mesh, Node
 from roadstead.registry.registry import Registry
 from roadstead.xds.json import to_json
 from roadstead.xds.resources import resources
-from tests.golden.normal_form import Json, Normal, Resource, of_type
 
 DATA = Path(__file__).parent / "data"
 CASES = sorted(path.name.removesuffix(".json.xz") for path in DATA.glob("*.json.xz"))

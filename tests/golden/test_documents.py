@@ -4,9 +4,9 @@ Kubernetes resource."""
 from __future__ import annotations
 
 import pytest
+from tests.golden.recorded import CASES, case_of, text_of
 
 from roadstead.config.read import read
-from tests.golden.recorded import CASES, case_of, text_of
 
 
 @pytest.mark.parametrize("name", CASES)

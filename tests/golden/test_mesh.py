@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.golden.mutations import MUTATIONS, Mutation
 from tests.golden.normal_form import differences
 from tests.golden.recorded import CASES, Case, case_of, text_of

@@ -1,6 +1,6 @@
 """What is said about documents, and every code it is said under.
 
-Codes of rules are those of Istio's behaviour as this project numbers it: META, SE, WE, WG, VS, DR, GW, SC and EXP
+Codes of rules are those of Istio's behaviour as this project numbers it: META, SE, WE, WG, VS, DR, GW, SC, PA and EXP
 (Istio's own validation), K-… (the schema of the Kubernetes resource). DOC: the document as such; DEC: fields and
 values; ENG: the engine; EXT: the extended dialect.
 """

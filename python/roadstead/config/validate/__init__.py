@@ -15,6 +15,7 @@ from roadstead.config.meta import Resource, Spec
 from roadstead.config.validate import (
     destination_rule,
     gateway,
+    peer_authentication,
     service_entry,
     sidecar,
     virtual_service,
@@ -25,7 +26,16 @@ from roadstead.config.validate.fields import Checker, Rules, compiled
 from roadstead.config.validate.metadata import rules as metadata_rules
 from roadstead.config.validate.report import Report
 
-_SETS = (service_entry, workload_entry, workload_group, virtual_service, destination_rule, gateway, sidecar)
+_SETS = (
+    service_entry,
+    workload_entry,
+    workload_group,
+    virtual_service,
+    destination_rule,
+    gateway,
+    sidecar,
+    peer_authentication,
+)
 
 
 def validate(resource: Resource[Spec], dialect: Dialect = "extended") -> tuple[Finding, ...]:

@@ -30,6 +30,7 @@ from roadstead.config.message import LabelsSelector
 from roadstead.config.validate import exports
 from roadstead.config.validate.fields import Oneof, Rule, Rules
 from roadstead.config.validate.predicates import (
+    at_most,
     fqdn,
     is_ip,
     label,
@@ -39,6 +40,7 @@ from roadstead.config.validate.predicates import (
     port,
     required,
     selector,
+    short_values,
     wild_domain,
 )
 from roadstead.config.validate.report import Path, Report
@@ -88,7 +90,12 @@ _POOL_LIMITS = (
 
 FIELDS: Rules = {
     DestinationRule: (Rule("DR-1", "host", wild_domain),),
-    LabelsSelector: (Rule("DR-7", "match_labels", selector),),
+    LabelsSelector: (
+        Rule("DR-7", "match_labels", selector),
+        Rule("K-DR-8", "match_labels", at_most(4096)),
+        Rule("K-DR-8", "match_labels", short_values),
+    ),
+    TrafficPolicy: (Rule("K-DR-7", "port_level_settings", at_most(4096)),),
     Subset: (Rule("DR-3", "name", label), Rule("DR-4", "labels", label_map)),
     TunnelSettings: (
         Rule("DR-13", "protocol", _tunnel),
@@ -250,18 +257,17 @@ def _shares(rule: Distribute, at: Path, report: Report) -> None:
 
 
 def _overlaps(localities: list[str], at: Path, report: Report) -> None:
-    for index, locality in enumerate(localities):
-        parts = locality.split("/")
-        if "" in parts or ("*" in locality and (locality.count("*") > 1 or parts[-1] != "*")):
-            report.error("DR-50", at, f"{locality!r}: no empty part, and `*` as the last one only")
-        elif any(_covers(earlier, locality) or _covers(locality, earlier) for earlier in localities[:index]):
+    taken: list[tuple[str, ...]] = []
+    for locality in localities:
+        parts = tuple(locality.split("/"))
+        if "" in parts or "*" in locality[:-1]:
+            report.error("DR-50", at, f"{locality!r}: no empty part, and one `*` at the end only")
+            continue
+        # A part that only ends in `*` is a name like any other.
+        covered = parts[:-1] if parts[-1] == "*" else parts
+        if any(covered[: len(other)] == other[: len(covered)] for other in taken):
             report.error("DR-50", at, f"{locality!r} overlaps another locality")
-
-
-def _covers(wide: str, narrow: str) -> bool:
-    if wide.endswith("*"):
-        return narrow.startswith(wide[:-1])
-    return narrow == wide or narrow.startswith(wide + "/")
+        taken.append(covered)
 
 
 def _failover(rules_: tuple[Failover, ...], at: Path, report: Report) -> None:

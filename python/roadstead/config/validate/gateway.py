@@ -93,6 +93,9 @@ def _port(server: Server, where: Port, at: Path, report: Report) -> None:
 
 def check_tls(tls: ServerTLSSettings, path: Path, report: Report) -> None:
     """Also for the listeners of a Sidecar."""
+    for name in ("credential_names", "tls_certificates"):
+        if len(getattr(tls, name)) > 2:
+            report.error("K-GW-3", path, f"at most two {name}")
     sources = [
         name
         for name, given in (
@@ -115,13 +118,12 @@ def check_tls(tls: ServerTLSSettings, path: Path, report: Report) -> None:
             if getattr(tls, name):
                 report.error("GW-22", path, f"{name} does not go with ISTIO_MUTUAL")
         return
-    if tls.mode in _PASSTHROUGH:
-        return
     if len(sources) > 1:
         report.error("GW-24", path, f"only one of {', '.join(sources)} may be given")
-    for name in ("credential_names", "tls_certificates"):
-        if len(getattr(tls, name)) > 2:
-            report.error("K-GW-3", path, f"at most two {name}")
+    if tls.mode in _PASSTHROUGH:
+        if tls.ca_crl and (tls.credential_name or tls.credential_names):
+            report.error("GW-29", (*path, "caCrl"), "does not go with credentialName")
+        return
     if tls.credential_name or tls.credential_names:
         return
     if tls.mode in ("MUTUAL", "OPTIONAL_MUTUAL") and not tls.ca_certificates:

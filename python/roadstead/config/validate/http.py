@@ -181,7 +181,8 @@ def rules(rule: HTTPRoute, at: Path, report: Report, *, delegate: bool, in_mesh:
     if rule.retries is not None:
         _retries(rule.retries, (*at, "retries"), report)
     if rule.rewrite is not None:
-        _rewrite(rule, rule.rewrite, at, report)
+        _rewrite(rule.rewrite, (*at, "rewrite"), report)
+    _authority(rule, at, report)
 
 
 def check_weights(weights: list[int], path: Path, report: Report) -> None:
@@ -307,18 +308,24 @@ def _retries(retries: HTTPRetry, at: Path, report: Report) -> None:
         report.error("VS-70", at, "a policy for retries that attempts: 0 turns off")
 
 
-def _rewrite(rule: HTTPRoute, rewrite: HTTPRewrite, at: Path, report: Report) -> None:
-    path: Path = (*at, "rewrite")
+def _authority(rule: HTTPRoute, at: Path, report: Report) -> None:
+    """The authority may be set in one place only: by the rewrite, or by one of the headers that mean it."""
+    given = [rule.rewrite.authority] if rule.rewrite is not None else []
+    request = rule.headers.request if rule.headers is not None else None
+    if request is not None:
+        pairs = (*request.set.items(), *request.add.items())
+        given += [value for name, value in pairs if name.lower() in ("host", ":authority")]
+    if sum(map(bool, given)) > 1:
+        report.error("VS-76", at, "the authority is set more than once")
+
+
+def _rewrite(rewrite: HTTPRewrite, path: Path, report: Report) -> None:
     if rewrite.uri and rewrite.uri_regex_rewrite is not None:
         report.error("VS-73", path, "uri and uriRegexRewrite exclude each other")
     if not (rewrite.uri or rewrite.authority or rewrite.uri_regex_rewrite is not None):
         report.error("VS-74", path, "an empty rewrite")
     if rewrite.uri_regex_rewrite is not None and not rewrite.uri_regex_rewrite.rewrite:
         report.error("VS-75", (*path, "uriRegexRewrite", "rewrite"), "is required")
-    request = rule.headers.request if rule.headers is not None else None
-    names = [*request.set, *request.add] if request is not None else []
-    if rewrite.authority and any(name.lower() in ("host", ":authority") for name in names):
-        report.error("VS-76", (*path, "authority"), "the headers set the authority as well")
 
 
 __all__ = ["FIELDS", "check_weights", "rules"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sized
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -21,6 +22,16 @@ _LONGEST_REGEX = 1024
 
 def required(value: object) -> str:
     return "" if value else "is required"
+
+
+def at_most(limit: int) -> Callable[[Sized], str]:
+    """Items, entries or characters."""
+    return lambda value: "" if len(value) <= limit else f"longer than {limit}"
+
+
+def short_values(labels: dict[str, str]) -> str:
+    """What the schema of the Kubernetes resource allows in a selector."""
+    return "" if all(len(value) <= _LONGEST_LABEL for value in labels.values()) else "a value longer than 63 characters"
 
 
 def port(number: int) -> str:

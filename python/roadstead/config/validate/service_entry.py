@@ -14,8 +14,9 @@ from roadstead.config.dialect import (
 from roadstead.config.message import WorkloadSelector
 from roadstead.config.service_entry import ServiceEntry, ServicePort
 from roadstead.config.validate import exports
-from roadstead.config.validate.fields import Rule, Rules, Test
+from roadstead.config.validate.fields import Rule, Rules
 from roadstead.config.validate.predicates import (
+    at_most,
     fqdn,
     is_ip,
     label,
@@ -26,6 +27,7 @@ from roadstead.config.validate.predicates import (
     port,
     required,
     selector,
+    short_values,
     subnet,
     wild_domain,
 )
@@ -38,27 +40,29 @@ _DYNAMIC_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "TLS")
 _WAYPOINT_LABEL = "istio.io/use-waypoint"
 
 
-def _at_most(limit: int) -> Test:
-    return lambda items: "" if len(items) <= limit else f"more than {limit} items"
-
-
 FIELDS: Rules = {
     ServiceEntry: (
         Rule("SE-5", "hosts", required),
         Rule("SE-7", "hosts", wild_domain, on="each"),
         Rule("SE-9", "addresses", subnet, on="each"),
-        Rule("K-SE-7", "hosts", _at_most(256)),
-        Rule("K-SE-6", "addresses", _at_most(256)),
-        Rule("K-SE-9", "ports", _at_most(256)),
-        Rule("K-SE-12", "endpoints", _at_most(4096)),
+        Rule("K-SE-7", "hosts", at_most(256)),
+        Rule("K-SE-6", "addresses", at_most(256)),
+        Rule("K-SE-6", "addresses", at_most(64), on="each"),
+        Rule("K-SE-9", "ports", at_most(256)),
+        Rule("K-SE-12", "endpoints", at_most(4096)),
     ),
     ServicePort: (
         Rule("SE-15", "name", label),
         Rule("SE-17", "number", port),
         Rule("SE-14", "target_port", optional_port),
         Rule("SE-16", "protocol", optional_protocol),
+        Rule("K-SE-9", "name", at_most(256)),
     ),
-    WorkloadSelector: (Rule("SE-2", "labels", selector),),
+    WorkloadSelector: (
+        Rule("SE-2", "labels", selector),
+        Rule("K-SE-15", "labels", at_most(256)),
+        Rule("K-SE-15", "labels", short_values),
+    ),
 }
 
 

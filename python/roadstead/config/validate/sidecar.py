@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from roadstead.config.sidecar import IstioEgressListener, IstioIngressListener, Sidecar, SidecarPort
 from roadstead.config.validate.destination import check_destination
+from roadstead.config.validate.destination_rule import check_pool
 from roadstead.config.validate.fields import Rule, Rules
 from roadstead.config.validate.gateway import check_tls
 from roadstead.config.validate.predicates import (
@@ -44,6 +45,8 @@ def rules(sidecar: Sidecar, report: Report) -> None:
         report.error("SC-3", (), "one of egress, ingress, outboundTrafficPolicy, inboundConnectionPool is needed")
     if sidecar.workload_selector is not None and not sidecar.workload_selector.labels:
         report.warning("SC-2", ("workloadSelector",), "a selector without labels takes the whole namespace")
+    if sidecar.inbound_connection_pool is not None:
+        check_pool(sidecar.inbound_connection_pool, ("inboundConnectionPool",), report)
     _ingress(sidecar, report)
     _egress(sidecar, report)
     policy = sidecar.outbound_traffic_policy
@@ -76,6 +79,8 @@ def _ingress(sidecar: Sidecar, report: Report) -> None:
             report.error("SC-12", (*at, "defaultEndpoint"), complaint)
         if listener.tls is not None:
             _ingress_tls(listener, at, report)
+        if listener.connection_pool is not None:
+            check_pool(listener.connection_pool, (*at, "connectionPool"), report)
 
 
 def _ingress_tls(listener: IstioIngressListener, at: Path, report: Report) -> None:
@@ -96,7 +101,10 @@ def _endpoint(text: str) -> str:
     if text.startswith("unix://"):
         return unix_path(text)
     host, colon, number = text.rpartition(":")
-    if not colon or host.strip("[]") not in _LOCAL or not number.isdecimal():
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or (":" in host and not bracketed):
+        return f"{text!r} is not an address and a port"
+    if (host[1:-1] if bracketed else host) not in _LOCAL or not number.isdecimal():
         return f"{text!r} is not the workload's own address and port"
     return port(int(number))
 

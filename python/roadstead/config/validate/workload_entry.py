@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from roadstead.config.validate.fields import Rules
-from roadstead.config.validate.predicates import fqdn, is_ip, label, label_map, port, unix_path
+from roadstead.config.validate.fields import Rule, Rules
+from roadstead.config.validate.predicates import at_most, fqdn, is_ip, label, label_map, port, unix_path
 from roadstead.config.validate.report import Path, Report
 from roadstead.config.workload_entry import WorkloadEntry
 
-FIELDS: Rules = {}
+FIELDS: Rules = {
+    WorkloadEntry: (
+        Rule("K-SE-11", "address", at_most(256)),
+        Rule("K-SE-11", "labels", at_most(256)),
+        Rule("K-SE-11", "network", at_most(2048)),
+        Rule("K-SE-11", "locality", at_most(2048)),
+        Rule("K-SE-11", "service_account", at_most(253)),
+        Rule("K-SE-14", "ports", at_most(128)),
+    ),
+}
 
 
 def rules(entry: WorkloadEntry, report: Report) -> None:

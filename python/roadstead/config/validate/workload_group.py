@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from roadstead.config.validate.fields import Oneof, Rule, Rules
-from roadstead.config.validate.predicates import label_map, not_negative, port, required
+from roadstead.config.validate.predicates import at_most, label_map, not_negative, port, required
 from roadstead.config.validate.report import Report
 from roadstead.config.workload_group import (
     ExecHealthCheckConfig,
@@ -30,7 +30,11 @@ def _header(name: str) -> str:
 
 FIELDS: Rules = {
     WorkloadGroup: (Rule("WG-1", "template", lambda template: "is required" if template is None else "", always=True),),
-    TemplateMeta: (Rule("WG-2", "labels", label_map),),
+    TemplateMeta: (
+        Rule("WG-2", "labels", label_map),
+        Rule("K-WG-2", "labels", at_most(256)),
+        Rule("K-WG-2", "annotations", at_most(256)),
+    ),
     ReadinessProbe: (
         Rule("WG-3", "period_seconds", not_negative),
         Rule("WG-3", "initial_delay_seconds", not_negative),
@@ -42,7 +46,7 @@ FIELDS: Rules = {
     HTTPHealthCheckConfig: (Rule("WG-4", "port", port), Rule("WG-5", "scheme", _scheme)),
     HTTPHeader: (Rule("WG-6", "name", _header),),
     TCPHealthCheckConfig: (Rule("WG-7", "port", port),),
-    ExecHealthCheckConfig: (Rule("WG-8", "command", required),),
+    ExecHealthCheckConfig: (Rule("WG-8", "command", required), Rule("K-WG-6", "command", required, on="each")),
 }
 
 
