@@ -65,7 +65,7 @@ class MessageType(msgspec.Struct, frozen=True, eq=False):
         return Message(self, values)
 
     def shared(self, **values: Value) -> Message:
-        """A message that many others contain: whoever writes it does so once."""
+        """A message that is written again and again, in others or at each change: whoever writes it does so once."""
         return Message(self, values, True)
 
 

@@ -52,7 +52,7 @@ def route(rule: Route) -> Message:
     elif rule.destinations:
         values["route"] = _forward(rule)
     values["typed_per_filter_config"] = _filters(rule)
-    return Message(table.ROUTE, values)
+    return table.ROUTE.shared(**values)
 
 
 def _direct_response(response: DirectResponse) -> Message:

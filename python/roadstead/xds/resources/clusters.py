@@ -89,7 +89,7 @@ class ClusterMaker:
         else:
             socket = upstream_socket(tls)
             values["transport_socket"] = proxied_socket(socket, proxied) if proxied else socket
-        return Message(table.CLUSTER, values)
+        return table.CLUSTER.shared(**values)
 
     def named_cluster(self, cluster: Cluster) -> Message:
         """The cluster that TLS of the mesh finds by name: what arrives is passed on unopened."""
@@ -97,7 +97,7 @@ class ClusterMaker:
         values = {"name": name, **self._shared(cluster.policy, cluster.type)}
         self._discover(values, cluster, name)
         values["typed_extension_protocol_options"] = self._http(cluster.policy, False, False)
-        return Message(table.CLUSTER, values)
+        return table.CLUSTER.shared(**values)
 
     def _shared(self, policy: ClusterPolicy, type: str) -> dict[str, Value]:  # noqa: A002 - Envoy's word
         key = (id(policy), type)

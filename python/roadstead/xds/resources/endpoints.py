@@ -15,7 +15,7 @@ MAX_WEIGHT = 0xFFFFFFFF
 
 def load_assignment(name: str, groups: Iterable[LocalityGroup], *, only_mtls: bool = False) -> Message:
     """The endpoints of a cluster. only_mtls: of those that speak the mesh's TLS alone; groups stay, if empty."""
-    return CLUSTER_LOAD_ASSIGNMENT(cluster_name=name, endpoints=[_group(group, only_mtls) for group in groups])
+    return CLUSTER_LOAD_ASSIGNMENT.shared(cluster_name=name, endpoints=[_group(group, only_mtls) for group in groups])
 
 
 def _group(group: LocalityGroup, only_mtls: bool) -> Message:
