@@ -44,7 +44,7 @@ class Draft:
 
     bound: somebody dials the port itself; else connections come by interception."""
 
-    __slots__ = ("address", "bound", "chains", "first", "more", "port")
+    __slots__ = ("_taken", "address", "bound", "chains", "first", "more", "port")
 
     def __init__(self, address: str, port: int, more: Iterable[str] = (), *, bound: bool = False) -> None:
         self.address = address
@@ -52,6 +52,7 @@ class Draft:
         self.more = tuple(more)
         self.bound = bound
         self.chains: list[Chain] = []
+        self._taken: set[Condition] = set()
         self.first: str | None = None
 
     def takes(self, protocol: str) -> bool:
@@ -64,8 +65,8 @@ class Draft:
         """Add the chains of one service's port, but for those with a condition that an older service has; what was
         added. Among themselves they may have the same condition: Envoy then refuses them, and gets them all the same.
         """
-        taken = {chain.condition for chain in self.chains}
-        added = [chain for chain in chains if chain.condition not in taken]
+        added = [chain for chain in chains if chain.condition not in self._taken]
+        self._taken.update(chain.condition for chain in added)
         self.chains += added
         return added
 
