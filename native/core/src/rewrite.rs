@@ -88,7 +88,8 @@ pub fn location(redirect: &Redirect, test: &PathTest, scheme: &str, host: &str, 
     } else {
         path.to_owned()
     };
-    format!("{new_scheme}://{new_host}{port}{new_path}")
+    let slash = if new_path.starts_with('/') { "" } else { "/" };
+    format!("{new_scheme}://{new_host}{port}{slash}{new_path}")
 }
 
 /// The request's host: its port goes where a new one is set, or where it is the default of a scheme that changes.

@@ -94,7 +94,8 @@ def location(route: low.Route, scheme: str, host: str, path: str) -> str:
         new_path = _replace_matched(route.match.path, redirect.prefix_rewrite)(path)
     else:
         new_path = path
-    return f"{new_scheme}://{new_host}{port}{new_path}"
+    slash = "" if new_path.startswith("/") else "/"
+    return f"{new_scheme}://{new_host}{port}{slash}{new_path}"
 
 
 def _kept_host(host: str, scheme: str, new_scheme: str, has_port: bool) -> str:

@@ -22,11 +22,12 @@ class ClusterEndpoints:
 
     What is set here holds until a change of configuration gives the cluster other endpoints; then those hold."""
 
-    __slots__ = ("_arrange", "_engine", "name")
+    __slots__ = ("_arrange", "_engine", "_once", "name")
 
-    def __init__(self, engine: Engine, name: str, arrange: Arrange) -> None:
+    def __init__(self, engine: Engine, name: str, arrange: Arrange, *, once: bool) -> None:
         self._engine = engine
         self._arrange = arrange
+        self._once = once
         self.name = name
 
     def update(self, endpoints: Iterable[Endpoint | str]) -> None:
@@ -37,7 +38,7 @@ class ClusterEndpoints:
         Counters, health and ejections of endpoints that stay (same address and port) survive. KeyError once the cluster
         is gone; ValueError for text that is no endpoint."""
         given = [parse_endpoint(one) if isinstance(one, str) else one for one in endpoints]
-        self._engine.update_endpoints(self.name, lowered_groups(self._arrange(given)))
+        self._engine.update_endpoints(self.name, lowered_groups(self._arrange(given), once=self._once))
 
     def set_health(self, address: str, port: int, health: Health) -> None:
         """What an active check found; takes effect at once. "unknown" takes the mark away. KeyError for an endpoint

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import msgspec
+
 from roadstead import _lowered as low
 from roadstead.mesh import (
     Cluster,
@@ -118,7 +120,7 @@ class Lowering:
         self._policies: dict[int, tuple[ClusterPolicy, low.LbConfig, low.Limits]] = {}
         self._balancers: dict[low.LbConfig, low.LbConfig] = {}
         self._limits: dict[low.Limits, low.Limits] = {}
-        self._groups: dict[int, tuple[tuple[LocalityGroup, ...], tuple[low.LocalityGroup, ...]]] = {}
+        self._groups: dict[tuple[int, bool], tuple[tuple[LocalityGroup, ...], tuple[low.LocalityGroup, ...]]] = {}
         self._routes: dict[int, tuple[Route, low.Route]] = {}
 
     def unit(self, host: HostMesh) -> low.Unit:
@@ -136,11 +138,11 @@ class Lowering:
 
     def _cluster(self, cluster: Cluster) -> low.Cluster:
         _, balancer, limits = self._policies.get(id(cluster.policy)) or self._policy(cluster.policy)
-        shared = self._groups.get(id(cluster.groups))
-        if shared is None:
-            shared = (cluster.groups, lowered_groups(cluster.groups))
-            self._groups[id(cluster.groups)] = shared
         kind = _CLUSTER_TYPES[cluster.type]
+        key = (id(cluster.groups), kind == low.EDS)
+        shared = self._groups.get(key)
+        if shared is None:
+            shared = self._groups[key] = (cluster.groups, lowered_groups(cluster.groups, once=kind == low.EDS))
         port = cluster.port_override
         if kind == low.DYNAMIC_DNS:
             # Envoy's dynamic forward proxy forgets which port was dialled.
@@ -189,9 +191,27 @@ def _heard_at(unit: HostMesh, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(heard))
 
 
-def lowered_groups(groups: tuple[LocalityGroup, ...]) -> tuple[low.LocalityGroup, ...]:
-    """Endpoint groups alone, for the endpoints' own door."""
+def lowered_groups(groups: tuple[LocalityGroup, ...], *, once: bool) -> tuple[low.LocalityGroup, ...]:
+    """Endpoint groups alone, for the endpoints' own door. once: of endpoints with one address and port the first counts
+    (Envoy: EDS; a name that resolves to what another one does is a second host)."""
+    if once and len({(one.address, one.port) for group in groups for one in group.endpoints}) < sum(
+        [len(group.endpoints) for group in groups]
+    ):
+        groups = _without_repeats(groups)
     return tuple([_group(group) for group in groups])
+
+
+def _without_repeats(groups: tuple[LocalityGroup, ...]) -> tuple[LocalityGroup, ...]:
+    seen: set[tuple[str, int]] = set()
+    made = []
+    for group in groups:
+        kept = []
+        for one in group.endpoints:
+            if (one.address, one.port) not in seen:
+                seen.add((one.address, one.port))
+                kept.append(one)
+        made.append(msgspec.structs.replace(group, endpoints=tuple(kept)))
+    return tuple(made)
 
 
 def _services(services: tuple[Service, ...]) -> tuple[low.Service, ...]:

@@ -148,7 +148,8 @@ class View:
             view = scope.view(spec.host)
             if view is None:
                 raise KeyError(cluster)
-            return ClusterEndpoints(self._node_engine.engine, cluster, arranger(scope, view, spec))
+            arrange = arranger(scope, view, spec)
+            return ClusterEndpoints(self._node_engine.engine, cluster, arrange, once=spec.type == "EDS")
 
     def locate(self, origin: Origin) -> str:
         """Where a piece of the mesh was written, as "file:line:column"; the file alone if it changed since, "" if the
