@@ -15,6 +15,7 @@ from typing import Any
 
 from roadstead import Decision, Endpoint, Registry
 from roadstead.errors import NoHealthyEndpoint
+from roadstead.mesh import TlsOrigination
 
 Recorded = dict[str, Any]
 Answer = dict[str, Any]
@@ -137,8 +138,19 @@ def _changed(registry: Registry, decision: Decision, request: Recorded) -> Answe
         "request_headers_removed": sorted(name for name in before if name not in now),
         "touched": touched,
         "mirrors": sorted([name for name in decision.mirrors if registry.cluster(name) is not None]),
-        "timeout": decision.timeout,
+        "server_name": _server_name(decision),
     }
+
+
+def _server_name(decision: Decision) -> str | None:
+    """The SNI of the TLS that is spoken upstream, "" where there is no TLS; None where each endpoint has its own way."""
+    tls = decision.tls
+    if not isinstance(tls, TlsOrigination):
+        return ""
+    if tls.mode == "AUTO":
+        return None
+    host, colon, port = decision.authority.rpartition(":")
+    return (tls.sni or (host if colon and port.isdigit() else decision.authority)).lower()
 
 
 def _joined(lines: list[tuple[str, str]]) -> dict[str, str]:
@@ -201,6 +213,8 @@ def differences(request: Recorded, answer: Answer) -> dict[str, tuple[object, ob
 
 
 def _header_differences(expect: Recorded, answer: Answer, request: Recorded, differ: Any) -> None:
+    if answer["server_name"] is not None:
+        differ("server_name", (expect.get("upstream_tls", {}).get("sni") or "").lower(), answer["server_name"])
     touched = answer["touched"]
     named = {
         token.strip().lower()
