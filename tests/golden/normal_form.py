@@ -7,7 +7,7 @@ has no order is sorted; routes keep theirs, for the first match wins. What is co
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -116,7 +116,7 @@ def _cluster(resource: Resource) -> Json:
     if options:
         # Which protocol is chosen decides, not the defaults under it.
         made["http"] = {
-            key: (sorted(_object(value)) or True) if key in _PROTOCOL_CHOICES else value
+            key: (list[Json](sorted(_object(value))) or True) if key in _PROTOCOL_CHOICES else value
             for key, value in options.items()
             if key != "@type"
         }
@@ -235,7 +235,7 @@ def _objects(value: Json) -> list[Resource]:
     return [one for one in _list(value) if isinstance(one, dict)]
 
 
-def _ordered(items: list[Json]) -> list[Json]:
+def _ordered(items: Sequence[Json]) -> list[Json]:
     return sorted(items, key=_sort_key)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import lzma
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import msgspec
 from tests.golden.normal_form import Json, Normal, Resource, of_type
@@ -17,6 +18,7 @@ from roadstead.mesh import Mesh, Node
 from roadstead.registry.registry import Registry
 from roadstead.xds.json import to_json
 from roadstead.xds.resources import resources
+from roadstead.xds.schema import Message
 
 DATA = Path(__file__).parent / "data"
 CASES = sorted(path.name.removesuffix(".json.xz") for path in DATA.glob("*.json.xz"))
@@ -52,6 +54,12 @@ class Client(msgspec.Struct):
     listeners: msgspec.Raw
     routes: msgspec.Raw
     services: msgspec.Raw
+
+    def node(self) -> Node:
+        """The client as the project has it."""
+        with NamedTemporaryFile() as file:
+            Path(file.name).write_bytes(self.proxy)
+            return Node.from_json(file.name)
 
     @property
     def sees_services(self) -> bool:
@@ -92,11 +100,9 @@ class Case(msgspec.Struct):
     verdicts: list[Verdict]
     clients: dict[str, Client]
 
-    def found(self, client: Client, directory: Path) -> dict[str, Json]:
-        """What this project makes of the case for a client, in the same form. directory: for the client's file."""
-        path = directory / "proxy.json"
-        path.write_bytes(client.proxy)
-        node = Node.from_json(path)
+    def found(self, client: Client) -> dict[str, Json]:
+        """What this project makes of the case for a client, in the same form."""
+        node = client.node()
         registry = Registry.from_text(
             self.config,
             node=node,
@@ -108,7 +114,7 @@ class Case(msgspec.Struct):
         found = resources(mesh, node)
         made: dict[str, Json] = {kind: _of_messages(kind, getattr(found, kind)) for kind in TYPES}
         if client.sees_services:
-            made["services"] = _services(mesh)
+            made["services"] = services(mesh)
         return made
 
 
@@ -121,13 +127,14 @@ def case_of(text: str) -> Case:
     return msgspec.json.decode(text, type=Case)
 
 
-def _of_messages(kind: str, messages: list[object]) -> Normal:
+def _of_messages(kind: str, messages: list[Message]) -> Normal:
     # Through JSON text, as the command writes it: shared parts are taken apart, and what is no JSON shows.
     return of_type(kind, msgspec.json.decode(msgspec.json.encode([to_json(one) for one in messages])))
 
 
-def _services(mesh: Mesh) -> list[Json]:
-    services = [host.services[0] for host in mesh.hosts.values() if host.services]
+def services(mesh: Mesh) -> list[Json]:
+    """The services of a mesh in the words of the recordings; of a host with several addresses the first."""
+    seen = [host.services[0] for host in mesh.hosts.values() if host.services]
     return [
         {
             **{key: value for key, value in zip(("auto_v4", "auto_v6"), service.auto_addresses, strict=True) if value},
@@ -141,5 +148,5 @@ def _services(mesh: Mesh) -> list[Json]:
             ],
             "resolution": _RESOLUTIONS[service.resolution],
         }
-        for service in services
+        for service in seen
     ]
