@@ -41,7 +41,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypeAlias, final
 
-from collections.abc import Buffer  # type: ignore[attr-defined]  # 3.12; the engines accept any buffer on 3.11
+from typing_extensions import Buffer
 
 from roadstead._lowered import LocalityGroup, Unit
 

@@ -25,7 +25,7 @@ class _EngineObject(ABC):  # noqa: B024 - a face: what it can do is said by the 
             engine = sys.modules.get(module)
             if engine is not None and any(getattr(engine, name, None) is other for name in cls._names):
                 return True
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
 
 
 class Decision(_EngineObject):

@@ -14,7 +14,17 @@ from roadstead.config.files import Text, read
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     for name in [
-        "b.yaml", "a.yml", "c.json", "README.md", "noise", ".hidden.yaml", "z/a.yaml", "d/e/f.yaml", "d/b.YAML", "..data/a.yaml", "empty/x.txt"
+        "b.yaml",
+        "a.yml",
+        "c.json",
+        "README.md",
+        "noise",
+        ".hidden.yaml",
+        "z/a.yaml",
+        "d/e/f.yaml",
+        "d/b.YAML",
+        "..data/a.yaml",
+        "empty/x.txt",
     ]:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -45,68 +45,199 @@ PLAIN = {
     **{word: json.dumps(word) for word in ["yES", "tRUE", "oN", "nO", "oFF", "fALSE", "yep", "none", "None", "nULL"]},
     **dict.fromkeys(["~", "null", "Null", "NULL"], "null"),
     # integers
-    "0": "0", "-0": "0", "+1": "1", "80": "80", "1_000": "1000", "1_": "1", "1__0": "10", "-_1": "-1",
-    "0120": "80", "010": "8", "0777": "511", "0o14": "12", "0O17": "15", "-017": "-15", "0_7": "7",
-    "0x51": "81", "0X1f": "31", "-0x10": "-16", "0b11": "3", "0B101": "5", "-0b11": "-3", "0b-11": "-3",
-    "9223372036854775807": "9223372036854775807", "-9223372036854775808": "-9223372036854775808",
-    "18446744073709551615": "18446744073709551615", "18446744073709551616": "18446744073709552000",
+    "0": "0",
+    "-0": "0",
+    "+1": "1",
+    "80": "80",
+    "1_000": "1000",
+    "1_": "1",
+    "1__0": "10",
+    "-_1": "-1",
+    "0120": "80",
+    "010": "8",
+    "0777": "511",
+    "0o14": "12",
+    "0O17": "15",
+    "-017": "-15",
+    "0_7": "7",
+    "0x51": "81",
+    "0X1f": "31",
+    "-0x10": "-16",
+    "0b11": "3",
+    "0B101": "5",
+    "-0b11": "-3",
+    "0b-11": "-3",
+    "9223372036854775807": "9223372036854775807",
+    "-9223372036854775808": "-9223372036854775808",
+    "18446744073709551615": "18446744073709551615",
+    "18446744073709551616": "18446744073709552000",
     "+18446744073709551615": "18446744073709552000",
     # no octal numbers, so decimal floats
-    "08": "8", "0128": "128",
+    "08": "8",
+    "0128": "128",
     # floats, printed as Go prints them
-    "1.0": "1", "1.": "1", ".5": "0.5", "-.5": "-0.5", "1e3": "1000", "12e03": "12000", "1E-7": "1e-7", "1e21": "1e+21",
-    "1e20": "100000000000000000000", "0.000001": "0.000001", "123e-9": "1.23e-7", "-0.0": "-0", "6.02e+23": "6.02e+23",
-    ".1_0": "0.1", "1_0.5": "10.5", "5e-324": "5e-324", "1.7976931348623157e308": "1.7976931348623157e+308",
-    "1e-400": "0", "٣": '"٣"',
+    "1.0": "1",
+    "1.": "1",
+    ".5": "0.5",
+    "-.5": "-0.5",
+    "1e3": "1000",
+    "12e03": "12000",
+    "1E-7": "1e-7",
+    "1e21": "1e+21",
+    "1e20": "100000000000000000000",
+    "0.000001": "0.000001",
+    "123e-9": "1.23e-7",
+    "-0.0": "-0",
+    "6.02e+23": "6.02e+23",
+    ".1_0": "0.1",
+    "1_0.5": "10.5",
+    "5e-324": "5e-324",
+    "1.7976931348623157e308": "1.7976931348623157e+308",
+    "1e-400": "0",
+    "٣": '"٣"',
     # strings
     **{
         text: json.dumps(text)
         for text in [
-            "1:30", "190:20:30", "2024-01-01", "2024-01-01T10:20:30Z", "1e400", "-1e400", "=", "<<", "1.2.3", "10.0.0.1",
-            "1e", "e1", "0x", "0xg", "0o8", "0b2", "_1", "+", ".", "..", "+-1", "1 2", "._1", ".1_", "v1", "*.x"[1:],
-            "0x1.8p1", "inf", "nan", "Infinity", "+.nan", "1,2", "a#b", "http://x/y?z", "10m", "1%",
+            "1:30",
+            "190:20:30",
+            "2024-01-01",
+            "2024-01-01T10:20:30Z",
+            "1e400",
+            "-1e400",
+            "=",
+            "<<",
+            "1.2.3",
+            "10.0.0.1",
+            "1e",
+            "e1",
+            "0x",
+            "0xg",
+            "0o8",
+            "0b2",
+            "_1",
+            "+",
+            ".",
+            "..",
+            "+-1",
+            "1 2",
+            "._1",
+            ".1_",
+            "v1",
+            "*.x"[1:],
+            "0x1.8p1",
+            "inf",
+            "nan",
+            "Infinity",
+            "+.nan",
+            "1,2",
+            "a#b",
+            "http://x/y?z",
+            "10m",
+            "1%",
         ]
     },
 }
 
 DOCUMENTS = {
     # quotes, blocks, several lines
-    "'yes'": '"yes"', '"1"': '"1"', "''": '""', "'it''s'": '"it\'s"', '"a\\tb\\u00e9\\x41\\n"': '"a\\tbéA\\n"',
-    '"a\\\n  b"': '"ab"', '"a\n\n  b"': '"a\\nb"', "a\n  b": '"a b"', "'<a&b>'": '"<a&b>"', '"\\0\\e"': '"\\u0000\\u001b"',
-    "a: |\n  x\n   y\n\n": '{"a":"x\\n y\\n"}', "a: |-\n  x\n\n": '{"a":"x"}', "a: |+\n  x\n\n": '{"a":"x\\n\\n"}',
-    "a: |2\n   x\n": '{"a":" x\\n"}', "a: |\n  x": '{"a":"x"}', "a: >\n  x\n  y\n\n  z\n": '{"a":"x y\\nz\\n"}',
-    "a: |\n  # kept\n  k: v\nb: 1": '{"a":"# kept\\nk: v\\n","b":1}', "a: b\n  c\nd: 1": '{"a":"b c","d":1}',
+    "'yes'": '"yes"',
+    '"1"': '"1"',
+    "''": '""',
+    "'it''s'": '"it\'s"',
+    '"a\\tb\\u00e9\\x41\\n"': '"a\\tbéA\\n"',
+    '"a\\\n  b"': '"ab"',
+    '"a\n\n  b"': '"a\\nb"',
+    "a\n  b": '"a b"',
+    "'<a&b>'": '"<a&b>"',
+    '"\\0\\e"': '"\\u0000\\u001b"',
+    "a: |\n  x\n   y\n\n": '{"a":"x\\n y\\n"}',
+    "a: |-\n  x\n\n": '{"a":"x"}',
+    "a: |+\n  x\n\n": '{"a":"x\\n\\n"}',
+    "a: |2\n   x\n": '{"a":" x\\n"}',
+    "a: |\n  x": '{"a":"x"}',
+    "a: >\n  x\n  y\n\n  z\n": '{"a":"x y\\nz\\n"}',
+    "a: |\n  # kept\n  k: v\nb: 1": '{"a":"# kept\\nk: v\\n","b":1}',
+    "a: b\n  c\nd: 1": '{"a":"b c","d":1}',
     # collections
-    "a:\n- 1\n-\n- - 2\n  - 3\n- b: 4\n  c:\n": '{"a":[1,null,[2,3],{"b":4,"c":null}]}', "a:\n  - 1": '{"a":[1]}',
-    "- a\n- b: c\n": '["a",{"b":"c"}]', "[]": "[]", "{}": "{}", "a: []\nb: {}": '{"a":[],"b":{}}', "- \n- ": "[null,null]",
-    "{a: 1, 'b': [x, \"y\"], c}": '{"a":1,"b":["x","y"],"c":null}', "[a, b,]": '["a","b"]', "[a: 1]": '[{"a":1}]',
-    '{"a":{"b":[1,true,null,"x\\u00e9\\/"]}}': '{"a":{"b":[1,true,null,"xé/"]}}', '{\n\t"a": 1,\n\t"b": 2\n}': '{"a":1,"b":2}',
-    "? a\n: b": '{"a":"b"}', "a:\nb:": '{"a":null,"b":null}',
+    "a:\n- 1\n-\n- - 2\n  - 3\n- b: 4\n  c:\n": '{"a":[1,null,[2,3],{"b":4,"c":null}]}',
+    "a:\n  - 1": '{"a":[1]}',
+    "- a\n- b: c\n": '["a",{"b":"c"}]',
+    "[]": "[]",
+    "{}": "{}",
+    "a: []\nb: {}": '{"a":[],"b":{}}',
+    "- \n- ": "[null,null]",
+    "{a: 1, 'b': [x, \"y\"], c}": '{"a":1,"b":["x","y"],"c":null}',
+    "[a, b,]": '["a","b"]',
+    "[a: 1]": '[{"a":1}]',
+    '{"a":{"b":[1,true,null,"x\\u00e9\\/"]}}': '{"a":{"b":[1,true,null,"xé/"]}}',
+    '{\n\t"a": 1,\n\t"b": 2\n}': '{"a":1,"b":2}',
+    "? a\n: b": '{"a":"b"}',
+    "a:\nb:": '{"a":null,"b":null}',
     # keys
-    "1: a": '{"1":"a"}', "0x10: a": '{"16":"a"}', "true: a": '{"true":"a"}', "on: a": '{"true":"a"}', "n: a": '{"false":"a"}',
-    "1.5: a": '{"1.5":"a"}', "1e6: a": '{"1e+06":"a"}', "0.00001: a": '{"1e-05":"a"}', "0.1: a": '{"0.1":"a"}',
-    "16777217.0: a": '{"1.6777216e+07":"a"}', ".inf: a": '{".inf":"a"}', "1e300: a": '{".inf":"a"}', ".nan: a": '{".nan":"a"}',
-    "'1': a\n'~': b": '{"1":"a","~":"b"}', "2024-01-01: a": '{"2024-01-01":"a"}', "a/b~c: 1": '{"a/b~c":1}',
+    "1: a": '{"1":"a"}',
+    "0x10: a": '{"16":"a"}',
+    "true: a": '{"true":"a"}',
+    "on: a": '{"true":"a"}',
+    "n: a": '{"false":"a"}',
+    "1.5: a": '{"1.5":"a"}',
+    "1e6: a": '{"1e+06":"a"}',
+    "0.00001: a": '{"1e-05":"a"}',
+    "0.1: a": '{"0.1":"a"}',
+    "16777217.0: a": '{"1.6777216e+07":"a"}',
+    ".inf: a": '{".inf":"a"}',
+    "1e300: a": '{".inf":"a"}',
+    ".nan: a": '{".nan":"a"}',
+    "'1': a\n'~': b": '{"1":"a","~":"b"}',
+    "2024-01-01: a": '{"2024-01-01":"a"}',
+    "a/b~c: 1": '{"a/b~c":1}',
     # anchors
-    "a: &x [1, 2]\nb: *x": '{"a":[1,2],"b":[1,2]}', "- &x a\n- *x\n- &x b\n- *x": '["a","a","b","b"]',
-    "&k key: 1\nother: *k": '{"key":1,"other":"key"}', "a: &x on\n*x : 1": '{"a":true,"true":1}',
+    "a: &x [1, 2]\nb: *x": '{"a":[1,2],"b":[1,2]}',
+    "- &x a\n- *x\n- &x b\n- *x": '["a","a","b","b"]',
+    "&k key: 1\nother: *k": '{"key":1,"other":"key"}',
+    "a: &x on\n*x : 1": '{"a":true,"true":1}',
     "a: &x\nb: *x": '{"a":null,"b":null}',
     # merge keys: the own value wins, wherever it stands
     "a: &x {b: 1, c: 2}\nd:\n  <<: *x\n  c: 3": '{"a":{"b":1,"c":2},"d":{"c":3,"b":1}}',
     "a: &x {b: 1}\nd: {b: 2, <<: *x}": '{"a":{"b":1},"d":{"b":2}}',
     "- &x {a: 1}\n- &y {a: 2, b: 2}\n- <<: [*x, *y]": '[{"a":1},{"a":2,"b":2},{"a":1,"b":2}]',
-    "<<: {a: 1}\nb: 2": '{"b":2,"a":1}', "<<: {a: 1}\n<<: {a: 2, b: 2}": '{"a":2,"b":2}',
-    "<<: &x {a: &y 1}\nb: *x\nc: *y": '{"b":{"a":1},"c":1,"a":1}', "'<<': {a: 1}": '{"<<":{"a":1}}', "<<: {}": "{}",
+    "<<: {a: 1}\nb: 2": '{"b":2,"a":1}',
+    "<<: {a: 1}\n<<: {a: 2, b: 2}": '{"a":2,"b":2}',
+    "<<: &x {a: &y 1}\nb: *x\nc: *y": '{"b":{"a":1},"c":1,"a":1}',
+    "'<<': {a: 1}": '{"<<":{"a":1}}',
+    "<<: {}": "{}",
     # tags
-    "!!str 80": '"80"', "!!str": '""', "!!int '12'": "12", "!!float 1": "1", "!!bool 'yes'": "true", "!!null ''": "null",
-    "!!binary aGVsbG8=": '"hello"', "!!binary /w==": '"\ufffd"', "!!timestamp 2024-01-01": '"2024-01-01"',
-    "!other 1": '"1"', "! 12": "12", '! "12"': "12", "!!map {a: 1}": '{"a":1}', "!!set {a, b}": '{"a":null,"b":null}',
-    "%TAG !e! tag:yaml.org,2002:\n---\n!e!str 1": '"1"', "%YAML 1.1\n---\na: 1": '{"a":1}', "!<tag:yaml.org,2002:str> 1": '"1"',
+    "!!str 80": '"80"',
+    "!!str": '""',
+    "!!int '12'": "12",
+    "!!float 1": "1",
+    "!!bool 'yes'": "true",
+    "!!null ''": "null",
+    "!!binary aGVsbG8=": '"hello"',
+    "!!binary /w==": '"\ufffd"',
+    "!!timestamp 2024-01-01": '"2024-01-01"',
+    "!other 1": '"1"',
+    "! 12": "12",
+    '! "12"': "12",
+    "!!map {a: 1}": '{"a":1}',
+    "!!set {a, b}": '{"a":null,"b":null}',
+    "%TAG !e! tag:yaml.org,2002:\n---\n!e!str 1": '"1"',
+    "%YAML 1.1\n---\na: 1": '{"a":1}',
+    "!<tag:yaml.org,2002:str> 1": '"1"',
     # comments, markers, breaks
-    "# c\na: 1 # d\n# e\nb: x#y": '{"a":1,"b":"x#y"}', "--- # c\na: 1\n...\n": '{"a":1}', "--- a": '"a"', "--- |\n x\n": '"x\\n"',
-    "a: 1\r\nb: |\r\n  x\r\n  y\r\n": '{"a":1,"b":"x\\ny\\n"}', "a: 1\rb: 2": '{"a":1,"b":2}', "\ufeffa: 1": '{"a":1}',
-    "a: 'x\ty'": '{"a":"x\\ty"}', "a: é😀 \u00a0x": '{"a":"é😀 \u00a0x"}', "a:  1  \n\n\nb:   'x'   # c": '{"a":1,"b":"x"}',
-    "a: \"'\"\nb: '\"'": '{"a":"\'","b":"\\""}', "a: x'y\"z": '{"a":"x\'y\\"z"}', "a: -1\nb: -x\nc: --": '{"a":-1,"b":"-x","c":"--"}',
+    "# c\na: 1 # d\n# e\nb: x#y": '{"a":1,"b":"x#y"}',
+    "--- # c\na: 1\n...\n": '{"a":1}',
+    "--- a": '"a"',
+    "--- |\n x\n": '"x\\n"',
+    "a: 1\r\nb: |\r\n  x\r\n  y\r\n": '{"a":1,"b":"x\\ny\\n"}',
+    "a: 1\rb: 2": '{"a":1,"b":2}',
+    "\ufeffa: 1": '{"a":1}',
+    "a: 'x\ty'": '{"a":"x\\ty"}',
+    "a: é😀 \u00a0x": '{"a":"é😀 \u00a0x"}',
+    "a:  1  \n\n\nb:   'x'   # c": '{"a":1,"b":"x"}',
+    "a: \"'\"\nb: '\"'": '{"a":"\'","b":"\\""}',
+    "a: x'y\"z": '{"a":"x\'y\\"z"}',
+    "a: -1\nb: -x\nc: --": '{"a":-1,"b":"-x","c":"--"}',
 }
 
 
@@ -175,11 +306,15 @@ def test_what_is_not_yaml_is_refused(reader: Reader, text: str) -> None:
     _, line, column = refusal(reader, f"ok: 1\n---\n{text}\n---\nok: 2\n")
     assert line >= 3
     assert column >= 1
-    assert [row[0] for row in reader.load(f"ok: 1\n---\n{text}\n---\nok: 2\n".encode())][::2] == [b'{"ok":1}', b'{"ok":2}']
+    assert [row[0] for row in reader.load(f"ok: 1\n---\n{text}\n---\nok: 2\n".encode())][::2] == [
+        b'{"ok":1}',
+        b'{"ok":2}',
+    ]
 
 
 @pytest.mark.parametrize(
-    ("data", "column"), [(b"a: \xff", 4), ("a: é".encode() + b"\xe2\x82", 5), (b"\xff\xfea\x00", 1), (b"a: \xed\xa0\x80", 4)]
+    ("data", "column"),
+    [(b"a: \xff", 4), ("a: é".encode() + b"\xe2\x82", 5), (b"\xff\xfea\x00", 1), (b"a: \xed\xa0\x80", 4)],
 )
 def test_bytes_that_are_no_utf8_are_refused_with_the_place(reader: Reader, data: bytes, column: int) -> None:
     text = b"ok: 1\n---\n" + data + b"\n---\nok: 2"
@@ -226,22 +361,50 @@ def test_an_error_costs_one_document_and_has_the_line_of_the_file(reader: Reader
 
 PLACES = {
     "a: 1\nb:\n  c: é\n  d: [1, {e: 2}]\n  'f/~': x\n": {
-        "": (1, 1, 1, 1), "/a": (1, 1, 1, 4), "/b": (2, 1, 3, 3), "/b/c": (3, 3, 3, 6), "/b/d": (4, 3, 4, 6),
-        "/b/d/0": (4, 7, 4, 7), "/b/d/1": (4, 10, 4, 10), "/b/d/1/e": (4, 11, 4, 14), "/b/f~1~0": (5, 3, 5, 10),
+        "": (1, 1, 1, 1),
+        "/a": (1, 1, 1, 4),
+        "/b": (2, 1, 3, 3),
+        "/b/c": (3, 3, 3, 6),
+        "/b/d": (4, 3, 4, 6),
+        "/b/d/0": (4, 7, 4, 7),
+        "/b/d/1": (4, 10, 4, 10),
+        "/b/d/1/e": (4, 11, 4, 14),
+        "/b/f~1~0": (5, 3, 5, 10),
     },
     # sequences that are not indented, items that are not written
     "a:\n- x\n-\n- - y\n  - z\n- b: 1\nc:\nd: 1": {
-        "": (1, 1, 1, 1), "/a": (1, 1, 2, 1), "/a/0": (2, 3, 2, 3), "/a/1": (3, 2, 3, 2), "/a/2": (4, 3, 4, 3), "/a/2/0": (4, 5, 4, 5),
-        "/a/2/1": (5, 5, 5, 5), "/a/3": (6, 3, 6, 3), "/a/3/b": (6, 3, 6, 6), "/c": (7, 1, 7, 1), "/d": (8, 1, 8, 4),
+        "": (1, 1, 1, 1),
+        "/a": (1, 1, 2, 1),
+        "/a/0": (2, 3, 2, 3),
+        "/a/1": (3, 2, 3, 2),
+        "/a/2": (4, 3, 4, 3),
+        "/a/2/0": (4, 5, 4, 5),
+        "/a/2/1": (5, 5, 5, 5),
+        "/a/3": (6, 3, 6, 3),
+        "/a/3/b": (6, 3, 6, 6),
+        "/c": (7, 1, 7, 1),
+        "/d": (8, 1, 8, 4),
     },
     # block scalars at their sign, anchors and tags in front of what they belong to, aliases where they are used
     "a: |\n  x\nb: >- # c\n  y\nc: &x !!str\n  z\nd: *x\ne: &y\n  f: 1\n<<: *y\n": {
-        "": (1, 1, 1, 1), "/a": (1, 1, 1, 4), "/b": (3, 1, 3, 4), "/c": (5, 1, 5, 4), "/d": (7, 1, 7, 4), "/e": (8, 1, 8, 4),
-        "/e/f": (9, 3, 9, 6), "/<<": (10, 1, 10, 5),
+        "": (1, 1, 1, 1),
+        "/a": (1, 1, 1, 4),
+        "/b": (3, 1, 3, 4),
+        "/c": (5, 1, 5, 4),
+        "/d": (7, 1, 7, 4),
+        "/e": (8, 1, 8, 4),
+        "/e/f": (9, 3, 9, 6),
+        "/<<": (10, 1, 10, 5),
     },
     # keys are those of the JSON
     "on: 1\n0x10: 2\n": {"": (1, 1, 1, 1), "/true": (1, 1, 1, 5), "/16": (2, 1, 2, 7)},
-    "é: {a: '', b: , c: x}": {"": (1, 1, 1, 1), "/é": (1, 1, 1, 4), "/é/a": (1, 5, 1, 8), "/é/b": (1, 12, 1, 12), "/é/c": (1, 17, 1, 20)},
+    "é: {a: '', b: , c: x}": {
+        "": (1, 1, 1, 1),
+        "/é": (1, 1, 1, 4),
+        "/é/a": (1, 5, 1, 8),
+        "/é/b": (1, 12, 1, 12),
+        "/é/c": (1, 17, 1, 20),
+    },
     "--- # c\n\n- a\n": {"": (3, 1, 3, 1), "/0": (3, 3, 3, 3)},
     # up to the first error
     "a: 1\nb: [\n": {"": (1, 1, 1, 1), "/a": (1, 1, 1, 4), "/b": (2, 1, 2, 4)},
@@ -249,7 +412,9 @@ PLACES = {
 
 
 @pytest.mark.parametrize("text", PLACES, ids=repr)
-@pytest.mark.parametrize("before", ["", "x: 1\n---\n---\n", "x: [\r\n---\r\n\r\n---\r\n"], ids=["first", "third", "after an error"])
+@pytest.mark.parametrize(
+    "before", ["", "x: 1\n---\n---\n", "x: [\r\n---\r\n\r\n---\r\n"], ids=["first", "third", "after an error"]
+)
 def test_every_node_has_its_place(reader: Reader, text: str, before: str) -> None:
     shift, index = (before.count("\n"), 2) if before else (0, 0)
     text = before + (text.removeprefix("--- # c\n") if before else text)
@@ -298,17 +463,24 @@ def laughs(levels: int) -> str:
 
 
 OVER = {
-    "deep block": ("\n".join(" " * n + "a:" for n in range(MAX_DEPTH + 1)) + " 1", f"nested deeper than {MAX_DEPTH} levels"),
+    "deep block": (
+        "\n".join(" " * n + "a:" for n in range(MAX_DEPTH + 1)) + " 1",
+        f"nested deeper than {MAX_DEPTH} levels",
+    ),
     "deep flow": ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), f"nested deeper than {MAX_DEPTH} levels"),
     "deep dashes": ("- " * 100_000, f"nested deeper than {MAX_DEPTH} levels"),
     "deep by aliases": (
-        "a0: &a0 [x]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 200)), f"nested deeper than {MAX_DEPTH} levels",
+        "a0: &a0 [x]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 200)),
+        f"nested deeper than {MAX_DEPTH} levels",
     ),
     "open brackets": ("[" * 1_000_000, ""),
     "open braces": ("{a: " * 300_000, ""),
     "open question": ("? " * 300_000, "must be a scalar"),
     "billion laughs": (laughs(12), f"aliases add more than {MAX_ALIASES} nodes"),
-    "laughs by merging": ("a: &a {b: 1}\nc:\n" + "- <<: *a\n" * (MAX_ALIASES // 2 + 1), f"aliases add more than {MAX_ALIASES} nodes"),
+    "laughs by merging": (
+        "a: &a {b: 1}\nc:\n" + "- <<: *a\n" * (MAX_ALIASES // 2 + 1),
+        f"aliases add more than {MAX_ALIASES} nodes",
+    ),
     "long aliases": (f"a: &a '{'x' * 1_000_000}'\nb: [{'*a,' * 100}]", f"more than {MAX_BYTES} bytes"),
     "plain scalar": ("a: " + "x" * 10_000_000, f"a scalar of more than {MAX_SCALAR} bytes"),
     "quoted scalar": ("a: '" + "x" * 10_000_000 + "'", f"a scalar of more than {MAX_SCALAR} bytes"),
@@ -368,10 +540,17 @@ def test_threads_may_read_at_once(reader: Reader) -> None:
 
 # Invariants
 
-WORDS = st.sampled_from([*PLAIN, "", "a b", "- x", "a: b", "#", " x ", "x\ny", "\n", "'", '"', "\\", "---", "é", "\U0001f600", "\t"])
+WORDS = st.sampled_from(
+    [*PLAIN, "", "a b", "- x", "a: b", "#", " x ", "x\ny", "\n", "'", '"', "\\", "---", "é", "\U0001f600", "\t"]
+)
 LETTERS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\u2028\u2029\ufeff"), max_size=12)
 TREES = st.recursive(
-    WORDS | LETTERS | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none(),
+    WORDS
+    | LETTERS
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.booleans()
+    | st.none(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | LETTERS, inner, max_size=4),
     max_leaves=12,
 )
@@ -387,14 +566,28 @@ def canonical(tree: object) -> object:
 
 
 @settings(max_examples=150, deadline=None)
-@given(tree=TREES, style=st.sampled_from(["'", '"', "json", "pretty json"]), flow=st.booleans(), width=st.integers(20, 200), indent=st.integers(2, 6))
+@given(
+    tree=TREES,
+    style=st.sampled_from(["'", '"', "json", "pretty json"]),
+    flow=st.booleans(),
+    width=st.integers(20, 200),
+    indent=st.integers(2, 6),
+)
 def test_a_tree_survives_every_style(tree: object, style: str, flow: bool, width: int, indent: int) -> None:
     if style in ("json", "pretty json"):
-        text = json.dumps(tree, ensure_ascii=False, indent=indent if style == "pretty json" else None).replace("\x7f", "\\u007f")
+        text = json.dumps(tree, ensure_ascii=False, indent=indent if style == "pretty json" else None).replace(
+            "\x7f", "\\u007f"
+        )
         text = "".join(c if c.isprintable() or c in " \n" or c > "\u00a0" else f"\\u{ord(c):04x}" for c in text)
     else:
         text = pyyaml.dump(
-            tree, Dumper=pyyaml.SafeDumper, default_style=style, default_flow_style=flow, width=width, indent=indent, allow_unicode=True
+            tree,
+            Dumper=pyyaml.SafeDumper,
+            default_style=style,
+            default_flow_style=flow,
+            width=width,
+            indent=indent,
+            allow_unicode=True,
         )
     results = [yaml.reader(name).load(text.encode()) for name in ENGINES]
     assert all(result == results[0] for result in results)
@@ -406,9 +599,23 @@ def test_a_tree_survives_every_style(tree: object, style: str, flow: bool, width
 
 
 @settings(max_examples=150, deadline=None)
-@given(tree=TREES, flow=st.sampled_from([True, False, None]), width=st.integers(20, 200), aliased=st.booleans(), cut=st.integers(0, 400))
-def test_both_readers_read_the_same_text_the_same(tree: object, flow: bool | None, width: int, aliased: bool, cut: int) -> None:
-    text = pyyaml.dump([tree, tree] if aliased else tree, Dumper=pyyaml.SafeDumper, default_flow_style=flow, width=width, sort_keys=False)
+@given(
+    tree=TREES,
+    flow=st.sampled_from([True, False, None]),
+    width=st.integers(20, 200),
+    aliased=st.booleans(),
+    cut=st.integers(0, 400),
+)
+def test_both_readers_read_the_same_text_the_same(
+    tree: object, flow: bool | None, width: int, aliased: bool, cut: int
+) -> None:
+    text = pyyaml.dump(
+        [tree, tree] if aliased else tree,
+        Dumper=pyyaml.SafeDumper,
+        default_flow_style=flow,
+        width=width,
+        sort_keys=False,
+    )
     for data in (text.encode(), text[:cut].encode()):
         results = [yaml.reader(name).load(data) for name in ENGINES]
         assert all([row[:3] for row in result] == [row[:3] for row in results[0]] for result in results), data
@@ -420,7 +627,31 @@ def test_both_readers_read_the_same_text_the_same(tree: object, flow: bool | Non
 LINES = st.lists(
     st.tuples(
         st.integers(0, 3),
-        st.sampled_from(["a: 1", "b:", "c: x # y", "- a", "-", "- b: 2", "- - c", "'d': \"e\"", "# f", "", "g", "<<: {h: 1}", "i: |", "j: [k", "l: 'm", "---", "- n: o: p", "q:r: s", "t: - u", "v: \"w\" x", "1: -1"]),
+        st.sampled_from(
+            [
+                "a: 1",
+                "b:",
+                "c: x # y",
+                "- a",
+                "-",
+                "- b: 2",
+                "- - c",
+                "'d': \"e\"",
+                "# f",
+                "",
+                "g",
+                "<<: {h: 1}",
+                "i: |",
+                "j: [k",
+                "l: 'm",
+                "---",
+                "- n: o: p",
+                "q:r: s",
+                "t: - u",
+                'v: "w" x',
+                "1: -1",
+            ]
+        ),
     ),
     max_size=10,
 )
@@ -438,7 +669,40 @@ def test_both_readers_read_lines_of_any_indentation_the_same(lines: list[tuple[i
 
 
 SCRAPS = st.lists(
-    st.sampled_from(["a", "b: ", " ", "\n", "- ", '"', "'", ": ", "{", "}", "[", "]", ", ", "&a ", "*a", "!!int ", "|\n", ">", "#", "<<: ", "? ", "---\n", "...\n", "\t", "%YAML 1.1\n", "é", "\r", "\ufeff", "\x00", "\\"]),
+    st.sampled_from(
+        [
+            "a",
+            "b: ",
+            " ",
+            "\n",
+            "- ",
+            '"',
+            "'",
+            ": ",
+            "{",
+            "}",
+            "[",
+            "]",
+            ", ",
+            "&a ",
+            "*a",
+            "!!int ",
+            "|\n",
+            ">",
+            "#",
+            "<<: ",
+            "? ",
+            "---\n",
+            "...\n",
+            "\t",
+            "%YAML 1.1\n",
+            "é",
+            "\r",
+            "\ufeff",
+            "\x00",
+            "\\",
+        ]
+    ),
     max_size=25,
 ).map("".join)
 

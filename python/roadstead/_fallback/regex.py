@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from roadstead._fallback.regex_emit import RunawayCheck, for_re, for_re2
-from roadstead.regex_syntax import Node, RegexSyntaxError, parse
 from roadstead.errors import EngineError
+from roadstead.regex_syntax import Node, RegexSyntaxError, parse
 
 
 class _Match(Protocol):

@@ -86,8 +86,8 @@ class Snapshot:
     """The tables. wildcard kinds: `dotted` counts `*.x`, `suffixes` and `prefixes` count other forms by length."""
 
     __slots__ = (
-        "blackhole", "cluster_rivals", "clusters", "clusters_at", "dotted", "dynamic", "heard", "listeners", "names", "networks", "nodes",
-        "outbound", "passthrough", "prefixes", "services_at", "suffixes", "units", "version",
+        "blackhole", "cluster_rivals", "clusters", "clusters_at", "dotted", "dynamic", "heard", "listeners", "names",
+        "networks", "nodes", "outbound", "passthrough", "prefixes", "services_at", "suffixes", "units", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:

@@ -30,13 +30,25 @@ WRONG = [
     ("tunnel: {targetPort: 1}", "DR-14", "tunnel.targetHost"),
     ("tunnel: {targetHost: 10.0.0.1}", "DR-15", "tunnel.targetPort"),
     ("outlierDetection: {interval: 0s}", "DEC-6", "outlierDetection.interval"),
-    ("outlierDetection: {consecutiveLocalOriginFailures: 1}", "DR-22", "outlierDetection.consecutiveLocalOriginFailures"),
+    (
+        "outlierDetection: {consecutiveLocalOriginFailures: 1}",
+        "DR-22",
+        "outlierDetection.consecutiveLocalOriginFailures",
+    ),
     ("outlierDetection: {maxEjectionPercent: 101}", "DR-23", "outlierDetection.maxEjectionPercent"),
-    ("outlierDetection: {outlierDetectionHttpErrorCodes: [600]}", "K-DR-6", "outlierDetection.outlierDetectionHttpErrorCodes[0]"),
+    (
+        "outlierDetection: {outlierDetectionHttpErrorCodes: [600]}",
+        "K-DR-6",
+        "outlierDetection.outlierDetectionHttpErrorCodes[0]",
+    ),
     ("connectionPool: {}", "DR-30", "connectionPool"),
     ("connectionPool: {http: {maxRetries: -1}}", "DR-31", "connectionPool.http.maxRetries"),
     ("connectionPool: {http: {idleTimeout: 0s}}", "DEC-6", "connectionPool.http.idleTimeout"),
-    ("connectionPool: {http: {h2UpgradePolicy: UPGRADE, useClientProtocol: true}}", "DR-33", "connectionPool.http.useClientProtocol"),
+    (
+        "connectionPool: {http: {h2UpgradePolicy: UPGRADE, useClientProtocol: true}}",
+        "DR-33",
+        "connectionPool.http.useClientProtocol",
+    ),
     ("connectionPool: {http: {http2KeepAlive: {interval: 1s}}}", "DR-34", "connectionPool.http.http2KeepAlive.timeout"),
     ("connectionPool: {tcp: {maxConnections: -1}}", "DR-35", "connectionPool.tcp.maxConnections"),
     ("connectionPool: {tcp: {tcpKeepalive: {time: 1.5ms}}}", "DEC-6", "connectionPool.tcp.tcpKeepalive.time"),
@@ -48,13 +60,41 @@ WRONG = [
     (f"{HASH}, maglev: {{tableSize: 65536}}}}}}", "DR-44", "loadBalancer.consistentHash.maglev.tableSize"),
     (f"{HASH}, maglev: {{tableSize: 5000011}}}}}}", "DR-44", "loadBalancer.consistentHash.maglev.tableSize"),
     ("loadBalancer: {localityLbSetting: {}, zoneAwareLbSetting: {}}", "DR-45", "loadBalancer"),
-    ("loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {b: 100}}], failover: [{from: a, to: b}]}}", "DR-46", "loadBalancer.localityLbSetting"),
-    ("loadBalancer: {localityLbSetting: {failover: [{from: a, to: b}], failoverPriority: [topology.istio.io/subzone]}}", "DR-47", "loadBalancer.localityLbSetting.failoverPriority[0]"),
-    ("loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {b: 60, c: 60}}]}}", "DR-49", "loadBalancer.localityLbSetting.distribute[0].to"),
-    ("loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {b/*: 50, b/c: 50}}]}}", "DR-50", "loadBalancer.localityLbSetting.distribute[0].to"),
-    ("loadBalancer: {localityLbSetting: {distribute: [{from: '*/a', to: {b: 100}}]}}", "DR-50", "loadBalancer.localityLbSetting.distribute"),
-    ("loadBalancer: {localityLbSetting: {failover: [{from: a, to: a}]}}", "DR-52", "loadBalancer.localityLbSetting.failover[0]"),
-    ("loadBalancer: {localityLbSetting: {failover: [{from: a/b, to: c}]}}", "DR-52", "loadBalancer.localityLbSetting.failover[0].from"),
+    (
+        "loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {b: 100}}], failover: [{from: a, to: b}]}}",
+        "DR-46",
+        "loadBalancer.localityLbSetting",
+    ),
+    (
+        "loadBalancer: {localityLbSetting: {failover: [{from: a, to: b}], failoverPriority: [topology.istio.io/subzone]}}",
+        "DR-47",
+        "loadBalancer.localityLbSetting.failoverPriority[0]",
+    ),
+    (
+        "loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {b: 60, c: 60}}]}}",
+        "DR-49",
+        "loadBalancer.localityLbSetting.distribute[0].to",
+    ),
+    (
+        "loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {b/*: 50, b/c: 50}}]}}",
+        "DR-50",
+        "loadBalancer.localityLbSetting.distribute[0].to",
+    ),
+    (
+        "loadBalancer: {localityLbSetting: {distribute: [{from: '*/a', to: {b: 100}}]}}",
+        "DR-50",
+        "loadBalancer.localityLbSetting.distribute",
+    ),
+    (
+        "loadBalancer: {localityLbSetting: {failover: [{from: a, to: a}]}}",
+        "DR-52",
+        "loadBalancer.localityLbSetting.failover[0]",
+    ),
+    (
+        "loadBalancer: {localityLbSetting: {failover: [{from: a/b, to: c}]}}",
+        "DR-52",
+        "loadBalancer.localityLbSetting.failover[0].from",
+    ),
     ("loadBalancer: {warmup: {}}", "DR-55", "loadBalancer.warmup.duration"),
     ("loadBalancer: {warmup: {duration: 1s, minimumPercent: 101}}", "DR-56", "loadBalancer.warmup.minimumPercent"),
     ("loadBalancer: {warmup: {duration: 1s, aggression: 0}}", "DR-57", "loadBalancer.warmup.aggression"),
@@ -76,7 +116,9 @@ def test_right(policy: str) -> None:
 
 @pytest.mark.parametrize(("policy", "code", "path"), WRONG)
 def test_wrong(policy: str, code: str, path: str) -> None:
-    assert said("DestinationRule", f"{{host: a.test, trafficPolicy: {{{policy}}}}}") == [(code, f"trafficPolicy.{path}".rstrip("."))]
+    assert said("DestinationRule", f"{{host: a.test, trafficPolicy: {{{policy}}}}}") == [
+        (code, f"trafficPolicy.{path}".rstrip("."))
+    ]
 
 
 @pytest.mark.parametrize(("policy", "code", "path"), WRONG[:6])
@@ -112,7 +154,9 @@ def test_wrong_around_the_policy(spec: str, code: str, path: str) -> None:
     ],
 )
 def test_wrong_in_the_extended_dialect(policy: str, code: str, path: str) -> None:
-    assert said("DestinationRule", f"{{host: a.test, trafficPolicy: {{{policy}}}}}", "extended") == [(code, f"trafficPolicy.{path}")]
+    assert said("DestinationRule", f"{{host: a.test, trafficPolicy: {{{policy}}}}}", "extended") == [
+        (code, f"trafficPolicy.{path}")
+    ]
 
 
 def test_what_only_the_extended_dialect_knows_leaves_an_empty_policy_to_istio() -> None:

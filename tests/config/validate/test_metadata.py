@@ -35,4 +35,6 @@ def test_mesh_wide_files() -> None:
         ("DEC-6", "connectTimeout", "/connectTimeout"),
         ("DEC-6", "tcpKeepalive.time", "/tcpKeepalive/time"),
     ]
-    assert validate_mesh(MeshNetworks(networks={"n": Network(gateways=(IstioNetworkGateway(address="a", port=1),))})) == ()
+    assert (
+        validate_mesh(MeshNetworks(networks={"n": Network(gateways=(IstioNetworkGateway(address="a", port=1),))})) == ()
+    )

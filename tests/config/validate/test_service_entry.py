@@ -83,7 +83,11 @@ def test_wrong(spec: str, code: str, path: str) -> None:
     [
         (f"{{hosts: ['*a.test'], {PORT}}}", "SE-8", "hosts[0]"),
         (f"{{hosts: [a.test], resolution: STATIC, {PORT}, workloadSelector: {{}}}}", "SE-3", "workloadSelector"),
-        (f"{{hosts: [a.test], resolution: STATIC, {PORT}, endpoints: [{{network: n1}}]}}", "WE-2", "endpoints[0].network"),
+        (
+            f"{{hosts: [a.test], resolution: STATIC, {PORT}, endpoints: [{{network: n1}}]}}",
+            "WE-2",
+            "endpoints[0].network",
+        ),
     ],
 )
 def test_warned(spec: str, code: str, path: str) -> None:
@@ -98,7 +102,9 @@ def test_limits() -> None:
 
 def test_dynamic_dns_inside_does_not_go_with_a_waypoint() -> None:
     spec = f"{{hosts: ['*.a.test'], resolution: DYNAMIC_DNS, location: MESH_INTERNAL, {PORT}}}"
-    assert said("ServiceEntry", spec, metadata="name: a, labels: {istio.io/use-waypoint: w}") == [("SE-40", "resolution")]
+    assert said("ServiceEntry", spec, metadata="name: a, labels: {istio.io/use-waypoint: w}") == [
+        ("SE-40", "resolution")
+    ]
     assert said("ServiceEntry", spec, metadata="name: a, labels: {istio.io/use-waypoint: None}") == []
 
 
@@ -109,9 +115,21 @@ EXTENDED = [
         ["EXT-2"],
         ["SE-4"],
     ),
-    (f"{{hosts: [a.test], resolution: DNS, {PORT}, endpoints: [{{address: b.test, labels: {{zone: a}}}}]}}", ["EXT-6"], []),
-    (f"{{hosts: [a.test], resolution: DNS, {PORT}, endpoints: [{{address: b.test, locality: x, labels: {{zone: a}}}}]}}", [], []),
-    (f"{{hosts: [a.test], resolution: DNS, {PORT}, endpoints: [{{address: b.test, labels: {{priority: low}}}}]}}", ["EXT-7"], []),
+    (
+        f"{{hosts: [a.test], resolution: DNS, {PORT}, endpoints: [{{address: b.test, labels: {{zone: a}}}}]}}",
+        ["EXT-6"],
+        [],
+    ),
+    (
+        f"{{hosts: [a.test], resolution: DNS, {PORT}, endpoints: [{{address: b.test, locality: x, labels: {{zone: a}}}}]}}",
+        [],
+        [],
+    ),
+    (
+        f"{{hosts: [a.test], resolution: DNS, {PORT}, endpoints: [{{address: b.test, labels: {{priority: low}}}}]}}",
+        ["EXT-7"],
+        [],
+    ),
     (f"{{hosts: [a.test], {PORT}}}", ["EXT-8"], []),
     (f"{{hosts: [a.test], {PORT}, endpoints: [{{address: b.test}}]}}", ["EXT-8"], ["SE-18"]),
     (f"{{hosts: ['*.a.test'], {PORT}}}", [], []),
@@ -128,6 +146,8 @@ def test_rows_of_the_extended_dialect(spec: str, warned: list[str], refused_by_i
 
 
 def test_unknown_priority_is_an_error_of_the_extended_dialect() -> None:
-    spec = f"{{hosts: [a.test], resolution: DNS, {PORT}, endpoints: [{{address: b.test, labels: {{priority: urgent}}}}]}}"
+    spec = (
+        f"{{hosts: [a.test], resolution: DNS, {PORT}, endpoints: [{{address: b.test, labels: {{priority: urgent}}}}]}}"
+    )
     assert said("ServiceEntry", spec, "extended") == [("EXT-7", "endpoints[0].labels.priority")]
     assert said("ServiceEntry", spec) == []

@@ -21,7 +21,9 @@ RIGHT = [
     "redirect: {port: 443}",
     "redirect: {derivePort: FROM_REQUEST_PORT}",
     "directResponse: {status: 600, body: {string: no}}".replace("no", "'no'"),
-    f"{ROUTE}, rewrite: {{authority: x}}, headers: {{request: {{set: {{Host: z1}}, remove: [a]}}}}".replace("rewrite: {authority: x}, ", ""),
+    f"{ROUTE}, rewrite: {{authority: x}}, headers: {{request: {{set: {{Host: z1}}, remove: [a]}}}}".replace(
+        "rewrite: {authority: x}, ", ""
+    ),
     f"{ROUTE}, retries: {{attempts: 0}}",
     f"{ROUTE}, retries: {{attempts: 3, perTryTimeout: 2s, retryOn: '5xx,connect-failure,503'}}",
     f"{ROUTE}, fault: {{delay: {{fixedDelay: 5s, percentage: {{value: 0.1}}}}, abort: {{}}}}",
@@ -38,12 +40,18 @@ WRONG = [
     (f"match: [{{headers: {{'a b': {{}}}}}}], {ROUTE}", [("VS-28", "match[0].headers.a b")]),
     (f"match: [{{method: {{prefix: ''}}}}], {ROUTE}", [("VS-29", "match[0].method.prefix")]),
     (f"match: [{{uri: {{regex: ''}}}}], {ROUTE}", [("VS-30", "match[0].uri.regex")]),
-    (f"match: [{{queryParams: {{x: {{regex: '{'a' * 1025}'}}}}}}], {ROUTE}", [("VS-31", "match[0].queryParams.x.regex")]),
+    (
+        f"match: [{{queryParams: {{x: {{regex: '{'a' * 1025}'}}}}}}], {ROUTE}",
+        [("VS-31", "match[0].queryParams.x.regex")],
+    ),
     (f"match: [{{uri: {{exact: a, prefix: b}}}}], {ROUTE}", [("K-VS-1", "match[0].uri.prefix")]),
     (f"match: [{{port: 65536}}], {ROUTE}", [("VS-32", "match[0].port")]),
     (f"match: [{{sourceLabels: {{a: 'b c'}}}}], {ROUTE}", [("VS-33", "match[0].sourceLabels")]),
     (f"match: [{{sourceNamespace: a_b}}], {ROUTE}", [("VS-35", "match[0].sourceNamespace")]),
-    (f"match: [{{headers: {{'@request.auth.claims.sub': {{exact: x}}}}}}], {ROUTE}", [("VS-9", "match[0].headers.@request.auth.claims.sub")]),
+    (
+        f"match: [{{headers: {{'@request.auth.claims.sub': {{exact: x}}}}}}], {ROUTE}",
+        [("VS-9", "match[0].headers.@request.auth.claims.sub")],
+    ),
     (f"headers: {{request: {{set: {{':path': x}}}}}}, {ROUTE}", [("VS-36", "headers.request.set.:path")]),
     (f"headers: {{response: {{remove: [HOST]}}}}, {ROUTE}", [("VS-37", "headers.response.remove[0]")]),
     (f"headers: {{response: {{add: {{x: '100%'}}}}}}, {ROUTE}", [("VS-38", "headers.response.add.x")]),
@@ -52,7 +60,10 @@ WRONG = [
     (f"corsPolicy: {{exposeHeaders: ['a b']}}, {ROUTE}", [("VS-42", "corsPolicy.exposeHeaders[0]")]),
     (f"corsPolicy: {{maxAge: 1.5s}}, {ROUTE}", [("VS-44", "corsPolicy.maxAge")]),
     (f"fault: {{}}, {ROUTE}", [("VS-45", "fault")]),
-    (f"fault: {{abort: {{httpStatus: 503, percentage: {{value: 101}}}}}}, {ROUTE}", [("VS-46", "fault.abort.percentage")]),
+    (
+        f"fault: {{abort: {{httpStatus: 503, percentage: {{value: 101}}}}}}, {ROUTE}",
+        [("VS-46", "fault.abort.percentage")],
+    ),
     (f"fault: {{abort: {{grpcStatus: unavailable}}}}, {ROUTE}", [("VS-47", "fault.abort.grpcStatus")]),
     (f"fault: {{abort: {{http2Error: X}}}}, {ROUTE}", [("VS-48", "fault.abort.http2Error")]),
     (f"fault: {{abort: {{httpStatus: 100}}}}, {ROUTE}", [("VS-49", "fault.abort.httpStatus")]),
@@ -60,7 +71,10 @@ WRONG = [
     (f"mirror: {{host: c.test}}, mirrorPercent: 101, {ROUTE}", [("VS-53", "mirrorPercent")]),
     (f"mirror: {{host: c.test}}, mirrorPercentage: {{value: -1}}, {ROUTE}", [("VS-55", "mirrorPercentage.value")]),
     (f"mirrors: [{{}}], {ROUTE}", [("VS-77", "mirrors[0].destination")]),
-    (f"mirrors: [{{destination: {{host: c.test}}, percentage: {{value: 101}}}}], {ROUTE}", [("VS-59", "mirrors[0].percentage.value")]),
+    (
+        f"mirrors: [{{destination: {{host: c.test}}, percentage: {{value: 101}}}}], {ROUTE}",
+        [("VS-59", "mirrors[0].percentage.value")],
+    ),
     ("redirect: {uri: /x, prefixRewrite: /y}", [("VS-60", "redirect")]),
     ("match: [{uri: {exact: /a}}], redirect: {prefixRewrite: /y}", [("VS-61", "redirect.prefixRewrite")]),
     ("redirect: {redirectCode: 302}", [("VS-62", "redirect")]),
@@ -121,11 +135,27 @@ def test_wrong(rule: str, wanted: list[tuple[str, str]]) -> None:
         (f"{{hosts: [a.test], exportTo: ['~'], http: [{{{ROUTE}}}]}}", "EXP-2", "exportTo[0]"),
         (f"{{hosts: [a.test], tls: [{{{ROUTE}}}]}}", "VS-90", "tls[0].match"),
         (f"{{hosts: [a.test], tls: [{{match: [{{port: 1}}], {ROUTE}}}]}}", "VS-91", "tls[0].match[0].sniHosts"),
-        (f"{{hosts: [a.test], tls: [{{match: [{{sniHosts: [a_b]}}], {ROUTE}}}]}}", "VS-93", "tls[0].match[0].sniHosts[0]"),
-        (f"{{hosts: [a.test], tls: [{{match: [{{sniHosts: [b.test]}}], {ROUTE}}}]}}", "VS-94", "tls[0].match[0].sniHosts[0]"),
+        (
+            f"{{hosts: [a.test], tls: [{{match: [{{sniHosts: [a_b]}}], {ROUTE}}}]}}",
+            "VS-93",
+            "tls[0].match[0].sniHosts[0]",
+        ),
+        (
+            f"{{hosts: [a.test], tls: [{{match: [{{sniHosts: [b.test]}}], {ROUTE}}}]}}",
+            "VS-94",
+            "tls[0].match[0].sniHosts[0]",
+        ),
         ("{hosts: [a.test], tls: [{match: [{sniHosts: [a.test]}]}]}", "VS-99", "tls[0].route"),
-        (f"{{hosts: [a.test], tcp: [{{match: [{{destinationSubnets: [x]}}], {ROUTE}}}]}}", "VS-95", "tcp[0].match[0].destinationSubnets[0]"),
-        ("{hosts: [a.test], tcp: [{route: [{destination: {host: '*'}}]}]}", "VS-80", "tcp[0].route[0].destination.host"),
+        (
+            f"{{hosts: [a.test], tcp: [{{match: [{{destinationSubnets: [x]}}], {ROUTE}}}]}}",
+            "VS-95",
+            "tcp[0].match[0].destinationSubnets[0]",
+        ),
+        (
+            "{hosts: [a.test], tcp: [{route: [{destination: {host: '*'}}]}]}",
+            "VS-80",
+            "tcp[0].route[0].destination.host",
+        ),
     ],
 )
 def test_wrong_around_the_rules(spec: str, code: str, path: str) -> None:

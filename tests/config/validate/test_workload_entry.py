@@ -15,7 +15,10 @@ from .cases import said
         ("WorkloadEntry", "{address: 'unix://@abstract'}"),
         ("WorkloadEntry", "{network: n1}"),
         ("WorkloadGroup", "{template: {}}"),
-        ("WorkloadGroup", "{template: {}, probe: {httpGet: {port: 80, scheme: HTTPS, httpHeaders: [{name: x-y, value: z}]}}}"),
+        (
+            "WorkloadGroup",
+            "{template: {}, probe: {httpGet: {port: 80, scheme: HTTPS, httpHeaders: [{name: x-y, value: z}]}}}",
+        ),
     ],
 )
 def test_right(kind: str, spec: str) -> None:
@@ -34,10 +37,20 @@ def test_right(kind: str, spec: str) -> None:
         ("WorkloadEntry", "{address: 10.0.0.1, labels: {a: 'b c'}}", "WE-9", "labels"),
         ("WorkloadGroup", "{}", "WG-1", "template"),
         ("WorkloadGroup", "{template: {}, metadata: {labels: {a: 'b c'}}}", "WG-2", "metadata.labels"),
-        ("WorkloadGroup", "{template: {}, probe: {periodSeconds: -1, tcpSocket: {port: 1}}}", "WG-3", "probe.periodSeconds"),
+        (
+            "WorkloadGroup",
+            "{template: {}, probe: {periodSeconds: -1, tcpSocket: {port: 1}}}",
+            "WG-3",
+            "probe.periodSeconds",
+        ),
         ("WorkloadGroup", "{template: {}, probe: {httpGet: {}}}", "WG-4", "probe.httpGet.port"),
         ("WorkloadGroup", "{template: {}, probe: {httpGet: {port: 1, scheme: https}}}", "WG-5", "probe.httpGet.scheme"),
-        ("WorkloadGroup", "{template: {}, probe: {httpGet: {port: 1, httpHeaders: [{}]}}}", "WG-6", "probe.httpGet.httpHeaders[0].name"),
+        (
+            "WorkloadGroup",
+            "{template: {}, probe: {httpGet: {port: 1, httpHeaders: [{}]}}}",
+            "WG-6",
+            "probe.httpGet.httpHeaders[0].name",
+        ),
         ("WorkloadGroup", "{template: {}, probe: {tcpSocket: {}}}", "WG-7", "probe.tcpSocket.port"),
         ("WorkloadGroup", "{template: {}, probe: {exec: {}}}", "WG-8", "probe.exec.command"),
         ("WorkloadGroup", "{template: {}, probe: {grpc: {port: 1}}}", "WG-9", "probe.grpc"),
