@@ -5,7 +5,6 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
-
 from tests.golden.normal_form import Json, Resource, differences, of_type, plain
 
 CLUSTER: Resource = {
@@ -56,6 +55,15 @@ def changed(resource: Resource, value: Json, *path: str | int) -> Resource:
     return made
 
 
+def backwards(resource: Resource, *path: str | int) -> Resource:
+    """The same with a list the other way round."""
+    at: Json = resource
+    for part in path:
+        at = at[part]  # type: ignore[index, call-overload]
+    assert isinstance(at, list)
+    return changed(resource, at[::-1], *path)
+
+
 ENDPOINTS = ("load_assignment", "endpoints", 0, "lb_endpoints")
 SAME = [
     ("clusters", CLUSTER, changed(CLUSTER, "y", "alt_stat_name")),
@@ -63,17 +71,17 @@ SAME = [
     (
         "clusters",
         CLUSTER,
-        changed(CLUSTER, CLUSTER["load_assignment"]["endpoints"][0]["lb_endpoints"][::-1], *ENDPOINTS),
-    ),  # type: ignore[index, call-overload]
+        backwards(CLUSTER, *ENDPOINTS),
+    ),
     ("clusters", CLUSTER, changed(CLUSTER, 1, *ENDPOINTS, 0, "load_balancing_weight")),
     (
         "clusters",
         CLUSTER,
         changed(CLUSTER, ["h2"], "transport_socket", "typed_config", "common_tls_context", "alpn_protocols"),
     ),
-    ("routes", ROUTES, changed(ROUTES, ROUTES["virtual_hosts"][::-1], "virtual_hosts")),  # type: ignore[index]
+    ("routes", ROUTES, backwards(ROUTES, "virtual_hosts")),
     ("routes", ROUTES, changed(ROUTES, ["b.", "b"], "virtual_hosts", 0, "domains")),
-    ("listeners", LISTENER, changed(LISTENER, LISTENER["filter_chains"][::-1], "filter_chains")),  # type: ignore[index]
+    ("listeners", LISTENER, backwards(LISTENER, "filter_chains")),
     ("listeners", LISTENER, changed(LISTENER, [], "filter_chains", 0, "filters")),
     ("listeners", LISTENER, changed(LISTENER, True, "bind_to_port")),
 ]
@@ -83,7 +91,7 @@ OTHER = [
     ("clusters", CLUSTER, changed(CLUSTER, 2, *ENDPOINTS, 0, "load_balancing_weight")),
     ("clusters", CLUSTER, changed(CLUSTER, "UNHEALTHY", *ENDPOINTS, 0, "health_status")),
     ("clusters", CLUSTER, changed(CLUSTER, 1, "load_assignment", "endpoints", 0, "priority")),
-    ("routes", ROUTES, changed(ROUTES, ROUTES["virtual_hosts"][0]["routes"][::-1], "virtual_hosts", 0, "routes")),  # type: ignore[index, call-overload]
+    ("routes", ROUTES, backwards(ROUTES, "virtual_hosts", 0, "routes")),
     ("routes", ROUTES, changed(ROUTES, ["b"], "virtual_hosts", 0, "domains")),
     ("listeners", LISTENER, changed(LISTENER, False, "bind_to_port")),
     ("listeners", LISTENER, changed(LISTENER, "d", "filter_chains", 1, "filters", 0, "typed_config", "cluster")),
