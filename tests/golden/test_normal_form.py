@@ -50,8 +50,8 @@ def changed(resource: Resource, value: Json, *path: str | int) -> Resource:
     made = deepcopy(resource)
     at: Json = made
     for part in path[:-1]:
-        at = at[part]  # type: ignore[index, call-overload]
-    at[path[-1]] = value  # type: ignore[index, call-overload]
+        at = at[part]  # type: ignore[index]
+    at[path[-1]] = value  # type: ignore[index]
     return made
 
 
@@ -59,7 +59,7 @@ def backwards(resource: Resource, *path: str | int) -> Resource:
     """The same with a list the other way round."""
     at: Json = resource
     for part in path:
-        at = at[part]  # type: ignore[index, call-overload]
+        at = at[part]  # type: ignore[index]
     assert isinstance(at, list)
     return changed(resource, at[::-1], *path)
 
