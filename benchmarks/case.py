@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 class Case(NamedTuple):
     """`run(prepared)` does `operations` operations; `prepare()` makes its argument before each round and is not timed.
 
-    owed: (name of the case it is held against, ratio that we owe at most)."""
+    owed: (name of the case it is held against, ratio that we owe at most). limit: seconds an operation may take, 0: any."""
 
     name: str
     run: Callable[[Any], object]
     operations: int = 1
     prepare: Callable[[], Any] = lambda: None
     owed: tuple[tuple[str, float], ...] = ()
+    limit: float = 0.0
 
 
 class Timing(NamedTuple):

@@ -83,12 +83,16 @@ def _table(timings: dict[str, Timing]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for timing in timings.values():
         owed = [(name, limit, ratio(timing, timings[name])) for name, limit in timing.case.owed]
-        wanted = "; ".join(f"≤ {limit:g} × {name}" for name, limit, _ in owed)
-        holds = "; ".join("yes" if got <= limit else f"no, {got:.2f} ×" for _, limit, got in owed)
-        yield f"| {timing.case.name} | {_time(timing.median)} | {ratio(timing, reference):.2f} | {wanted} | {holds} |"
+        wanted = [f"≤ {limit:g} × {name}" for name, limit, _ in owed]
+        holds = ["yes" if got <= limit else f"no, {got:.2f} ×" for _, limit, got in owed]
+        if timing.case.limit:
+            wanted.append(f"≤ {_time(timing.case.limit)}")
+            holds.append("yes" if timing.median <= timing.case.limit else "no")
+        yield f"| {timing.case.name} | {_time(timing.median)} | {ratio(timing, reference):.2f} | {'; '.join(wanted)} | {'; '.join(holds)} |"
 
 
 def _time(seconds: float) -> str:
+    seconds = max(seconds, 0.0)
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
