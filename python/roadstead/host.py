@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_address
 
+_OCTETS = frozenset(map(str, range(256)))
+
 
 class Host(str):
     """A host name or pattern; a str with the rules above."""
@@ -99,13 +101,19 @@ def gateway_key(reference: str, namespace: str) -> str:
 
 def is_ip(text: str) -> bool:
     """Whether the text is an IPv4 or IPv6 address (no brackets, no prefix length)."""
-    if ":" not in text and not text[:1].isdigit():
-        return False
+    if ":" not in text:
+        return _is_ipv4(text)
     try:
         ip_address(text)
     except ValueError:
         return False
     return True
+
+
+def _is_ipv4(text: str) -> bool:
+    """Four decimal numbers up to 255, without leading zeros. (The library's parser takes ten times as long.)"""
+    parts = text.split(".")
+    return len(parts) == 4 and _OCTETS.issuperset(parts)
 
 
 def normalise(host: str) -> str:

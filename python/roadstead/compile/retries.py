@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from http import HTTPStatus
+from functools import cache, lru_cache
 
 from roadstead.compile.inputs import Env
 from roadstead.config import HTTPRetry
@@ -13,7 +12,6 @@ from roadstead.mesh import Origin, Retry
 DEFAULT = Retry()
 # The same for a route that hashes to one destination: a try may well hit the host that the hash gives again.
 _DEFAULT_HASHED = Retry(ignore_previous_hosts=False)
-_KNOWN = frozenset([status.value for status in HTTPStatus])
 _CODES = "retriable-status-codes"
 
 
@@ -51,7 +49,7 @@ def _conditions(text: str) -> tuple[str, tuple[int, ...]]:
     words, codes = [], []
     for item in text.split(","):
         word = item.strip()
-        if word.isascii() and word.isdecimal() and int(word) in _KNOWN:
+        if word.isascii() and word.isdecimal() and int(word) in _known():
             codes.append(int(word))
         else:
             words.append(word)
@@ -60,3 +58,11 @@ def _conditions(text: str) -> tuple[str, tuple[int, ...]]:
         # Codes alone leave an empty first word, as Istio writes it.
         retry_on = f"{retry_on},{_CODES}"
     return retry_on, tuple(codes)
+
+
+@cache
+def _known() -> frozenset[int]:
+    """Codes that have a name."""
+    from http import HTTPStatus  # its import is felt, and few retry policies list codes
+
+    return frozenset([status.value for status in HTTPStatus])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
@@ -134,6 +133,8 @@ class Resources(Mapping[ResourceKey, Resource[Spec]]):
 
 
 def _digest(text: bytes) -> bytes:
+    from hashlib import blake2b  # it brings OpenSSL along: only for those who load files
+
     return blake2b(text, digest_size=16).digest()
 
 

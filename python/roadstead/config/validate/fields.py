@@ -7,8 +7,8 @@ of the model itself. Where nothing in a struct, or below it, has a rule, it is n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
-from typing import Any, cast
+from functools import cache, cached_property
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -74,7 +74,16 @@ def _members(found: object) -> Iterable[tuple[str | int | None, msgspec.Struct]]
     return enumerate(found) if isinstance(found, tuple) else [(None, cast("msgspec.Struct", found))]
 
 
-class Checker(msgspec.Struct, frozen=True):
+class _Quick(NamedTuple):
+    """The walk's own columns: plain tuples, which it goes through for every struct of every resource."""
+
+    values: tuple[tuple[str, Test, bool], ...]
+    items: tuple[tuple[str, Test], ...]
+    oneofs: tuple[tuple[tuple[str, ...], bool], ...]
+    children: tuple[tuple[str, _Child], ...]
+
+
+class Checker(msgspec.Struct, frozen=True, dict=True):
     """The compiled rules of one struct and of everything under it: of single values, of items of lists, of maps, and of
     what excludes each other."""
 
@@ -83,6 +92,15 @@ class Checker(msgspec.Struct, frozen=True):
     maps: tuple[_Check, ...]
     oneofs: tuple[tuple[str, tuple[tuple[str, str], ...], bool], ...]
     children: tuple[_Child, ...]
+
+    @cached_property
+    def quick(self) -> _Quick:
+        return _Quick(
+            tuple((check.attribute, check.test, check.always) for check in self.values),
+            tuple((check.attribute, check.test) for check in self.items),
+            tuple((tuple(attribute for attribute, _ in members), needed) for _, members, needed in self.oneofs),
+            tuple((child.attribute, child) for child in self.children),
+        )
 
     @property
     def idle(self) -> bool:
@@ -95,26 +113,27 @@ class Checker(msgspec.Struct, frozen=True):
 
     def holds(self, value: msgspec.Struct) -> bool:
         """Whether all rules are kept."""
-        for check in self.values:
-            found = getattr(value, check.attribute)
-            if (found is not None or check.always) and check.test(found):
+        for attribute, test, always in self.quick.values:
+            found = getattr(value, attribute)
+            if (found is not None or always) and test(found):
                 return False
-        for check in self.items:
-            if any(map(check.test, getattr(value, check.attribute))):
+        for attribute, test in self.quick.items:
+            found = getattr(value, attribute)
+            if found and any(map(test, found)):
                 return False
         for check in self.maps:
             found = getattr(value, check.attribute)
             if found and any(map(check.test, found if check.keys else found.values())):
                 return False
-        for _, members, needed in self.oneofs:
+        for attributes, needed in self.quick.oneofs:
             given = 0
-            for attribute, _ in members:
+            for attribute in attributes:
                 if getattr(value, attribute) is not None:
                     given += 1
             if given > 1 or (needed and not given):
                 return False
-        for child in self.children:
-            found = getattr(value, child.attribute)
+        for attribute, child in self.quick.children:
+            found = getattr(value, attribute)
             if found and not child.holds(found):
                 return False
         return True

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sized
 from functools import lru_cache
-from ipaddress import ip_address
 
+from roadstead.host import is_ip as _is_ip
 from roadstead.protocol import Protocol
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
@@ -101,11 +101,7 @@ def partial_wildcard(name: str) -> bool:
 @lru_cache(maxsize=8192)
 def is_ip(text: str) -> bool:
     """An IPv4 or IPv6 address, with a zone perhaps."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return _is_ip(text)
 
 
 def ip(text: str) -> str:
