@@ -90,10 +90,9 @@ def test_any_bytes_between_good_documents(engine_name: str, data: bytes) -> None
 def test_any_bytes_alone(engine_name: str, data: bytes) -> None:
     try:
         made = load(data, engine_name)
-    except InputError as error:
-        assert str(error)
-    else:
-        assert len(made.resources) == 0
+    except InputError:
+        return
+    assert len(made.resources) == 0
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
