@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from hypothesis import strategies as st
 
@@ -13,7 +15,19 @@ Key = tuple[str, str, str]
 NAMESPACES = ("here", "there", "istio-system")
 HOSTS = ("a.x.com", "b.x.com", "x.com", "A.x.com", "*.x.com", "*.a.x.com", "*")
 NAMES = ("one", "two", "three")
+KINDS = (
+    "ServiceEntry",
+    "VirtualService",
+    "DestinationRule",
+    "WorkloadEntry",
+    "Sidecar",
+    "Gateway",
+    "PeerAuthentication",
+)
+GATEWAYS = ("one", "two")
 EXPORTS = ((), ("*",), (".",), ("here",), ("there", "istio-system"), ("~",))
+BOUND = ((), (), ["one"], ["mesh", "here/one", "there/two"], ["here/one", "istio-system/two"])
+"""Gateways of a VirtualService."""
 AGES = (None, "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z")
 
 exports = st.sampled_from(EXPORTS)
@@ -43,6 +57,7 @@ _ports = st.lists(
     st.sampled_from(
         (
             {"number": 80, "name": "http", "protocol": "HTTP"},
+            {"number": 80, "name": "moved", "protocol": "HTTP", "targetPort": 8080},
             {"number": 443, "name": "tls", "protocol": "TLS"},
             {"number": 90, "name": "tcp", "protocol": "TCP"},
             {"number": 91, "name": "any"},
@@ -94,8 +109,9 @@ def destination_rules(draw: st.DrawFn) -> Document:
 
 
 @st.composite
-def virtual_services(draw: st.DrawFn) -> Document:
-    """Roots, delegates, and roots that delegate (to a delegate that may not be there)."""
+def virtual_services(draw: st.DrawFn, bound: Sequence[Sequence[str]] = BOUND) -> Document:
+    """Roots, delegates, and roots that delegate (to a delegate that may not be there). bound: what their gateways are
+    drawn from."""
     shape = draw(st.sampled_from(("root", "root", "delegate", "delegating")))
     destination = {"host": draw(hosts.filter(lambda host: host != "*"))}
     if draw(st.booleans()):
@@ -112,8 +128,15 @@ def virtual_services(draw: st.DrawFn) -> Document:
         "http": [route],
         "exportTo": draw(exports.filter(lambda names: names != ("~",))),
     }
+    if shape != "delegate":
+        spec["gateways"] = draw(st.sampled_from(bound))
     if shape == "root" and draw(st.booleans()):
         spec["tcp"] = [{"route": [{"destination": {"host": destination["host"]}}]}]
+    if shape == "root" and draw(st.booleans()):
+        target = {"destination": {"host": destination["host"], "port": {"number": 443}}}
+        names = spec["hosts"]
+        assert isinstance(names, list)
+        spec["tls"] = [{"match": [{"sniHosts": names[:1]}], "route": [target]}]
     return document("VirtualService", draw(namespaces), draw(st.sampled_from(NAMES)), draw(st.sampled_from(AGES)), spec)
 
 
@@ -145,11 +168,28 @@ def peer_authentications(draw: st.DrawFn) -> Document:
     return document("PeerAuthentication", draw(namespaces), draw(st.sampled_from(NAMES)), None, spec)
 
 
+GATEWAY_SERVERS: tuple[Document, ...] = (
+    {"port": {"number": 80, "name": "http", "protocol": "HTTP"}},
+    {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "tls": {"httpsRedirect": True}},
+    {"port": {"number": 90, "name": "tcp", "protocol": "TCP"}},
+    {"port": {"number": 90, "name": "tcp", "protocol": "TCP"}},
+    {"port": {"number": 443, "name": "pass", "protocol": "TLS"}, "tls": {"mode": "PASSTHROUGH"}},
+    {"port": {"number": 443, "name": "any", "protocol": "TLS"}, "tls": {"mode": "AUTO_PASSTHROUGH"}},
+    {"port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "tls": {"mode": "SIMPLE", "credentialName": "c"}},
+)
+ROUTER_IP = "10.2.0.2"
+
+
 @st.composite
 def gateways(draw: st.DrawFn) -> Document:
-    servers = [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": [draw(hosts)]}]
-    spec: Document = {"servers": servers, "selector": {"app": draw(st.sampled_from(("1", "2")))}}
-    return document("Gateway", draw(namespaces), draw(st.sampled_from(NAMES)), None, spec)
+    """Of few names, so that VirtualServices meet them."""
+    chosen = draw(st.lists(st.sampled_from(GATEWAY_SERVERS), min_size=1, max_size=3))
+    owner = st.sampled_from(("", "", "*/", "./", "there/"))
+    servers = [{**server, "hosts": [draw(owner) + draw(hosts)]} for server in chosen]
+    spec: Document = {"servers": servers, "selector": {"app": draw(st.sampled_from(("1", "1", "2")))}}
+    age = draw(st.sampled_from(AGES))
+    namespace = draw(st.sampled_from(("here", "here", "there", "istio-system")))
+    return document("Gateway", namespace, draw(st.sampled_from(GATEWAYS)), age, spec)
 
 
 def is_accepted(written: Document) -> bool:
@@ -179,3 +219,14 @@ documents = st.one_of(
     peer_authentications(),
     gateways(),
 ).filter(is_accepted)
+
+around_gateways = st.one_of(
+    gateways(),
+    gateways(),
+    virtual_services(BOUND[-2:]),
+    virtual_services(BOUND[-2:]),
+    service_entries(),
+    workload_entries(),
+    destination_rules(),
+).filter(is_accepted)
+"""What meets at a router."""

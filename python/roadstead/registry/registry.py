@@ -67,7 +67,8 @@ class Registry(View):
         super().__init__(shared, node or Node())
         self._dialect = dialect
         _remember(shared)
-        self.publish(self.stage(Touch()))
+        # A router's listeners are compiled even of nothing, so that the first Gateway finds who reads it.
+        self.publish(self.stage(Touch(everything=True)))
 
     @classmethod
     def from_files(
