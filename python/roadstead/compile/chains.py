@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from roadstead.compile.endpoints import endpoints_of
 from roadstead.compile.inputs import HostView, Scope
 from roadstead.compile.matches import l4_applies
@@ -37,23 +39,23 @@ def filter_chains(scope: Scope, view: HostView) -> tuple[FilterChain, ...]:
     if scope.env.node.type == "router" or view.imported:
         return ()
     made: list[FilterChain] = []
-    rules: Sequence[PreparedVirtualService] | None = None
     for service in view.services:
         for port in service.ports:
-            protocol = Protocol(port.protocol)
-            if protocol.is_http or protocol.is_udp:
-                continue
-            if rules is None:
-                rules = _matching(scope, view.host)
-            build = _tls_chains if protocol.is_tls else _tcp_chains
-            for listener in _listeners(scope, view, service, port):
-                made += build(scope, view, port, listener, rules)
+            for spoken in scope.spoken(view, port):
+                protocol = Protocol(spoken)
+                if protocol.is_http or protocol.is_udp:
+                    continue
+                rules = _matching(scope, view.host, port.number)
+                heard = port if spoken == port.protocol else msgspec.structs.replace(port, protocol=spoken)
+                build = _tls_chains if protocol.is_tls else _tcp_chains
+                for listener in _listeners(scope, view, service, heard):
+                    made += build(scope, view, heard, listener, rules)
     return tuple(made)
 
 
-def _matching(scope: Scope, host: str) -> list[PreparedVirtualService]:
+def _matching(scope: Scope, host: str, port: int) -> list[PreparedVirtualService]:
     """VirtualServices over the host; unlike for HTTP, case counts."""
-    rules = scope.virtual_services(host)
+    rules = scope.virtual_services(host, port=port)
     return [rule for rule in rules if any(matches(pattern, host) for pattern in rule.written)]
 
 

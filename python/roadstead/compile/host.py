@@ -53,7 +53,7 @@ def _service_unit(scope: ClientScope, key: str, view: HostView) -> HostMesh:
         clusters,
         virtual_hosts(scope, view),
         filter_chains(scope, view),
-        listeners=scope.heard_by(view),
+        listeners=view.listeners,
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from roadstead.config import DestinationRule, Dialect, Gateway, MeshConfig, Resource, ServiceEntry, WorkloadEntry
-from roadstead.mesh import Locality, Node, Service
+from roadstead.mesh import Locality, Node, Port, Service
 
 if TYPE_CHECKING:
     from roadstead.compile.networks import Gateways
@@ -62,7 +62,10 @@ class HostView(msgspec.Struct, frozen=True):
     services: un-merged, as listeners and routes see them. merged: the one that clusters and `find` are made from.
     entries: all ServiceEntries of (namespace, host) by age, the source of endpoints and identities: which of them the
     client may see is no question here. imported: pulled in only as the destination of a VirtualService: it has
-    clusters, but no listener and no default route."""
+    clusters, but no listener and no default route. listeners: positions of the Sidecar's egress listeners that take the
+    host. unrouted: ports whose route table is that of an egress listener that does not take the host.
+
+    Where egress listeners find the host in several namespaces, `services` ends with those of the later ones."""
 
     host: str
     namespace: str
@@ -70,6 +73,8 @@ class HostView(msgspec.Struct, frozen=True):
     merged: Service
     entries: tuple[Resource[ServiceEntry], ...]
     imported: bool = False
+    listeners: tuple[int, ...] = ()
+    unrouted: frozenset[int] = frozenset()
 
 
 class RuleView(msgspec.Struct, frozen=True):
@@ -102,9 +107,12 @@ class Scope(Protocol):
     def workloads(self, namespace: str, selector: Mapping[str, str]) -> Sequence[Resource[WorkloadEntry]]:
         """WorkloadEntries that a selector takes, healthy ones only, in Istio's order."""
 
-    def virtual_services(self, host: str, gateway: str = "mesh") -> Sequence[PreparedVirtualService]:
+    def virtual_services(self, host: str, gateway: str = "mesh", port: int = 0) -> Sequence[PreparedVirtualService]:
         """Roots bound to the gateway with a host that overlaps `host`, in the client's order: private, exported,
-        public, each by age."""
+        public, each by age. port: only those selected by the egress listener for that port; 0: by any."""
+
+    def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
+        """The protocols that a port of a host is heard with: its own, and that of an egress listener for the port."""
 
     def services_on(self, port: int) -> Sequence[HostView]:
         """Hosts with that port among those with listeners, in Istio's order: who shares a listener."""

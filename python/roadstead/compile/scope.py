@@ -31,7 +31,7 @@ from roadstead.config import (
     VirtualService,
     WorkloadEntry,
 )
-from roadstead.mesh import Proxy, Service, cluster_name
+from roadstead.mesh import Port, Proxy, Service, cluster_name
 
 S = TypeVar("S", bound=Spec)
 Outbound = Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"]
@@ -49,13 +49,16 @@ class Load(Protocol):
 
 
 class _Pick(msgspec.Struct, frozen=True, gc=False):
-    """The entries of one host that a client gets. ports: None for all, else what is imported, in that order; `heard`:
-    those of them that listeners take."""
+    """The entries of one host that a client gets. ports: None for all, else what is imported, in that order. others:
+    entries of further namespaces that later egress listeners find, with the ports these take. listeners, unrouted: as
+    in HostView."""
 
     entries: tuple[EntryFacts, ...]
     imported: bool = False
     ports: tuple[int, ...] | None = None
-    heard: tuple[int, ...] = ()
+    others: tuple[tuple[tuple[EntryFacts, ...], tuple[int, ...]], ...] = ()
+    listeners: tuple[int, ...] = ()
+    unrouted: frozenset[int] = frozenset()
 
 
 class ClientScope:
@@ -165,7 +168,9 @@ class ClientScope:
             made = services_of(entry, self.env)
             if len(entries[0].hosts) > 1:
                 made = tuple([service for service in made if service.host == host])
-            return HostView(host, entry.namespace, made, merge(made), (entry,), pick.imported) if made else None
+            if not made:
+                return None
+            return HostView(host, entry.namespace, made, merge(made), (entry,), pick.imported, pick.listeners)
         namespace = pick.entries[0].namespace
         loaded = {
             fact.key: cast("Resource[ServiceEntry]", self._load(fact.key))
@@ -173,21 +178,36 @@ class ClientScope:
             # Endpoints come from all entries of the namespace, also from those that the client does not see.
             if fact.namespace == namespace and host in fact.hosts
         }
-        services = [
-            service
-            for fact in pick.entries
-            for service in services_of(loaded[fact.key], self.env)
-            if service.host == host
-        ]
+        services = self._services(pick.entries, host)
         if not services:
             return None
         if pick.ports is None:
-            return HostView(host, namespace, tuple(services), merge(services), tuple(loaded.values()), pick.imported)
-        imported = _trimmed(services, pick.ports)
-        if not imported:
-            return None
-        heard = _trimmed(services, pick.heard)
-        return HostView(host, namespace, heard, merge(imported), tuple(loaded.values()), pick.imported)
+            imported = tuple(services)
+        else:
+            imported = _trimmed(services, pick.ports)
+            if not imported:
+                return None
+        heard = imported
+        for facts, ports in pick.others:
+            heard += _trimmed(self._services(facts, host), ports)
+        return HostView(
+            host,
+            namespace,
+            heard,
+            merge(imported),
+            tuple(loaded.values()),
+            pick.imported,
+            pick.listeners,
+            pick.unrouted,
+        )
+
+    def _services(self, facts: Sequence[EntryFacts], host: str) -> list[Service]:
+        return [
+            service
+            for fact in facts
+            for service in services_of(cast("Resource[ServiceEntry]", self._load(fact.key)), self.env)
+            if service.host == host
+        ]
 
     def _pick(self, host: str, entries: tuple[EntryFacts, ...]) -> _Pick | None:
         """Which entries of a host this client gets (registry.md 1.10 (4), 4.1, 4.4)."""
@@ -196,27 +216,31 @@ class ClientScope:
             return _Pick(self._one_namespace(seen)) if seen else None
         found: tuple[EntryFacts, ...] = ()
         ports: dict[int, None] = {}
-        heard: dict[int, None] = {}
-        for listener in self._listeners:
+        routed: set[int] = set()
+        others: list[tuple[tuple[EntryFacts, ...], tuple[int, ...]]] = []
+        listeners: list[int] = []
+        for place, listener in enumerate(self._listeners):
             taken = [fact for fact in seen if listener.service(fact.namespace, host)]
             if listener.port:
                 taken = [fact for fact in taken if listener.port in fact.ports]
             if not taken:
                 continue
+            listeners.append(place)
             mine = self._one_namespace(taken)
-            # One namespace has a host; the first listener that imports it decides which.
+            numbers = [listener.port] if listener.port else _ports(mine)
+            routed.update([number for number in numbers if listener.port or number not in self._locked])
+            # One namespace has the host's clusters: that of the first listener that imports it.
             if found and mine[0].namespace != found[0].namespace:
+                others.append((mine, tuple(numbers)))
                 continue
             found = tuple(dict.fromkeys((*found, *mine)))
-            for port in [listener.port] if listener.port else _ports(mine):
-                ports[port] = None
-                if listener.port or port not in self._locked:
-                    heard[port] = None
+            ports.update(dict.fromkeys(numbers))
         if not found:
             return self._drawn_in(host, entries)
+        places = tuple(listeners) if len(self._listeners) > 1 else ()
         if not self._locked:
-            return _Pick(found)
-        return _Pick(found, ports=tuple(ports), heard=tuple(heard))
+            return _Pick(found, others=tuple(others), listeners=places)
+        return _Pick(found, False, tuple(ports), tuple(others), places, self._locked - routed)
 
     def _seen(self, host: str, entries: tuple[EntryFacts, ...]) -> list[EntryFacts]:
         """Visible entries: exported to the client's namespace by name first, then public ones, each by age."""
@@ -390,8 +414,9 @@ class ClientScope:
 
     # VirtualServices
 
-    def virtual_services(self, host: str, gateway: str = MESH) -> Sequence[PreparedVirtualService]:
-        """Roots bound to the gateway with a host that overlaps `host`: private, exported, public, each by age."""
+    def virtual_services(self, host: str, gateway: str = MESH, port: int = 0) -> Sequence[PreparedVirtualService]:
+        """Roots bound to the gateway with a host that overlaps `host`: private, exported, public, each by age. port:
+        only those that the egress listener for that port selects; 0: any."""
         folded = self._note_host(host)
         key = (folded, gateway)
         known = self._routed.get(key)
@@ -399,7 +424,31 @@ class ClientScope:
             if len(self._routed) >= _KEPT:
                 self._routed.clear()
             known = self._routed[key] = self._roots_over(folded, gateway)
-        return known
+        listener = self._listener_for(port) if known and port and gateway == MESH else None
+        if listener is None:
+            return known
+        return [rule for rule in known if listener.virtual_service(rule.namespace, rule.hosts)]
+
+    def _listener_for(self, port: int) -> EgressListener | None:
+        """The egress listener with the route table of a port; None where there is only one kind of listener, or an
+        HTTP proxy, whose one table is for every port."""
+        if not self._locked or any(listener.proxy for listener in self._listeners):
+            return None
+        for listener in self._listeners:
+            if listener.port in (port, ANY_PORT):
+                return listener
+        return None
+
+    def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
+        """The protocols a port of a host is heard with (registry.md 7.1): an egress listener for a port has its own."""
+        if port.number not in self._locked:
+            return (port.protocol,)
+        found = []
+        for place in view.listeners or range(len(self._listeners)):
+            listener = self._listeners[place]
+            if listener.port in (port.number, ANY_PORT) and not listener.proxy:
+                found.append(listener.protocol if listener.port else port.protocol)
+        return tuple(dict.fromkeys(found))
 
     def _roots_over(self, folded: str, gateway: str) -> Sequence[PreparedVirtualService]:
         roots = self._index.roots
@@ -495,8 +544,7 @@ class ClientScope:
     def place(self, view: HostView) -> str:
         """Sorts the services of this client as Istio lists them: by egress listener, then those exported to its
         namespace by name, then by age; what only VirtualServices draw in comes last."""
-        listeners = () if view.imported else self.heard_by(view)
-        first = listeners[0] if listeners else _LAST if view.imported else 0
+        first = view.listeners[0] if view.listeners else _LAST if view.imported else 0
         service = view.merged
         facts = self._index.services.get(view.host.lower()) or ()
         ranks = [
@@ -506,19 +554,6 @@ class ClientScope:
         ]
         rank = next((rank for rank in ranks if rank is not None), PUBLIC)
         return f"{first:03d}{rank}{order_text(service.creation_time, view.host, view.namespace)}"
-
-    def heard_by(self, view: HostView) -> tuple[int, ...]:
-        """Positions of the Sidecar's egress listeners that take a host; none where there is but one for everything."""
-        if len(self._listeners) < 2:
-            return ()
-        ports = {port.number for port in view.merged.ports}
-        return tuple(
-            [
-                place
-                for place, listener in enumerate(self._listeners)
-                if listener.service(view.namespace, view.host) and (not listener.port or listener.port in ports)
-            ]
-        )
 
     # Units
 

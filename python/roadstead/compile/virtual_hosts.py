@@ -59,7 +59,8 @@ def _service_hosts(
         http = is_http(protocol)
         if not http and not (rules and protocol.is_tls and extended):
             continue
-        owner, routes = _owner(scope, rules, view.host, number, hashes, tls=not http)
+        heard = rules and scope.virtual_services(view.host, port=number)
+        owner, routes = _owner(scope, heard, view.host, number, hashes, tls=not http)
         if owner is None:
             if not http:
                 continue
@@ -99,7 +100,11 @@ def listening_ports(view: HostView | None) -> Listening:
     found: Listening = {}
     for service in sorted(view.services, key=_age) if len(view.services) > 1 else view.services:
         # Backwards, so that of a service's own ports with one number the first counts.
-        mine = {port.number: (service, port) for port in reversed(service.ports) if port.protocol != "UDP"}
+        mine = {
+            port.number: (service, port)
+            for port in reversed(service.ports)
+            if port.protocol != "UDP" and port.number not in view.unrouted
+        }
         found.update(reversed(mine.items()))
     return found
 
@@ -147,6 +152,7 @@ def _plain(
     scope: Scope, rules: Sequence[PreparedVirtualService], name: str, listening: Listening, hashes: HashKeys
 ) -> Iterator[VirtualHost]:
     done: set[int] = set(listening)
+    selected = {HTTP_PORT: scope.virtual_services(name, port=HTTP_PORT)}
     for rule in rules:
         if name not in rule.hosts or not rule.http:
             continue
@@ -154,6 +160,10 @@ def _plain(
             if number in done or _taken(scope, name, number):
                 continue
             if number == HTTP_PORT and not _hears_http(scope, number):
+                continue
+            if number not in selected:
+                selected[number] = scope.virtual_services(name, port=number)
+            if rule not in selected[number]:
                 continue
             routes = http_routes(scope, rule, number, hashes=hashes)
             if routes:
@@ -175,8 +185,11 @@ def _claimed_ports(scope: Scope, rule: PreparedVirtualService, name: str) -> set
         views: Sequence[HostView | None] = scope.matching(host) if host.startswith("*") else (scope.view(host),)
         for view in views:
             listening = listening_ports(view)
-            if view is not None and listening and _claims(scope.virtual_services(view.host), rule, view.host):
-                found.update(number for number, (_, port) in listening.items() if is_http(Protocol(port.protocol)))
+            for number, (_, port) in listening.items():
+                if view is None or number in found or not is_http(Protocol(port.protocol)):
+                    continue
+                if _claims(scope.virtual_services(view.host, port=number), rule, view.host):
+                    found.add(number)
     return found
 
 

@@ -102,11 +102,14 @@ def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
 
 
 class EgressListener(msgspec.Struct, frozen=True):
-    """One egress listener. port 0: every port. takes / excludes: host patterns by namespace ("*": any)."""
+    """One egress listener. port 0: every port. takes / excludes: host patterns by namespace ("*": any). protocol: what
+    its port speaks, "" without one. proxy: an HTTP proxy, whose callers name the port they want."""
 
     port: int
     takes: dict[str, tuple[str, ...]]
     excludes: dict[str, tuple[str, ...]]
+    protocol: str = ""
+    proxy: bool = False
 
     def service(self, namespace: str, host: str) -> bool:
         """Whether a service is imported: contained in what is taken, and in nothing that is excluded."""
@@ -150,11 +153,14 @@ def _listener(listener: IstioEgressListener, namespace: str) -> EgressListener:
             table, owner = excludes, owner[1:] or "*"
         table.setdefault(namespace if owner == "." else owner, []).append(host)
     port = listener.port
-    number = 0 if port is None or port.protocol.upper() == "HTTP_PROXY" else port.number
+    protocol = "" if port is None else port.protocol.upper()
+    proxy = protocol == "HTTP_PROXY"
     return EgressListener(
-        number,
+        0 if port is None or proxy else port.number,
         {owner: tuple(hosts) for owner, hosts in takes.items()},
         {owner: tuple(hosts) for owner, hosts in excludes.items()},
+        protocol,
+        proxy,
     )
 
 

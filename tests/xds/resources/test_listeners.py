@@ -162,6 +162,63 @@ def test_egress_listeners_of_a_sidecar(send: Send) -> None:
     assert proxied["b.test:80"] == {"b.test", "b.test.", "b.test:80", "b.test.:80"}
 
 
+CAUGHT = [
+    # What an egress listener for a port has is its own; the others' addresses are still free.
+    ("{number: 443, protocol: TLS, name: t}", "./a.test", "240.0.0.1_443", (["any -> outbound|443||a.test"], "")),
+    ("{number: 443, protocol: TLS, name: t}", "./a.test", "240.0.0.2_443", (["any -> outbound|443||b.test"], "")),
+    # It speaks its own protocol, the listener for everything else the service's.
+    ("{number: 80, protocol: HTTP, name: h}", "./*", "0.0.0.0_80", (["http -> 80"], PASS)),
+    ("{number: 80, protocol: HTTP, name: h}", "./*", "240.0.0.1_80", (["http -> a.test:80"], f"any -> {A}")),
+    ("{number: 80, protocol: TCP, name: t}", "./b.test", "240.0.0.2_80", ([f"any -> {B}"], "")),
+    # On an address of its own HTTP needs no finding out, intercepted or not.
+    ("{number: 80, protocol: HTTP, name: h}, bind: 127.0.0.1", "./b.test", "127.0.0.1_80", (["any -> 80"], "")),
+    ("{number: 80, protocol: HTTP, name: h}, bind: 127.0.0.1", "./b.test", "0.0.0.0_80", (["http -> 80"], PASS)),
+]
+
+
+@pytest.mark.parametrize(("port", "hosts", "name", "expected"), CAUGHT)
+def test_an_egress_listener_for_one_port(
+    send: Send, port: str, hosts: str, name: str, expected: tuple[list[str], str]
+) -> None:
+    text = entry("a.test", "443/t/TLS 80/s", VIP)
+    text += entry("b.test", "443/t/TLS 80/http/HTTP", f"addresses: [240.0.0.2]\n  {ONE}")
+    sidecar = f'{{egress: [{{port: {port}, hosts: ["{hosts}"]}}, {{hosts: ["*/*"]}}]}}'
+    assert chains(send(text + document("Sidecar", "s", sidecar)), name) == expected
+
+
+def test_the_route_table_of_a_port_is_that_of_its_egress_listener(send: Send) -> None:
+    """Services and VirtualServices alike; the namespace of a host is chosen by each listener for itself."""
+    text = entry("a.test", "80/http/HTTP 90/alt/HTTP", ONE) + entry("b.test", "80/http/HTTP 90/alt/HTTP", ONE)
+    rule = '{hosts: ["*.test"], http: [{route: [{destination: {host: c.test}}]}]}'
+    more = "{hosts: [b.test], http: [{route: [{destination: {host: d.test}}]}]}"
+    text += document("VirtualService", "wild", rule, "elsewhere") + document("VirtualService", "exact", more)
+    sidecar = """
+    {egress: [{port: {number: 90, protocol: HTTP, name: h}, hosts: ["./a.test", "elsewhere/a.test"]},
+              {hosts: ["./*"]}]}
+    """
+    tables: Any = send(text + document("Sidecar", "s", sidecar)).routes
+    routed = {
+        name: {host["name"]: host["routes"][0]["route"]["cluster"] for host in tables[name]["virtual_hosts"][:-1]}
+        for name in ("80", "90")
+    }
+    assert routed == {
+        "80": {"a.test:80": A, "b.test:80": "outbound|80||d.test"},
+        "90": {"a.test:90": "outbound|90||c.test"},
+    }
+
+
+def test_a_host_of_another_namespace_for_each_egress_listener(send: Send) -> None:
+    text = entry("a.test", "80/t/TCP", VIP)
+    text += entry("a.test", "80/t/TCP 90/u/TCP", f"addresses: [240.0.0.2]\n  {ONE}", name="b").replace(
+        "{name: b,", "{name: b, namespace: elsewhere,"
+    )
+    sidecar = '{egress: [{port: {number: 90, protocol: TCP, name: t}, hosts: ["*/*"]}, {hosts: ["*/*"]}]}'
+    sent = send(text + document("Sidecar", "s", sidecar))
+    assert {"240.0.0.2_90", "240.0.0.1_80"} == set(sent.listeners) - {"virtualOutbound"}
+    # The first listener's namespace has the clusters.
+    assert [name for name in sent.clusters if name.startswith("outbound")] == ["outbound|90||a.test"]
+
+
 # Routers
 
 ROUTER = Node(type="router", labels={"istio": "egress"}, namespace="default")

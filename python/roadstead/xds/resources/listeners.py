@@ -60,52 +60,57 @@ class _Sidecar:
         self._wildcard, *self._more = wildcards(node)
         self._drafts: dict[tuple[str, int], Draft] = {}
         self._tables: dict[str, frozenset[str] | None] = {}
-        # The services of the egress listener at hand.
-        self._keys: frozenset[str] | None = None
+        self._egress: tuple[EgressListener, ...] = ()
+        # What egress listeners for a port have; that for every port adds nothing to it.
+        self._locked: frozenset[tuple[str, int]] = frozenset()
         self._proxies: dict[str, list[HostMesh]] = {}
         # Names are looked up for these on a port, each in its own cache.
         self._dynamic = _dynamic_clusters(mesh)
 
     def made(self) -> Made:
         egress = self._mesh.proxy.egress or (EgressListener(),)
-        locked = {listener.port for listener in egress if listener.port and listener.protocol != HTTP_PROXY}
+        self._egress = egress
         for place, listener in enumerate(egress):
+            if not listener.port:
+                self._locked = frozenset(self._drafts)
             hosts = [host for host in self._mesh.hosts.values() if len(egress) == 1 or place in host.listeners]
             if listener.protocol == HTTP_PROXY:
                 self._http_proxy(listener, hosts)
                 continue
-            self._keys = frozenset([host.key for host in hosts]) if len(egress) > 1 else None
             for host in hosts:
-                self._host(host, listener, locked)
+                self._host(host, listener)
         fallback = self._fallback()
         timeout = self._mesh.proxy.detection_timeout
         listeners = [
-            draft.listener(None if draft.bound else fallback, timeout)
+            draft.listener(fallback, timeout)
             for draft in sorted(self._drafts.values(), key=lambda draft: (draft.address, draft.port))
         ]
         return Made([*listeners, self._catch_all()], self._tables, self._proxies)
 
     # What a host adds
 
-    def _host(self, host: HostMesh, listener: EgressListener, locked: set[int]) -> None:
+    def _host(self, host: HostMesh, listener: EgressListener) -> None:
+        """A listener for one port speaks its own protocol there, whatever the service's is."""
+        spoken: set[tuple[int, str]] = set()
         done: set[int] = set()
         for service in host.services:
             for port in service.ports:
-                number = port.number
-                if number in done or (number != listener.port if listener.port else number in locked):
+                number, protocol = port.number, listener.protocol or port.protocol
+                if listener.port and number != listener.port:
                     continue
-                if Protocol(port.protocol).is_http:
-                    done.add(number)
-                    self._http(self._draft_of(listener, (), number), port.protocol, number)
-        mine = [
-            chain
-            for chain in host.chains
-            if (chain.port == listener.port if listener.port else chain.port not in locked)
-        ]
+                spoken.add((number, protocol))
+                if number in done or not Protocol(protocol).is_http:
+                    continue
+                done.add(number)
+                draft = self._draft_of(listener, (), number)
+                if draft is not None:
+                    self._http(draft, protocol, number)
+        mine = [chain for chain in host.chains if (chain.port, chain.protocol) in spoken]
         for (addresses, _), chains in groupby(mine, lambda chain: (chain.addresses, chain.port)):
             self._tcp(host, addresses, list(chains), listener)
 
-    def _draft_of(self, listener: EgressListener, addresses: tuple[str, ...], port: int) -> Draft:
+    def _draft_of(self, listener: EgressListener, addresses: tuple[str, ...], port: int) -> Draft | None:
+        """The listener's draft for addresses of a service; None where an egress listener before this one has it."""
         if listener.bind or not listener.captured:
             address = listener.bind or _LOCALHOST[self._wildcard]
             return self._draft(address, port, (), bound=not listener.captured)
@@ -113,8 +118,10 @@ class _Sidecar:
             return self._draft(addresses[0], port, addresses[1:])
         return self._draft(self._wildcard, port, self._more)
 
-    def _draft(self, address: str, port: int, more: Iterable[str], *, bound: bool = False) -> Draft:
+    def _draft(self, address: str, port: int, more: Iterable[str], *, bound: bool = False) -> Draft | None:
         key = (address, port)
+        if key in self._locked:
+            return None
         draft = self._drafts.get(key)
         if draft is None:
             draft = self._drafts[key] = Draft(address, port, more, bound=bound)
@@ -125,7 +132,9 @@ class _Sidecar:
             return
         name = table_name or str(port)
         # A proxy is told by its callers where they want to go: nothing is passed through.
-        alone = draft.bound or (protocol == HTTP_PROXY and not draft.chains)
+        # On an address of its own nothing else can arrive, unless the protocol is to be found out.
+        alone = draft.address != self._wildcard if protocol else False
+        alone = alone or (protocol == HTTP_PROXY and not draft.chains)
         filters = http_filters(
             f"outbound_{draft.address}_{port}",
             name,
@@ -134,14 +143,23 @@ class _Sidecar:
                     for cluster in self._dynamic.get(port, ())],
         )  # fmt: skip
         if draft.add([Chain(ANYTHING if alone else SNIFFED_HTTP, filters)]):
-            self._tables[name] = self._keys
+            self._tables[name] = self._heard_on(port)
+
+    def _heard_on(self, port: int) -> frozenset[str] | None:
+        """The services in the route table of a port: those of the egress listener for the port, else of that for
+        every other; None: all."""
+        if len(self._egress) < 2:
+            return None
+        at = (place for place, listener in enumerate(self._egress) if listener.port in (port, 0))
+        place = next(at, len(self._egress))
+        return frozenset([host.key for host in self._mesh.hosts.values() if place in host.listeners])
 
     def _tcp(
         self, host: HostMesh, addresses: tuple[str, ...], chains: list[FilterChain], listener: EgressListener
     ) -> None:
         first = chains[0]
         draft = self._draft_of(listener, addresses, first.port)
-        if not draft.takes(first.protocol):
+        if draft is None or not draft.takes(first.protocol):
             return
         protocol = Protocol(first.protocol)
         cache = _name_cache(host, first.port) if protocol.is_tls else None
@@ -163,6 +181,8 @@ class _Sidecar:
             return
         name = str(listener.port)
         draft = self._draft_of(listener, (), listener.port)
+        if draft is None:
+            return
         self._http(draft, HTTP_PROXY, listener.port, name)
         self._proxies[name] = hosts
         self._tables.pop(name)
