@@ -99,6 +99,8 @@ struct Level {
     item: usize,
     /// Place of the key whose value comes next.
     key: Option<(usize, usize)>,
+    /// The parser put the start of this sequence behind its first dash.
+    behind_dash: bool,
 }
 
 struct Index<'t> {
@@ -133,8 +135,8 @@ pub fn positions(text: &str, line: usize, max_depth: usize) -> Vec<Position> {
                     break;
                 }
                 let map = matches!(event, Event::MappingStart(..));
-                let start = index.collection(map, span);
-                index.open(map, start);
+                let (start, behind_dash) = index.collection(map, span);
+                index.open(map, start, behind_dash);
                 if index.levels.len() > max_depth {
                     break;
                 }
@@ -194,9 +196,9 @@ impl Index<'_> {
         }
     }
 
-    fn open(&mut self, map: bool, start: (usize, usize)) {
+    fn open(&mut self, map: bool, start: (usize, usize), behind_dash: bool) {
         self.value(start, false);
-        self.levels.push(Level { map, pointer: self.pointer.len(), item: 0, key: None });
+        self.levels.push(Level { map, pointer: self.pointer.len(), item: 0, key: None, behind_dash });
     }
 
     fn close(&mut self) {
@@ -204,26 +206,27 @@ impl Index<'_> {
         self.leave();
     }
 
-    /// The parser puts a sequence that is not indented behind its first dash.
-    fn collection(&mut self, map: bool, span: Span) -> (usize, usize) {
+    /// Where a mapping or sequence starts, and whether the parser put it behind its first dash: so it does where a
+    /// sequence is not indented.
+    fn collection(&mut self, map: bool, span: Span) -> ((usize, usize), bool) {
         let (line, column) = place(span.start, self.line);
         let is_value = self.levels.last().is_some_and(|level| level.map);
         if !map && is_value && span.is_empty() {
             let byte = self.byte_of(span.start.index());
             let before = self.text[..byte].rsplit('\n').next().unwrap_or_default();
             if before.trim_start_matches(' ').starts_with('-') {
-                return (line, before.len() - before.trim_start_matches(' ').len() + 1);
+                return ((line, before.len() - before.trim_start_matches(' ').len() + 1), true);
             }
         }
-        (line, column)
+        ((line, column), false)
     }
 
     /// Right behind its dash, where an item is not written: the parser may be lines further.
     fn after_dash(&mut self, previous: Marker, span: Span) -> (usize, usize) {
-        if let Some((line, column)) = self.seek(previous, b" \t\n", b"-") {
+        let first_passed = self.levels.last().is_some_and(|level| level.behind_dash && level.item == 0);
+        if !first_passed && let Some((line, column)) = self.seek(previous, b" \t\n", b"-") {
             return (line, column + 1);
         }
-        // The parser puts the start of a sequence that is not indented behind its first dash.
         let (line, column) = place(previous, self.line);
         let byte = self.byte_of(previous.index());
         let before = &self.text[..byte];

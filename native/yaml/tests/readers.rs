@@ -136,4 +136,7 @@ fn places_count_characters_of_the_whole_text() {
             ("/a/1", (4, 2), (4, 2)),
         ]
     );
+    let places = positions("b:\n-\n- # c\n- a\n".as_bytes(), 0, 10);
+    let found: Vec<_> = places.iter().map(|place| (place.pointer.as_str(), place.value)).collect();
+    assert_eq!(found, [("", (1, 1)), ("/b", (2, 1)), ("/b/0", (2, 2)), ("/b/1", (3, 2)), ("/b/2", (4, 3))]);
 }
