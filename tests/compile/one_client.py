@@ -16,6 +16,7 @@ from roadstead.compile.inputs import Env, HostView, RuleView
 from roadstead.compile.locality import client_labels, parse_locality
 from roadstead.compile.networks import gateways_of
 from roadstead.compile.services import merge, services_of
+from roadstead.compile.virtual_services import PreparedVirtualService
 from roadstead.config import (
     DestinationRule,
     Gateway,
@@ -27,7 +28,7 @@ from roadstead.config import (
     Status,
     WorkloadEntry,
 )
-from roadstead.mesh import Cluster, Node, Service
+from roadstead.mesh import Cluster, Node, Port, Service
 
 _KINDS = {"ServiceEntry": ServiceEntry, "WorkloadEntry": WorkloadEntry, "DestinationRule": DestinationRule}
 
@@ -95,8 +96,11 @@ class OneClient:
     def matching(self, pattern: str) -> Sequence[HostView]:
         raise NotImplementedError
 
-    def virtual_services(self, host: str, gateway: str = "mesh") -> Sequence[object]:
+    def virtual_services(self, host: str, gateway: str = "mesh", port: int = 0) -> Sequence[PreparedVirtualService]:
         raise NotImplementedError
+
+    def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
+        return (port.protocol,)
 
     def services_on(self, port: int) -> Sequence[HostView]:
         raise NotImplementedError

@@ -7,7 +7,7 @@ finds the units it touches (`touch`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, Protocol, TypeVar, cast, overload
+from typing import Literal, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -15,9 +15,10 @@ from roadstead.compile import touch
 from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, is_subset, order_text, pairs
 from roadstead.compile.index import Index
 from roadstead.compile.inputs import Env, HostView, RuleView
+from roadstead.compile.on_port import OnPort
 from roadstead.compile.proxy import proxy_of
 from roadstead.compile.rules import RuleEntry, chosen, merged
-from roadstead.compile.services import merge, services_of
+from roadstead.compile.services import merge, services_of, trimmed
 from roadstead.compile.virtual_services import MESH, PreparedVirtualService, prepare
 from roadstead.compile.visibility import PUBLIC, EgressListener, Exports, listeners_of, sidecar_for
 from roadstead.config import (
@@ -184,12 +185,12 @@ class ClientScope:
         if pick.ports is None:
             imported = tuple(services)
         else:
-            imported = _trimmed(services, pick.ports)
+            imported = trimmed(services, pick.ports)
             if not imported:
                 return None
         heard = imported
         for facts, ports in pick.others:
-            heard += _trimmed(self._services(facts, host), ports)
+            heard += trimmed(self._services(facts, host), ports)
         return HostView(
             host,
             namespace,
@@ -315,7 +316,7 @@ class ClientScope:
     def services_on(self, port: int) -> Sequence[HostView]:
         """Hosts with that port among those with listeners, oldest first. They are looked at one by one as they are
         read, and only those that were read are dependencies."""
-        return _OnPort(self, port)
+        return OnPort(self.read_on, port)
 
     def read_on(self, port: int) -> Iterator[HostView]:
         """What `services_on` reads."""
@@ -567,38 +568,6 @@ class ClientScope:
             for host in self._index.roots:
                 if host not in services or host not in self._literals(host):
                     yield host
-
-
-class _OnPort(Sequence[HostView]):
-    """The services of a port, read only as far as they are looked at."""
-
-    def __init__(self, scope: ClientScope, port: int) -> None:
-        self._scope = scope
-        self._port = port
-
-    def __iter__(self) -> Iterator[HostView]:
-        return self._scope.read_on(self._port)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    @overload
-    def __getitem__(self, at: int) -> HostView: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[HostView]: ...
-    def __getitem__(self, at: int | slice) -> HostView | Sequence[HostView]:
-        return list(self)[at]
-
-
-def _trimmed(services: Sequence[Service], ports: Sequence[int]) -> tuple[Service, ...]:
-    """Services with only those ports, in that order; those left without any are left out."""
-    made = []
-    for service in services:
-        declared = {port.number: port for port in reversed(service.ports)}
-        kept = tuple([declared[number] for number in ports if number in declared])
-        if kept:
-            made.append(service if kept == service.ports else msgspec.structs.replace(service, ports=kept))
-    return tuple(made)
 
 
 def _ports(facts: Sequence[EntryFacts]) -> list[int]:

@@ -108,6 +108,17 @@ def merge(services: Sequence[Service]) -> Service:
     return first if ports is first.ports else msgspec.structs.replace(first, ports=ports)
 
 
+def trimmed(services: Sequence[Service], ports: Sequence[int]) -> tuple[Service, ...]:
+    """Services with only those ports, in that order; those left without any are left out."""
+    made = []
+    for service in services:
+        declared = {port.number: port for port in reversed(service.ports)}
+        kept = tuple([declared[number] for number in ports if number in declared])
+        if kept:
+            made.append(service if kept == service.ports else msgspec.structs.replace(service, ports=kept))
+    return tuple(made)
+
+
 def _alike(one: Service, other: Service) -> bool:
     return (
         one.namespace == other.namespace
