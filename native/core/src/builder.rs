@@ -111,7 +111,7 @@ impl<A: Attach> Builder<A> {
 
     fn add_service(&mut self, given: model::Service<A>) -> Arc<Service<A>> {
         let index = self.next.services_at.reserve();
-        let service = Arc::new(Service { given, index, cell: A::Cell::default() });
+        let service = Arc::new(Service { given: Arc::new(given), index, cell: A::Cell::default() });
         self.next.services_at.set(index, Some(Arc::clone(&service)));
         service
     }

@@ -17,7 +17,7 @@ pub struct UnitId {
 /// What `find` hands out; made once per unit.
 #[derive(Debug)]
 pub struct Service<A: Attach> {
-    pub given: model::Service<A>,
+    pub given: Arc<model::Service<A>>,
     /// Position in `services()`.
     pub index: u32,
     /// For the embedder's object.

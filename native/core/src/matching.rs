@@ -97,7 +97,8 @@ impl NameList {
     }
 
     pub fn finish<A: Attach>(self) -> Box<[HeaderName<A>]> {
-        self.0.into_iter().map(|text| HeaderName { text, cell: A::Cell::default() }).collect()
+        let lengths = self.0.iter().fold(0, |lengths, name| lengths | 1 << (name.len() & 63));
+        self.0.into_iter().map(|text| HeaderName { text, lengths, cell: A::Cell::default() }).collect()
     }
 }
 

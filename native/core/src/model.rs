@@ -97,6 +97,8 @@ pub struct Redirect {
     pub path: Box<str>,
     pub prefix_rewrite: Box<str>,
     pub code: u16,
+    /// The Host's port stays even where it is the default of the scheme left (Envoy: `require_tls`).
+    pub keep_port: bool,
 }
 
 /// Copied when `draw % 1_000_000 < numerator`.

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use crate::model::Paths;
+use crate::text::{equal_bytes, words};
 
 /// The path under a mode.
 #[inline]
@@ -18,8 +19,14 @@ pub fn normal_path(path: &str, mode: Paths) -> Cow<'_, str> {
 
 /// Whether it may need more than being looked at.
 fn is_odd(path: &[u8]) -> bool {
-    path.iter().any(|byte| matches!(byte, b'%' | b'\\'))
-        || path.windows(2).any(|pair| pair[0] == b'/' && matches!(pair[1], b'.' | b'/'))
+    let mut after_slash = 0;
+    words(path).any(|word| {
+        let slashes = equal_bytes(word, b'/');
+        let starts = slashes << 8 | after_slash;
+        after_slash = slashes >> 56;
+        let pairs = starts & (slashes | equal_bytes(word, b'.'));
+        pairs | equal_bytes(word, b'%') | equal_bytes(word, b'\\') != 0
+    })
 }
 
 fn normalised(path: &str, mode: Paths) -> String {

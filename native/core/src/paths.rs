@@ -28,6 +28,8 @@ struct Tables {
     exact: HashMap<Box<str>, Box<[u32]>, FixedState>,
     /// In order of the text.
     prefixes: Box<[Prefix]>,
+    /// What all prefixes but `/` begin with: a path that does not needs no search.
+    stem: Box<str>,
     /// Routes with other conditions, in order.
     others: Box<[u32]>,
 }
@@ -47,7 +49,9 @@ impl PathIndex {
                 PathTest::Text(_) => others.push(at as u32),
             }
         }
+        let stem = stem(prefixes.keys().copied());
         PathIndex(Some(Box::new(Tables {
+            stem,
             exact: exact.into_iter().map(|(text, routes)| (text.into(), routes.into())).collect(),
             prefixes: linked(prefixes),
             others: others.into(),
@@ -96,6 +100,10 @@ impl PathIndex {
 impl Tables {
     /// The longest prefix of the path. What stands before the path in order is it, or begins with it.
     fn longest_prefix(&self, path: &str) -> u32 {
+        if !path.starts_with(&*self.stem) {
+            let root = self.prefixes.first().filter(|first| &*first.text == "/" && path.starts_with('/'));
+            return root.map_or(ROOT, |_| 0);
+        }
         let after = self.prefixes.partition_point(|prefix| &*prefix.text <= path);
         let mut at = (after as u32).wrapping_sub(1);
         while let Some(prefix) = self.prefixes.get(at as usize) {
@@ -106,6 +114,14 @@ impl Tables {
         }
         at
     }
+}
+
+fn stem<'a>(prefixes: impl Iterator<Item = &'a str>) -> Box<str> {
+    let common = prefixes.filter(|text| *text != "/").reduce(|common, text| {
+        let equal = common.char_indices().zip(text.chars()).take_while(|((_, ours), theirs)| ours == theirs);
+        &common[..equal.last().map_or(0, |((at, last), _)| at + last.len_utf8())]
+    });
+    common.unwrap_or_default().into()
 }
 
 fn linked(routes: HashMap<&str, Vec<u32>>) -> Box<[Prefix]> {

@@ -9,6 +9,9 @@ use crate::model::Attach;
 #[derive(Debug)]
 pub struct HeaderName<A: Attach> {
     pub text: Box<str>,
+    /// Lengths in bytes of all names that the same rules read, one bit each (modulo 64): who walks over a request's headers
+    /// for one of them may keep what it needs for the others.
+    pub lengths: u64,
     pub cell: A::Cell,
 }
 

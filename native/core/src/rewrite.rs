@@ -77,6 +77,7 @@ pub fn location(redirect: &Redirect, test: &PathTest, scheme: &str, host: &str, 
     let new_scheme = if redirect.scheme.is_empty() { scheme } else { &redirect.scheme };
     let port = if redirect.port == 0 { String::new() } else { format!(":{}", redirect.port) };
     let new_host = match &*redirect.host {
+        "" if redirect.keep_port => host,
         "" => kept_host(host, scheme, new_scheme, redirect.port != 0),
         host => host,
     };
@@ -156,12 +157,15 @@ mod tests {
             path: "".into(),
             prefix_rewrite: "".into(),
             code: 301,
+            keep_port: false,
         };
         let test = PathTest::Prefix("/a".into());
         let to = |redirect: Redirect, host: &str, path: &str| location(&redirect, &test, "http", host, path);
         assert_eq!(to(none.clone(), "h:80", "/a?q"), "http://h:80/a?q");
         assert_eq!(to(Redirect { scheme: "https".into(), ..none.clone() }, "h:80", "/a"), "https://h/a");
         assert_eq!(to(Redirect { scheme: "https".into(), ..none.clone() }, "h:81", "/a"), "https://h:81/a");
+        let kept = Redirect { scheme: "https".into(), keep_port: true, ..none.clone() };
+        assert_eq!(to(kept, "h:80", "/a"), "https://h:80/a");
         assert_eq!(to(Redirect { port: 8443, ..none.clone() }, "h:80", "/a"), "http://h:8443/a");
         assert_eq!(to(Redirect { host: "o".into(), ..none.clone() }, "h:80", "/a"), "http://o/a");
         assert_eq!(to(Redirect { path: "/p".into(), ..none.clone() }, "h", "/a?q=1"), "http://h/p?q=1");

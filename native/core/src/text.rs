@@ -152,10 +152,38 @@ fn mask_length(text: &str) -> Option<u8> {
     ones(mask).or_else(|| ones(!mask))
 }
 
+const LOW: u64 = 0x0101_0101_0101_0101;
+
+/// The high bit of each byte of the word that is `byte`.
+#[inline]
+pub fn equal_bytes(word: u64, byte: u8) -> u64 {
+    let other = word ^ (LOW * u64::from(byte));
+    let low = !(LOW << 7);
+    !(((other & low) + low) | other | low)
+}
+
+/// Eight bytes a word in the order of the text, the last filled up with zeros.
+#[inline]
+pub fn words(text: &[u8]) -> impl Iterator<Item = u64> {
+    text.chunks(8).map(|chunk| match <[u8; 8]>::try_from(chunk) {
+        Ok(whole) => u64::from_le_bytes(whole),
+        Err(_) => chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    })
+}
+
+/// Where the first of the bytes stands; none of them is 0.
+#[inline]
+pub fn first_of<const N: usize>(text: &[u8], wanted: [u8; N]) -> Option<usize> {
+    words(text).enumerate().find_map(|(at, word)| {
+        let found = wanted.iter().fold(0, |found, byte| found | equal_bytes(word, *byte));
+        (found != 0).then(|| at * 8 + found.trailing_zeros() as usize / 8)
+    })
+}
+
 /// The path without query and fragment.
 #[inline]
 pub fn bare(path: &str) -> &str {
-    match path.bytes().position(|byte| byte == b'?' || byte == b'#') {
+    match first_of(path.as_bytes(), [b'?', b'#']) {
         Some(cut) => &path[..cut],
         None => path,
     }
@@ -179,6 +207,18 @@ pub fn dotted_suffixes(host: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_byte_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            for at in 0..length {
+                let mut text = vec![b'>'; length];
+                text[at..].fill(b'?');
+                assert_eq!(first_of(&text, [b'?', b'#']), Some(at), "{at} of {length}");
+                assert_eq!(first_of(&text[..at], [b'?', b'#']), None);
+            }
+        }
+    }
 
     #[test]
     fn hosts_are_normalised() {

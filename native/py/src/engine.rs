@@ -9,8 +9,9 @@ use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyInt, PyList, PyString};
-use roadstead_core::engine;
+use roadstead_core::snapshot::Snapshot;
 use roadstead_core::text::ip_of;
+use roadstead_core::{engine, routing};
 
 use crate::attach::PyAttach;
 use crate::builder::Builder;
@@ -43,9 +44,15 @@ impl Engine {
     }
 
     #[inline]
-    fn decided(&self, lent: &Lent<'_, '_>, port: Option<u16>, draw: Option<u64>) -> PyResult<Core> {
+    fn decided(
+        &self,
+        snapshot: &Arc<Snapshot<PyAttach>>,
+        lent: &Lent<'_, '_>,
+        port: Option<u16>,
+        draw: Option<u64>,
+    ) -> PyResult<Core> {
         let draw = draw.unwrap_or_else(|| self.draws.draw());
-        let core = self.core.route(lent, port, draw);
+        let core = routing::route(snapshot, lent, port, draw);
         lent.headers.check().map(|()| core)
     }
 }
@@ -260,10 +267,10 @@ fn string<'b, 'py>(given: &'b Option<Borrowed<'_, 'py, PyAny>>) -> PyResult<Opti
 
 /// The path as rules see it; nearly always the very string.
 #[inline]
-fn normal<'py>(py: Python<'py>, engine: &Engine, path: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
-    match engine.core.load().normal_path(path.to_str()?) {
+fn normal<'py>(snapshot: &Snapshot<PyAttach>, path: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyString>> {
+    match snapshot.normal_path(path.to_str()?) {
         Cow::Borrowed(_) => Ok(path.clone()),
-        Cow::Owned(made) => Ok(PyString::new(py, &made)),
+        Cow::Owned(made) => Ok(PyString::new(path.py(), &made)),
     }
 }
 
@@ -288,8 +295,9 @@ impl Method for Route {
         let headers = headers.map(|headers| Decision::keep(&headers)).transpose()?;
         let original: Option<(Py<PyString>, u16)> = original.map(|pair| pair.extract()).transpose()?;
         let address = original.as_ref().map(|(host, _)| host.to_str(py)).transpose()?.and_then(ip_of);
+        let snapshot = owner.get().core.load();
         let path = match path {
-            Some(path) => Some(normal(py, owner.get(), path)?),
+            Some(path) => Some(normal(&snapshot, path)?),
             None => None,
         };
         let path = path.as_ref();
@@ -306,7 +314,7 @@ impl Method for Route {
         };
         let port = port.map(|port| port.extract()).transpose()?;
         let draw = draw.map(|draw| draw.extract()).transpose()?;
-        let core = owner.get().decided(&lent, port, draw)?;
+        let core = owner.get().decided(&snapshot, &lent, port, draw)?;
         let rare = match (scheme, source_ip, original) {
             (None, None, None) => None,
             (scheme, source_ip, original) => Some(Box::new(Rare {

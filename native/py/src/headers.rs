@@ -6,14 +6,16 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use roadstead_core::request::HeaderName;
 
+use crate::attach::PyAttach;
 use crate::scan;
 
 /// The headers of one request.
 pub struct Headers<'a, 'py> {
     given: Given<'a, 'py>,
-    /// Lengths of the keys of a dict that was walked, one bit each; before that, all.
-    lengths: Cell<u64>,
+    /// Marks of the keys of a dict that was walked, of those as long as a name that rules read; before that, all.
+    marks: Cell<u64>,
     /// The first thing that went wrong while the core was reading; raised when it is done.
     failure: RefCell<Option<PyErr>>,
 }
@@ -48,7 +50,7 @@ impl<'a, 'py> Headers<'a, 'py> {
                 Err(_) => Given::Other(headers),
             },
         };
-        Headers { given, lengths: Cell::new(u64::MAX), failure: RefCell::new(None) }
+        Headers { given, marks: Cell::new(u64::MAX), failure: RefCell::new(None) }
     }
 
     /// What went wrong while reading.
@@ -57,12 +59,17 @@ impl<'a, 'py> Headers<'a, 'py> {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// Each line of the header `name` (lower case), in order, until `visit` says stop. `key` is the name as a Python string.
-    pub fn lines(&self, name: &str, key: impl FnOnce() -> Bound<'py, PyAny>, visit: &mut dyn FnMut(&[u8]) -> bool) {
+    /// Each line of the header `name`, in order, until `visit` says stop. `key` is the name as a Python string.
+    pub fn lines(
+        &self,
+        name: &HeaderName<PyAttach>,
+        key: impl FnOnce() -> Bound<'py, PyAny>,
+        visit: &mut dyn FnMut(&[u8]) -> bool,
+    ) {
         let result = match &self.given {
             Given::None => Ok(()),
             Given::Dict(dict) => self.in_dict(dict, name, &key(), visit),
-            Given::Other(headers) => in_pairs(headers, name, visit),
+            Given::Other(headers) => in_pairs(headers, &name.text, visit),
         };
         if let Err(error) = result {
             self.failure.borrow_mut().get_or_insert(error);
@@ -74,27 +81,34 @@ impl<'a, 'py> Headers<'a, 'py> {
     fn in_dict(
         &self,
         dict: &Bound<'py, PyDict>,
-        name: &str,
+        name: &HeaderName<PyAttach>,
         key: &Bound<'py, PyAny>,
         visit: &mut dyn FnMut(&[u8]) -> bool,
     ) -> PyResult<()> {
         if let Some(value) = dict.get_item(key)? {
             return with_bytes(&value, |line| visit(line)).map(drop);
         }
-        let bit = 1 << (name.len() as u64 & 63);
-        if self.lengths.get() & bit == 0 {
+        if self.marks.get() & mark(name.text.as_bytes()) == 0 {
             return Ok(());
         }
-        let mut more = true;
-        let lengths = scan::keys_of_length(dict, name.len(), |key, value| {
-            if more && is_name(&key, name)? {
+        let (mut more, mut marks) = (true, 0);
+        let all_str = scan::keys_of_lengths(dict, name.lengths, |key, value| {
+            marks |= with_bytes(&key, mark)?;
+            if more && is_name(&key, &name.text)? {
                 more = with_bytes(&value, |line| visit(line))?;
             }
             Ok(())
         })?;
-        self.lengths.set(lengths);
+        self.marks.set(if all_str { marks } else { u64::MAX });
         Ok(())
     }
+}
+
+/// One bit that names equal but for case share, and few others.
+#[inline]
+fn mark(name: &[u8]) -> u64 {
+    let ends = name.first().zip(name.last()).map_or(0, |(first, last)| (first | 0x20) ^ (last | 0x20) << 2);
+    1 << ((usize::from(ends) + name.len()) & 63)
 }
 
 fn in_pairs(headers: &Bound<'_, PyAny>, name: &str, visit: &mut dyn FnMut(&[u8]) -> bool) -> PyResult<()> {

@@ -57,7 +57,7 @@ impl Request<PyAttach> for Lent<'_, '_> {
 
     #[inline]
     fn lines(&self, name: &HeaderName<PyAttach>, visit: &mut dyn FnMut(&[u8]) -> bool) {
-        self.headers.lines(&name.text, || key(self.py, name), visit);
+        self.headers.lines(name, || key(self.py, name), visit);
     }
 }
 

@@ -7,16 +7,16 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// Calls `visit` for each str key of `len` code points, with its value.
+/// Calls `visit` for each str key whose length in code points is one of `lengths` (bits, modulo 64), with its value.
 ///
-/// Returns which lengths there are, as bits (modulo 64); all bits when a key is no str, so that a clear bit proves absence.
-pub fn keys_of_length<'py>(
+/// False when a key is no str.
+pub fn keys_of_lengths<'py>(
     dict: &Bound<'py, PyDict>,
-    len: usize,
+    lengths: u64,
     mut visit: impl FnMut(Bound<'py, PyAny>, Bound<'py, PyAny>) -> PyResult<()>,
-) -> PyResult<u64> {
+) -> PyResult<bool> {
     let py = dict.py();
-    let mut lengths = 0;
+    let mut all_str = true;
     let mut position: ffi::Py_ssize_t = 0;
     let mut key: *mut ffi::PyObject = std::ptr::null_mut();
     let mut value: *mut ffi::PyObject = std::ptr::null_mut();
@@ -29,14 +29,11 @@ pub fn keys_of_length<'py>(
             let length = ffi::PyUnicode_GetLength(key);
             if length < 0 {
                 ffi::PyErr_Clear();
-                lengths = u64::MAX;
-            } else {
-                lengths |= 1 << (length as u64 & 63);
-                if length as usize == len {
-                    visit(Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value))?;
-                }
+                all_str = false;
+            } else if lengths >> (length as u64 & 63) & 1 != 0 {
+                visit(Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value))?;
             }
         }
     }
-    Ok(lengths)
+    Ok(all_str)
 }

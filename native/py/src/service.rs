@@ -1,43 +1,22 @@
 //! `Service`: what `find` hands out.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::PyTuple;
 use roadstead_core::cluster;
 use roadstead_core::model::{self, Protocol};
 
 use crate::attach::PyAttach;
 
+/// Its texts are made when they are read: a whole mesh is looked up once each before any is read twice.
 #[pyclass(frozen, module = "roadstead._core")]
-pub struct Service {
-    #[pyo3(get)]
-    host: Py<PyString>,
-    #[pyo3(get)]
-    namespace: Py<PyString>,
-    #[pyo3(get)]
-    addresses: Py<PyTuple>,
-    #[pyo3(get)]
-    ports: Py<PyTuple>,
-    #[pyo3(get)]
-    spec: Py<PyAny>,
-}
+pub struct Service(Arc<model::Service<PyAttach>>);
 
 /// The one Python object of a service.
 #[inline]
 pub fn object<'a>(py: Python<'_>, service: &'a cluster::Service<PyAttach>) -> PyResult<&'a Py<PyAny>> {
-    service.cell.get_or_make(py, || Ok(Py::new(py, Service::new(py, &service.given)?)?.into_any()))
-}
-
-impl Service {
-    fn new(py: Python<'_>, service: &model::Service<PyAttach>) -> PyResult<Self> {
-        let ports = service.ports.iter().map(|port| (port.number, &*port.name, class(port.protocol)));
-        Ok(Service {
-            host: PyString::new(py, &service.host).unbind(),
-            namespace: PyString::new(py, &service.namespace).unbind(),
-            addresses: PyTuple::new(py, &service.addresses)?.unbind(),
-            ports: PyTuple::new(py, ports.collect::<Vec<_>>())?.unbind(),
-            spec: service.handle.given(py),
-        })
-    }
+    service.cell.get_or_make(py, || Ok(Py::new(py, Service(Arc::clone(&service.given)))?.into_any()))
 }
 
 /// `_lowered.PROTO_*`.
@@ -53,14 +32,34 @@ fn class(protocol: Protocol) -> u8 {
 
 #[pymethods]
 impl Service {
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let numbers: Vec<String> = self
-            .ports
-            .bind(py)
-            .iter()
-            .map(|port| Ok(port.extract::<(u16, String, u8)>()?.0.to_string()))
-            .collect::<PyResult<_>>()?;
-        let host = self.host.bind(py).to_str()?;
-        Ok(format!("<Service {host} namespace={} ports={}>", self.namespace.bind(py), numbers.join(",")))
+    #[getter]
+    fn host(&self) -> &str {
+        &self.0.host
+    }
+
+    #[getter]
+    fn namespace(&self) -> &str {
+        &self.0.namespace
+    }
+
+    #[getter]
+    fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.0.addresses)
+    }
+
+    #[getter]
+    fn ports<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let ports = self.0.ports.iter().map(|port| (port.number, &*port.name, class(port.protocol)));
+        PyTuple::new(py, ports.collect::<Vec<_>>())
+    }
+
+    #[getter]
+    fn spec(&self, py: Python<'_>) -> Py<PyAny> {
+        self.0.handle.given(py)
+    }
+
+    fn __repr__(&self) -> String {
+        let numbers: Vec<String> = self.0.ports.iter().map(|port| port.number.to_string()).collect();
+        format!("<Service {} namespace={} ports={}>", self.0.host, self.0.namespace, numbers.join(","))
     }
 }

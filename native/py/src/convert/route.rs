@@ -104,7 +104,7 @@ fn destination(value: &Bound<'_, PyAny>) -> PyResult<Destination> {
 }
 
 fn redirect(value: &Bound<'_, PyAny>) -> PyResult<Redirect> {
-    let fields = Fields::of(value, "Redirect", 6)?;
+    let fields = Fields::of(value, "Redirect", 7)?;
     Ok(Redirect {
         scheme: fields.text(0)?,
         host: fields.text(1)?,
@@ -112,6 +112,7 @@ fn redirect(value: &Bound<'_, PyAny>) -> PyResult<Redirect> {
         path: fields.text(3)?,
         prefix_rewrite: fields.text(4)?,
         code: fields.number(5)?,
+        keep_port: fields.flag(6)?,
     })
 }
 
