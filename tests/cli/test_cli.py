@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from roadstead.cli.route import Report
 
 GUIDE = Path(__file__).parents[2] / "python" / "examples" / "guide"
 
@@ -37,11 +40,27 @@ def test_route_shows_each_step_with_its_place(engine_name: str) -> None:
     done = run("route", "-f", str(GUIDE), "--engine", engine_name, CDN, "-H", "x-user-region: eu")
     assert done.returncode == 0
     assert "→ forward  cdn-eu.example.com:443" in done.stdout
-    lines = [line.split() for line in done.stdout.splitlines()]
-    places = {line[0]: line[-1] for line in lines if line and line[-1].startswith(str(GUIDE))}
     file = GUIDE / "11-cdn.yaml"
-    assert places == {"host": f"{file}:1:1", "rule": f"{file}:48:7", "cluster": f"{file}:1:1", "subset": f"{file}:70:5"}
-    assert 'rule 0 not taken: header x-user-region "us" does not match' in done.stdout
+    rules, subset = "VirtualService/default/cdn-service/spec/http", "DestinationRule/default/cdn-service/spec/subsets"
+    steps, _, warnings = done.stdout.partition("\n\nhost")[2].partition("\n\n")
+    assert steps.splitlines() == [
+        "      cdn.example.com: the name itself",
+        f"          {file}:1:1  ServiceEntry/default/cdn-service",
+        'rule      http[0].match[0] not taken: header x-user-region "us" does not match',
+        f"          {file}:40:7  {rules}/0/match/0",
+        "rule      http[1].match[0] taken",
+        f"          {file}:48:7  {rules}/1/match/0",
+        "cluster   outbound|443|eu-region|cdn.example.com, STRICT_DNS",
+        f"          {file}:1:1  ServiceEntry/default/cdn-service",
+        "subset    eu-region: region=eu",
+        f"          {file}:70:5  {subset}/1",
+        "locality  priority 0 (100 %): eu",
+    ]
+    told = [line.split(" ")[:2] for line in warnings.splitlines()]
+    assert told == [
+        [f"{file}:{place}:", f"warning[{code}]"]
+        for place, code in (("15:3", "EXT-1"), ("19:7", "EXT-6"), ("31", "EXT-9"))
+    ]
 
 
 def test_route_as_json_and_yaml_say_the_same(engine_name: str) -> None:
@@ -71,6 +90,75 @@ def test_route_counts_picks_and_takes_connections() -> None:
     assert sum(report["endpoints"].values()) == 200  # type: ignore[attr-defined]
 
 
+SHOP = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: cart, namespace: shop}
+spec:
+  hosts: [cart.example.com]
+  exportTo: [".", front]
+  ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: https, protocol: HTTPS}]
+  resolution: DNS
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart, namespace: shop}
+spec:
+  hosts: [cart.example.com]
+  http:
+  - name: 下单  # orders
+    match: [{method: {exact: POST}}]
+    fault: {delay: {fixedDelay: 2s, percentage: {value: 100}}}
+    route: [{destination: {host: cart.example.com, port: {number: 80}}}]
+  - corsPolicy: {allowOrigins: [{exact: https://a.example.com}, {prefix: https://b.}], allowMethods: [GET]}
+    route:
+    - {destination: {host: cart.example.com, port: {number: 80}}, weight: 90}
+    - {destination: {host: canary.example.com}, weight: 10}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said", "unsaid"),
+    [
+        (["http://cart.example.com/"], 0, ["http[0].match[0] (下单) not taken: method \"POST\" does not match"], ["EXT-9"]),
+        (["http://cart.example.com/"], 0, ["90 of 100: outbound|80||cart.example.com (by the draw, 0)"], ["StringMatch"]),
+        (["http://cart.example.com/", "--draw", "90"], 69, ["10 of 100: outbound|80||canary.example.com"], []),
+        (["http://cart.example.com/"], 0, ["allow_origins=[exact:https://a.example.com,prefix:https://b.]"], ["h2_upgrade"]),
+        (["https://cart.example.com/"], 0, ["warning[EXT-9]"], []),
+        (["http://cart.example.com/", "-X", "post"], 0, ["(下单) taken", "delay 2 s"], ["weight"]),
+        (["http://crat.example.com/"], 0, ["crat.example.com: no ServiceEntry", "did you mean cart.example.com?"], []),
+        (["http://nothing.test/"], 0, ["nothing.test: no ServiceEntry"], ["hint", "did you mean"]),
+        (["http://cart.example.com:81/"], 0, ["cart.example.com: the name itself", "ServiceEntry/shop/cart", "only 80, 443"], []),
+        (["http://cart.example.com/", "--from-namespace", "else"], 0, ["not visible from namespace else", "<stdin>:2  ServiceEntry/shop/cart"], ["did you"]),
+        (["http://[::1]/"], 0, ["GET http://[::1]:80/"], []),
+    ],
+)  # fmt: skip
+def test_route_says_what_people_ask_next(words: list[str], code: int, said: list[str], unsaid: list[str]) -> None:
+    namespace = [] if "--from-namespace" in words else ["--from-namespace", "front"]
+    done = run("route", "-f", "-", *words, *namespace, stdin=SHOP)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert [text for text in said if text not in done.stdout] == []
+    assert [text for text in unsaid if text in done.stdout] == []
+
+
+def test_warnings_are_those_of_the_resources_that_decide() -> None:
+    report = answer("route", "-f", str(GUIDE), CDN)
+    assert [(one["code"], one["line"]) for one in report["warnings"]] == [  # type: ignore[index,attr-defined]
+        ("EXT-1", 15), ("EXT-6", 19), ("EXT-9", 31),
+    ]  # fmt: skip
+    assert "warnings" not in answer("route", "-f", str(GUIDE), "http://unknown.example.org/")
+
+
+def test_json_has_the_fields_that_are_documented() -> None:
+    told = set(re.findall(r"^\| `(\w+)`", (GUIDE.parents[1] / "docs" / "shell.md").read_text(encoding="utf-8"), re.M))
+    assert told == {*Report.__struct_fields__}
+
+
+def test_no_resources_are_told(tmp_path: Path) -> None:
+    done = run("route", "-f", str(tmp_path), "http://a.example.com/")
+    assert (done.returncode, done.stderr) == (0, f"no resources in {tmp_path}: every host is unknown\n")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -82,6 +170,14 @@ def test_route_counts_picks_and_takes_connections() -> None:
         (["route", "http://a.example.com/"], 64, "no configuration"),
         (["route", "-f", "/nowhere.yaml", "http://a.example.com/"], 66, "no such file"),
         (["route", "-f", str(GUIDE), "http://a.example.com/", "-H", "nonsense"], 64, "expected 'NAME: VALUE'"),
+        (["route", "-f", str(GUIDE), "http://a.example.com/", "--source-ip", "me"], 64, "not an IP address"),
+        (
+            ["route", "-f", str(GUIDE), "http://a.example.com/", "--locality", "a/b/c/d"],
+            64,
+            "expected REGION/ZONE/SUBZONE",
+        ),
+        (["rout"], 64, "Did you mean 'route'?"),
+        (["get", "-f", str(GUIDE), "se", "-o", "jsonpath={.items[*"], 64, "do not match"),
         (["get", "-f", str(GUIDE), "nonsense"], 64, "no kind 'nonsense'"),
         (["get", "-f", str(GUIDE), "se", "absent"], 66, "not found"),
         (["get", "-f", str(GUIDE), "se", "-o", "xml"], 64, "-o xml"),
@@ -145,6 +241,8 @@ def test_get_prints_what_kubectl_prints() -> None:
         (["se", "external-database", "-n", "production", "-o", "jsonpath={.spec.addresses}"], '["240.0.0.1"]\n'),
         (["se", "-n", "production", "-o", "jsonpath={.items[*].metadata.name}"], "external-database\n"),
         (["vs,dr", "-o", "name", "httpbin-external"], "virtualservice.networking.istio.io/httpbin-external\n"),
+        (["se/external-service", "-o=jsonpath={.spec.resolution}"], "DNS\n"),
+        (["dr", "cdn-service", "--no-headers"], "default   cdn-service   cdn.example.com\n"),
     ],
 )
 def test_get_forms(words: list[str], expected: str) -> None:

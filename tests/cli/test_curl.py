@@ -38,6 +38,32 @@ from roadstead.cli.curl import parse
         ("curl -u user:pw http://a", "http://a", "GET", [("Authorization", "Basic dXNlcjpwdw==")]),
         ("curl --url http://a --compressed", "http://a", "GET", []),
         ("curl \\\n  -H 'a: b' \\\n  http://a", "http://a", "GET", [("a", "b")]),
+        # Chrome and Firefox, "Copy as cURL (bash)": ANSI-C quoting where plain quotes cannot hold the text.
+        (
+            "curl 'https://a/x?q=1' -H $'end-user: \\u5c0f\\x41\\'s\\041' -b 'k=\"v\"; l=1' --data-raw $'{\"a\":\"it\\'s\\n\"}' --compressed",
+            "https://a/x?q=1",
+            "POST",
+            [("end-user", "小A's!"), ("Cookie", 'k="v"; l=1')],
+        ),
+        # The same for cmd.
+        (
+            'curl ^"https://a/?x=1^&y=2^" ^\r\n  -H ^"a: b^" ^\n  --compressed',
+            "https://a/?x=1&y=2",
+            "GET",
+            [("a", "b")],
+        ),
+        # Postman.
+        (
+            "curl --location --request PUT 'https://a/' \\\n--header 'a: b' \\\n--data '{\n  \"a\": 1\n}'",
+            "https://a/",
+            "PUT",
+            [("a", "b")],
+        ),
+        # As it stands in documents, with what follows.
+        ("$ curl -s http://a/x | jq .", "http://a/x", "GET", []),
+        ("curl http://a/x >out.json", "http://a/x", "GET", []),
+        ("curl 'http://a/x?a=b|c' -H 'p: $5'", "http://a/x?a=b|c", "GET", [("p", "$5")]),
+        ("curl -H 'n: #1' http://a/#top", "http://a/#top", "GET", [("n", "#1")]),
     ],
 )
 def test_parse(text: str, url: str, method: str, headers: list[tuple[str, str]]) -> None:

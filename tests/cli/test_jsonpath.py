@@ -34,6 +34,7 @@ LIST: Tree = {"kind": "List", "items": [ITEM, {"kind": "Sidecar", "metadata": {"
         ("{range .items[*]}{$.kind} {end}", LIST, "List List "),
         ("{@.kind}", ITEM, "ServiceEntry"),
         ("{.items[*].metadata.name}", LIST, "a s"),
+        ("{.items[*]['metadata.name', 'kind']}", LIST, "a s ServiceEntry Sidecar"),
     ],
 )
 def test_render(template: str, tree: Tree, expected: str) -> None:

@@ -1,13 +1,15 @@
-"""Loading, changing and asking: what contracts.md promises of a registry, on both engines."""
+"""Loading, changing and asking: what is promised of a registry, on both engines."""
 
 from __future__ import annotations
 
 import array
 import io
+import json
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from roadstead import (
     BACKEND,
@@ -18,6 +20,7 @@ from roadstead import (
     MeshConfig,
     MeshNetworks,
     Node,
+    Origin,
     Registry,
     ResourceKey,
     Service,
@@ -68,6 +71,18 @@ def test_files_folders_and_standard_input(engine_name: str, tmp_path: Path, monk
     made = Registry.from_files(folder, str(tmp_path / "b.json"), "-", backend=engine_name)
     assert {key.name for key in made.resources} == {"a", "b"}
     assert made.backend == engine_name
+    assert made.locate(Origin("ServiceEntry", "here", "b", "/spec/hosts")) == "<stdin>:2"
+
+
+def test_findings_are_those_of_one_resource(engine_name: str) -> None:
+    items = [A.replace("[a.com]", f"[{name}.com]").replace("name: a,", f"name: {name},") for name in ("x", "y")]
+    documents = [yaml.safe_load(text) for text in items]
+    documents[1]["spec"]["workloadSelector"] = {"labels": {"app": "y"}}
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+    made = Registry.from_text(listed, backend=engine_name, node=HERE)
+    assert [finding.code for finding in made.diagnostics] == ["EXT-2"]
+    found = {name: made.findings(Origin("ServiceEntry", "here", name, "/spec")) for name in ("x", "y", "absent")}
+    assert found == {"x": (), "y": made.diagnostics, "absent": ()}
 
 
 def test_settings_from_files(engine_name: str, tmp_path: Path) -> None:
@@ -295,6 +310,8 @@ def test_rules_on_tls_ports_are_told(engine_name: str) -> None:
     route = ROUTE.replace("MATCH", "prefix: /b")
     made = registry(f"{tls}\n---\n{route}", engine_name)
     assert [finding.code for finding in made.diagnostics] == ["EXT-9"]
+    (rules,) = [key for key in made.resources if key.kind == "VirtualService"]
+    assert made.findings(Origin(*rules)) == made.diagnostics
     assert [finding.code for finding in made.apply(put=route.replace("/b", "/c")).diagnostics] == ["EXT-9"]
     istio = Registry.from_text(f"{tls}\n---\n{route}", backend=engine_name, node=HERE, dialect="istio")
     assert istio.diagnostics == ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 
 import rich_click as click
@@ -32,6 +34,14 @@ class _Verbs(click.RichGroup):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        close = [] if args[0] in _VERBS else get_close_matches(args[0], _VERBS, n=1)
+        if close and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(sorted(_VERBS.items()))
@@ -59,7 +69,8 @@ def cli() -> None:
 def run() -> int:
     """Run the command line; the exit code."""
     try:
-        outcome = cli.main(standalone_mode=False)
+        # click knows terminals, but not the wish for no colour on them (no-color.org).
+        outcome = cli.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
     except click.Abort:
         click.echo("interrupted", err=True)
         return exit_codes.INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -82,6 +83,11 @@ _FLAGS = frozenset("sSkvLifIGNgqOJR#0123461Zjnpa")
 _DATA = frozenset(("d", "data", "data-raw", "data-binary", "data-ascii", "data-urlencode", "json"))
 _READ = frozenset(("X", "request", "H", "header", "A", "user-agent", "e", "referer", "b", "cookie", "u", "user", "url"))
 
+_CMD = re.compile(r'\^"|\^\r?\n')
+_ANSI_C = re.compile(r"(?<![^\s])\$'((?:[^'\\]|\\.)*)'", re.S)
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.S)
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
+
 
 class CurlRequest(NamedTuple):
     """url: as given (http:// where it has no scheme). headers: in order, as curl sends them; Host included if given."""
@@ -93,12 +99,7 @@ class CurlRequest(NamedTuple):
 
 def parse(text: str) -> CurlRequest:
     """Read a pasted command. click.UsageError says what could not be understood."""
-    try:
-        words = shlex.split(text.replace("\\\r\n", " ").replace("\\\n", " "))
-    except ValueError as error:
-        raise click.UsageError(f"--curl: {error}") from None
-    if words and words[0].rsplit("/", 1)[-1] in ("curl", "curl.exe"):
-        words = words[1:]
+    words = _words(text)
     urls: list[str] = []
     headers: list[tuple[str, str]] = []
     data: list[str] = []
@@ -127,6 +128,43 @@ def parse(text: str) -> CurlRequest:
         url += ("&" if "?" in url else "?") + "&".join(data)
     implied = "HEAD" if head else "POST" if data and not get else "GET"
     return CurlRequest(url, method or implied, tuple(headers))
+
+
+def _words(text: str) -> list[str]:
+    """The command's words after `curl`, as a shell would split them; what stands behind a pipe or > is not curl's."""
+    text = text.replace("\\\r\n", " ").replace("\\\n", " ")
+    if _CMD.search(text):
+        # "Copy as cURL (cmd)": ^ escapes, at a line's end it joins.
+        text = re.sub(r"\^(.)", r"\1", re.sub(r"\^\r?\n", " ", text), flags=re.S)
+    text = _ANSI_C.sub(lambda found: _unescaped(found[1]), text.strip().removeprefix("$ "))
+    lexer = shlex.shlex(text, posix=True, punctuation_chars="|<>;")
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    words: list[str] = []
+    try:
+        for word in lexer:
+            if word and not word.strip("|<>;"):
+                break
+            words.append(word)
+    except ValueError as error:
+        raise click.UsageError(f"--curl: {error}") from None
+    if words and words[0].rsplit("/", 1)[-1] in ("curl", "curl.exe"):
+        return words[1:]
+    return words
+
+
+def _unescaped(body: str) -> str:
+    """What stands in $'…' (ANSI-C quoting, as Chrome and Firefox write it), in plain quotes."""
+
+    def character(found: re.Match[str]) -> str:
+        code, digits = found[1][0], found[1][1:]
+        if code in "uUx" and digits:
+            return chr(int(digits, 16))
+        if code.isdecimal():
+            return chr(int(found[1], 8))
+        return _ESCAPES.get(code, found[1])
+
+    return shlex.quote(_ESCAPE.sub(character, body))
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:

@@ -97,6 +97,7 @@ def _complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str)
 @click.option("-n", "--namespace", help="One namespace. Default: all, as files have no current one.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces (the default; as kubectl spells it).")
 @click.option("-l", "--selector", metavar="NAME=VALUE,...", help="Resources with these labels.")
+@click.option("--no-headers", is_flag=True, help="Tables without their first line.")
 @click.option(
     "-o", "--output", "form", default="table", show_default=True, metavar="table|wide|name|json|yaml|jsonpath=TEMPLATE"
 )
@@ -107,13 +108,15 @@ def command(
     namespace: str | None,
     all_namespaces: bool,
     selector: str | None,
+    no_headers: bool,
     form: str,
     source: Source,
 ) -> int:
     """List resources, as kubectl get does.
 
     KIND: serviceentry (se), virtualservice (vs), destinationrule (dr), workloadentry (we), workloadgroup (wg),
-    gateway (gw), sidecar, or all. Shown are the documents that were kept; `roadstead validate` tells of the others.
+    gateway (gw), sidecar, or all; KIND/NAME works too. Shown are the documents that were kept; `roadstead validate`
+    tells of the others.
 
     \b
     roadstead get -f mesh/ serviceentry -A -o wide
@@ -121,7 +124,12 @@ def command(
     """
     if namespace is not None and all_namespaces:
         raise click.UsageError("give -n or -A, not both")
+    if "/" in kinds:
+        kinds, _, name = kinds.partition("/")
+        names = (name, *names)
     wanted = _kinds(kinds)
+    # kubectl takes -o=json for -o json.
+    form = form.removeprefix("=")
     _check_form(form)
     registry = load(source)
     complain(registry.diagnostics)
@@ -132,7 +140,7 @@ def command(
         click.echo(f"{wanted[0].names[0]} {name!r} not found", err=True)
     items = [item for _, group in found for item in group]
     if form in ("table", "wide"):
-        _tables([(kind, group) for kind, group in found if group], form == "wide")
+        _tables([(kind, group) for kind, group in found if group], form == "wide", not no_headers)
     elif form == "name":
         for kind, group in found:
             for item in group:
@@ -203,7 +211,7 @@ def _name(item: dict[str, Tree]) -> str:
     return _meta(item, "name")
 
 
-def _tables(groups: list[tuple[_Kind, list[dict[str, Tree]]]], wide: bool) -> None:
+def _tables(groups: list[tuple[_Kind, list[dict[str, Tree]]]], wide: bool, headers: bool) -> None:
     if not groups:
         click.echo("No resources found.", err=True)
     for number, (kind, items) in enumerate(groups):
@@ -215,7 +223,7 @@ def _tables(groups: list[tuple[_Kind, list[dict[str, Tree]]]], wide: bool) -> No
             spec = item.get("spec")
             cells = [_cell(read(spec if isinstance(spec, dict) else {})) for _, read in columns]
             rows.append([_meta(item, "namespace"), _name(item), *cells, _age(_meta(item, "creationTimestamp"))])
-        output.table(("NAMESPACE", "NAME", *(name for name, _ in columns), "AGE"), rows)
+        output.table(("NAMESPACE", "NAME", *(name for name, _ in columns), "AGE"), rows, headers=headers)
 
 
 def _cell(value: Tree) -> str:

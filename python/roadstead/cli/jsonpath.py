@@ -21,6 +21,7 @@ class _Piece(NamedTuple):
 
 
 _TOKEN = re.compile(r"""\{((?:[^{}"']|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*)\}""")
+_NAMES = re.compile(r"""\[((?:\s*'[^']*'\s*,)+\s*'[^']*'\s*)\]$""")
 
 
 def render(template: str, tree: Tree) -> str:
@@ -38,7 +39,7 @@ def _tokens(template: str) -> list[_Piece]:
     at = 0
     for match in _TOKEN.finditer(template):
         if match.start() > at:
-            tokens.append(_Piece("text", template[at : match.start()]))
+            tokens.append(_plain(template[at : match.start()]))
         inner = match.group(1).strip()
         if inner.startswith(("'", '"')):
             try:
@@ -51,8 +52,15 @@ def _tokens(template: str) -> list[_Piece]:
             tokens.append(_Piece("end" if inner == "end" else "path", inner))
         at = match.end()
     if at < len(template):
-        tokens.append(_Piece("text", template[at:]))
+        tokens.append(_plain(template[at:]))
     return tokens
+
+
+def _plain(text: str) -> _Piece:
+    """Text between paths, where a brace can only be half a path."""
+    if "{" in text or "}" in text:
+        raise click.UsageError(f"jsonpath: {{ and }} do not match in {text!r}")
+    return _Piece("text", text)
 
 
 def _parse(tokens: Sequence[_Piece], inside: bool = False) -> tuple[tuple[_Piece, ...], list[_Piece]]:
@@ -89,6 +97,11 @@ def _render(pieces: Sequence[_Piece], tree: Tree, root: Tree) -> str:
 def _find(path: str, tree: Tree, root: Tree) -> list[Tree]:
     from jsonpath_ng.ext.parser import parse
 
+    several = _NAMES.search(path)
+    if several:
+        # kubectl's ['a.b', 'c']: each name of every item, name by name.
+        names = (one.strip()[1:-1] for one in several[1].split(","))
+        return [found for name in names for found in _find(f"{path[: several.start()]}.{name}", tree, root)]
     start = root if path.startswith("$") else tree
     inner = path.removeprefix("$").removeprefix("@")
     if inner in ("", "."):

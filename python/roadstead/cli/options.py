@@ -60,6 +60,8 @@ class Client(msgspec.Struct, frozen=True):
             for name in ("type", "namespace", "locality", "network", "cluster")
             if (value := getattr(self, name)) is not None
         }
+        if self.locality and self.locality.count("/") > 2:
+            raise click.UsageError(f"--locality {self.locality}: expected REGION/ZONE/SUBZONE")
         if self.labels:
             given["labels"] = node.labels | dict(_label(text) for text in self.labels)
         return msgspec.structs.replace(node, **given) if given else node

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
 import msgspec
@@ -35,14 +37,16 @@ def write(tree: Tree, form: str) -> None:
         click.echo(msgspec.yaml.encode(tree).decode(), nl=False)
 
 
-def table(header: Row, rows: Sequence[Row]) -> None:
-    """Columns as kubectl prints them: no frame, two spaces, cut to the width of a terminal only there."""
+def table(header: Row, rows: Sequence[Row], *, headers: bool = True) -> None:
+    """Columns as kubectl prints them: no frame, three spaces, folded to the width of a terminal only there. headers:
+    whether the first line is printed."""
     if not sys.stdout.isatty():
-        widths = [max([len(header[at]), *(len(row[at]) for row in rows)]) for at in range(len(header))]
-        for row in (header, *rows):
+        lines = [header, *rows] if headers else rows
+        widths = [max((len(line[at]) for line in lines), default=0) for at in range(len(header))]
+        for row in lines:
             click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         return
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold", show_header=headers)
     for name in header:
         made.add_column(name, overflow="fold")
     for row in rows:
@@ -55,4 +59,27 @@ def fields(pairs: Sequence[tuple[str, str]]) -> None:
     shown = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        click.echo(click.style(name.ljust(width), bold=True) + "  " + value)
+        field(name, value, width)
+
+
+def field(name: str, value: str, width: int) -> None:
+    """`name  value`; on a terminal what does not fit goes on under the value."""
+    first, *rest = _lines(value, width + 2)
+    click.echo(click.style(name.ljust(width), bold=True) + "  " + first)
+    for line in rest:
+        click.echo(" " * (width + 2) + line)
+
+
+def paragraph(text: str, *, colour: str) -> None:
+    """Text in a colour; on a terminal what does not fit goes on indented."""
+    first, *rest = _lines(text, 2)
+    click.echo(click.style(first, fg=colour))
+    for line in rest:
+        click.echo("  " + click.style(line, fg=colour))
+
+
+def _lines(text: str, indent: int) -> list[str]:
+    if not sys.stdout.isatty():
+        return [text]
+    room = max(20, shutil.get_terminal_size().columns - indent)
+    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -10,14 +12,18 @@ import msgspec
 import rich_click as click
 
 from roadstead.cli import curl, exit_codes, output
-from roadstead.cli.explain import Step, steps
+from roadstead.cli.explain import Step, concerned, steps
 from roadstead.cli.options import Client, Source, client_options, complain, load, source_options
+from roadstead.config import Finding
 from roadstead.errors import Unavailable
+from roadstead.mesh import StringMatch, VirtualHost
 
 if TYPE_CHECKING:
     from roadstead import Decision, Registry
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# What a policy says even where it is the default; else only what somebody set is shown.
+_ALWAYS = frozenset(("attempts", "retry_on", "connect_timeout", "policy", "mode"))
 _UNREACHABLE = ("not_found", "refused", "no_cluster")
 
 
@@ -34,7 +40,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer, as json and yaml show it. Seconds, percent; names are Envoy's."""
+    """The answer, as json and yaml show it; python/docs/shell.md tells what each field means."""
 
     request: Request
     kind: str
@@ -49,6 +55,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     draw: int
     reasons: tuple[str, ...]
     steps: tuple[Step, ...]
+    warnings: tuple[Finding, ...] = ()
     retry: object = None
     request_headers: tuple[tuple[str, str, str], ...] = ()
     response_headers: tuple[tuple[str, str, str], ...] = ()
@@ -113,8 +120,12 @@ def command(
     roadstead route -f mesh/ --curl "curl -H 'x-user-region: eu' https://cdn.example.com/logo.png"
     """
     request = _request(url, pasted, method, headers, port, sni)
+    if source_ip is not None and not _is_ip(source_ip):
+        raise click.UsageError(f"--source-ip {source_ip}: not an IP address")
     registry = load(source, client, seed=0)
     complain(registry.diagnostics)
+    if not registry.resources:
+        click.echo(f"no resources in {', '.join(source.paths)}: every host is unknown", err=True)
     decision = _decide(registry, request, source_ip, 0 if draw is None else draw)
     report = _report(registry, request, decision, _count(registry, request, source_ip, decision, picks, draw))
     if form == "table":
@@ -154,6 +165,14 @@ def _request(
     rest = tuple((name, value) for name, value in headers if name.lower() != "host")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Request(parts.scheme, host, number, path, (method or "GET").upper(), rest)
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _header(line: str) -> tuple[str, str]:
@@ -230,7 +249,8 @@ def _report(
         timeout=decision.timeout,
         draw=decision.draw,
         reasons=decision.reasons,
-        steps=tuple(steps(registry, decision)),
+        steps=tuple(steps(registry, decision, request.host)),
+        warnings=tuple(sorted(_warnings(registry, decision))),
         retry=decision.retry,
         request_headers=decision.request_headers,
         response_headers=decision.response_headers,
@@ -250,9 +270,21 @@ def _report(
     )
 
 
+def _warnings(registry: Registry, decision: Decision) -> Iterator[Finding]:
+    """What validation says about the resources that the decision rests on."""
+    host = decision.virtual_host
+    for origin in concerned(decision):
+        for finding in registry.findings(origin):
+            # A warning about HTTPS ports is none about another port's rules.
+            if finding.code == "EXT-9" and not (isinstance(host, VirtualHost) and host.tls):
+                continue
+            if finding.severity != "info":
+                yield finding
+
+
 def _show(report: Report) -> None:
     request = report.request
-    asked = f"{request.scheme}://{request.host}:{request.port}{request.path}"
+    asked = f"{request.scheme}://{_endpoint(request.host, request.port)}{request.path}"
     click.echo(click.style(f"{request.method} {asked}".strip(), bold=True))
     colour = (
         "green"
@@ -269,9 +301,21 @@ def _show(report: Report) -> None:
         rows = [[name, str(count), f"{100 * count / total:.1f} %"] for name, count in report.endpoints.items()]
         output.table(("ENDPOINT", "PICKS", "SHARE"), rows)
     click.echo()
-    output.table(
-        ("STEP", "WHAT", "FROM", "AT"), [(step.step, step.what, step.resource, step.at) for step in report.steps]
-    )
+    _show_steps(report.steps)
+    if report.warnings:
+        click.echo()
+        for finding in report.warnings:
+            output.paragraph(str(finding), colour="yellow")
+
+
+def _show_steps(shown: tuple[Step, ...]) -> None:
+    """Each step, and under it the place that is the reason: no line gets wide, and places can be clicked."""
+    width = max((len(step.step) for step in shown), default=0)
+    for step in shown:
+        output.field(step.step, step.what, width)
+        place = "  ".join(filter(None, (step.at, step.resource)))
+        if place:
+            click.echo(" " * (width + 2) + click.style(place, dim=True))
 
 
 def _policy(report: Report) -> list[tuple[str, str]]:
@@ -313,7 +357,7 @@ def _fault(fault: tuple[float, int, int]) -> str:
 
 
 def _set_fields(value: object, hidden: tuple[str, ...] = ()) -> str:
-    """`name=value` of the fields of a policy that are not at their default."""
+    """`name=value` of the fields of a policy that are not at their default, and of those that always tell something."""
     if not isinstance(value, msgspec.Struct):
         return ""
     shown = []
@@ -325,8 +369,18 @@ def _set_fields(value: object, hidden: tuple[str, ...] = ()) -> str:
             inner = _set_fields(current)
             if inner:
                 shown.append(f"{field.name}({inner})")
-        elif field.name.startswith("max_") and current == 0xFFFFFFFF:
-            continue
-        else:
-            shown.append(f"{field.name}={current:g}" if isinstance(current, float) else f"{field.name}={current}")
+        elif current is True:
+            shown.append(field.name)
+        elif current != field.default or field.name in _ALWAYS:
+            shown.append(f"{field.name}={_value(current)}")
     return " ".join(shown)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, StringMatch):
+        return f"{value.kind}:{value.value}"
+    if isinstance(value, msgspec.Struct):
+        return f"({_set_fields(value)})"
+    if isinstance(value, tuple):
+        return "[" + ",".join(_value(one) for one in value) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 SUFFIXES = (".yaml", ".yml", ".json")
 """What is read of a folder; a file that is named itself is read whatever it is called."""
 STDIN = "-"
+STDIN_NAME = "<stdin>"
 
 
 class Text(NamedTuple):
@@ -33,7 +34,7 @@ def read(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Text]:
             Path(path).stat()
     for path in known:
         if path == STDIN:
-            yield Text("<stdin>", sys.stdin.buffer.read())
+            yield Text(STDIN_NAME, sys.stdin.buffer.read())
         elif Path(path).is_dir():
             for name in _below(path):
                 yield Text(name, Path(name).read_bytes())
@@ -54,4 +55,4 @@ def _below(folder: str) -> Iterator[str]:
             yield from _below(entry.path)
 
 
-__all__ = ["STDIN", "SUFFIXES", "Text", "read"]
+__all__ = ["STDIN", "STDIN_NAME", "SUFFIXES", "Text", "read"]

@@ -10,8 +10,8 @@ from roadstead.mesh import HostMesh, Origin
 from roadstead.registry.store import Store
 
 
-def advice(hosts: Iterable[HostMesh], store: Store) -> Iterator[Finding]:
-    """HTTP rules on TLS ports (row EXT-9 of the extended dialect), once for each VirtualService."""
+def advice(hosts: Iterable[HostMesh], store: Store, *, about: ResourceKey | None = None) -> Iterator[Finding]:
+    """HTTP rules on TLS ports (row EXT-9 of the extended dialect), once for each VirtualService, or for one of them."""
     row = EXTENSIONS["EXT-9"]
     said: set[Origin] = set()
     for host in hosts:
@@ -21,7 +21,10 @@ def advice(hosts: Iterable[HostMesh], store: Store) -> Iterator[Finding]:
             if not virtual_host.tls or virtual_host.table or origin is None or origin in said:
                 continue
             said.add(origin)
-            resource = store.get(ResourceKey(origin.kind, origin.namespace, origin.name))
+            key = ResourceKey(origin.kind, origin.namespace, origin.name)
+            if about not in (None, key):
+                continue
+            resource = store.get(key)
             source = None if resource is None else resource.origin
             yield Finding(
                 row.code,

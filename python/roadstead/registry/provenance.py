@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from roadstead.config import ResourceKey
+from roadstead.config.files import STDIN_NAME
 from roadstead.config.yaml import positions
 from roadstead.mesh import Origin
 from roadstead.registry.store import Store
 
 
 def place_of(store: Store, origin: Origin) -> str:
-    """ "file:line:column"; the file alone if its text changed since; "" for what never was in a file."""
+    """ "file:line:column"; the file alone if its text changed since; "<stdin>:line", the document's, for standard
+    input; "" for what never was in a file."""
     resource = store.get(ResourceKey(origin.kind, origin.namespace, origin.name))
     if resource is None or not resource.origin.file:
         return ""
     source = resource.origin
     text = store.text_of(source)
     if text is None:
-        return source.file
+        # Standard input cannot be read again, but does not change either.
+        return f"{STDIN_NAME}:{source.line}" if source.file == STDIN_NAME else source.file
     places = positions(text, source.index)
     pointer = source.pointer + origin.path
     while True:

@@ -156,6 +156,21 @@ class View:
         resource did not come from a file."""
         return place_of(self._shared.store, origin)
 
+    def findings(self, origin: Origin) -> tuple[Finding, ...]:
+        """What `diagnostics` says about the resource that a piece of the mesh came from, its fields included; in order
+        of place. `origin.path` is not looked at."""
+        key = ResourceKey(origin.kind, origin.namespace, origin.name)
+        resource = self._shared.store.get(key)
+        with self._shared.lock:
+            found = list(self._shared.findings.get(key, ()))
+            if resource is not None:
+                # Of a document with several resources (kind: List) all findings are kept together.
+                source = resource.origin
+                together = self._shared.findings.get(f"{source.file}#{source.index}", ())
+                found += [one for one in together if one.pointer.startswith(f"{source.pointer}/")]
+                found += advice(self._node_engine.hosts.values(), self._shared.store, about=key)
+        return tuple(sorted(found))
+
     # Changing: the registry's business
 
     def stage(self, what: Touch) -> Staged:
