@@ -34,7 +34,7 @@ Rules both engines keep
 * Text is compared as its UTF-8 bytes, case folded as ASCII; text that has none (lone surrogates) raises UnicodeEncodeError where
   the engine reads it. Ports beyond 65,535 and draws beyond 2**64 - 1 raise OverflowError.
 * Health: an endpoint is unhealthy when UNHEALTHY by EDS health or by `set_health`, or ejected; DRAINING is unhealthy and
-  excluded from denominators; DEGRADED is its own class. Loads, panic, locality weighting: spec/dataplane section 1 to 3, integer arithmetic.
+  excluded from denominators; DEGRADED is its own class. Loads, panic, locality weighting: as Envoy (load_balancer_impl.cc), integer arithmetic.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -79,7 +79,7 @@ class Engine:
         original_destination: tuple[str, int] | None = None,
         draw: int | None = None,
     ) -> Decision:
-        """Where an HTTP request goes. Never raises for 404, 502, 503: see Decision.kind. contracts.md, route.
+        """Where an HTTP request goes. Never raises for 404, 502, 503: see Decision.kind.
 
         original_destination: the request was captured on its way to this IP and port (what a sidecar sees). `port` defaults
         to its port; the listener of the address is asked first: HTTP of a virtual host with that address (any Host), a chain

@@ -1,4 +1,4 @@
-"""Merging DestinationRules of one host and namespace, and choosing for a client (registry.md 5.2 and 5.3)."""
+"""Merging DestinationRules of one host and namespace, and choosing for a client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one client sees: exportTo, Sidecars, which namespace has a host, which rules hold (registry.md 1.10, 4 and 5)."""
+"""What one client sees: exportTo, Sidecars, which namespace has a host, which rules hold."""
 
 from __future__ import annotations
 

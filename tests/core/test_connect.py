@@ -1,4 +1,4 @@
-"""`connect`: filter chains by address, network, server name and transport (dataplane spec, 10)."""
+"""`connect`: filter chains by address, network, server name and transport."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hash policies and the cookies made for them (dataplane spec, 3.9)."""
+"""Hash policies and the cookies made for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pick`: priorities, panic, localities, algorithms, hash policies, exclusion (dataplane spec, 1 to 3)."""
+"""`pick`: priorities, panic, localities, algorithms, hash policies, exclusion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`route`: virtual host, conditions, destinations, and what a route does to a request (dataplane spec, 9)."""
+"""`route`: virtual host, conditions, destinations, and what a route does to a request."""
 
 from __future__ import annotations
 

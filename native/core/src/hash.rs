@@ -1,4 +1,4 @@
-//! xxHash64, Envoy's hash for rings, Maglev tables and hash policies, and how policies add up (spec section 3.9).
+//! xxHash64, Envoy's hash for rings, Maglev tables and hash policies, and how policies add up (hash_policy.cc).
 
 pub use xxhash_rust::xxh64::xxh64;
 

@@ -1,4 +1,4 @@
-"""Filter chains: which one takes a connection (dataplane spec, 10.2: strict precedence, no going back)."""
+"""Filter chains: which one takes a connection (Envoy: filter_chain_manager_impl.cc; strict precedence, no going back)."""
 
 from __future__ import annotations
 

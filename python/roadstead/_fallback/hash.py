@@ -1,4 +1,4 @@
-"""Hash policies: what a request hashes to, and the cookies made for it (dataplane spec, 3.9)."""
+"""Hash policies: what a request hashes to, and the cookies made for it."""
 
 from __future__ import annotations
 

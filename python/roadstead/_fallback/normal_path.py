@@ -1,4 +1,4 @@
-"""Paths as they are before anything looks at them (dataplane spec, 9.7; Envoy: normalize_path and its neighbours).
+"""Paths as they are before anything looks at them (Envoy: normalize_path and its neighbours).
 
 The query is left alone. Escapes of what needs none are decoded, `\\` is `/`, dot segments go; `%2f` stays unless the
 mode decodes it. A run of slashes stays unless the mode merges it, or, at the beginning, where dot segments go.

@@ -1,4 +1,4 @@
-"""What a route does to a request: header operations, path, authority, redirects (dataplane spec, 9.4 and 9.5)."""
+"""What a route does to a request: header operations, path, authority, redirects."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a rule does besides choosing a cluster: redirect, direct response, fault, mirrors, CORS (registry.md 6.6 and
-6.12; Istio: route.ApplyRedirect, TranslateFault, TranslateCORSPolicy)."""
+"""What a rule does besides choosing a cluster: redirect, direct response, fault, mirrors, CORS (Istio:
+route.ApplyRedirect, TranslateFault, TranslateCORSPolicy)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filter chains of one host: where a connection that is no HTTP goes (registry.md 6.14, 6.15, 7.1 and 7.2; Istio:
+"""Filter chains of one host: where a connection that is no HTTP goes (Istio:
 core/listener.go, core/tls.go).
 
 Who wins where two hosts want the same chain of one listener is the engine's to say, by the age of the hosts.

@@ -1,4 +1,4 @@
-"""Merging one route of a delegate into the root's route (registry.md 6.1; Istio: mergeHTTPRoute)."""
+"""Merging one route of a delegate into the root's route (Istio: mergeHTTPRoute)."""
 
 from __future__ import annotations
 

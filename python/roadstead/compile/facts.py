@@ -135,7 +135,7 @@ def workload_facts(resource: Resource[WorkloadEntry]) -> WorkloadFacts:
 
 
 def _is_healthy(resource: Resource[WorkloadEntry]) -> bool:
-    """Checked workloads count from their first good report on (registry.md 2.1)."""
+    """Checked workloads count from their first good report on."""
     if resource.metadata.annotations.get(_HEALTH_CHECKED) not in _TRUE:
         return True
     for condition in resource.status.conditions:
@@ -175,7 +175,7 @@ def virtual_service_facts(resource: Resource[VirtualService], domain: str) -> Vi
 
 
 def _destinations(spec: VirtualService, namespace: str, domain: str) -> Iterable[tuple[str, int, tuple[str, ...]]]:
-    """What a VirtualService draws into a client's scope (registry.md 4.4)."""
+    """What a VirtualService draws into a client's scope."""
     for rule in spec.http:
         # Istio ignores a rule here as soon as one match names another namespace, whatever its other matches say.
         sources = tuple(dict.fromkeys([match.source_namespace for match in rule.match if match.source_namespace]))

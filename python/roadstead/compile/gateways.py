@@ -1,4 +1,4 @@
-"""What a router listens on: servers of its Gateways and the VirtualServices bound to them (registry.md 9; Istio:
+"""What a router listens on: servers of its Gateways and the VirtualServices bound to them (Istio:
 model.MergeGateways, core/gateway.go).
 
 A router has no routes of its own to services: it does what VirtualServices say for the hosts of a server, and answers

@@ -18,7 +18,7 @@ class HashKeys:
         self._hashed: dict[str, HostView | None] = {}
 
     def of(self, host: str, port: int, subset: str, explicit_port: bool) -> tuple[HashKey, ...]:
-        """Keys of a destination (registry.md 6.11). explicit_port: the destination names its port."""
+        """Keys of a destination. explicit_port: the destination names its port."""
         view = self.hashed(host)
         return () if view is None else hash_keys(self._scope, view, port, subset, explicit_port)
 

@@ -1,4 +1,4 @@
-"""Header operations and the authority of a rule (registry.md 6.8; Istio: route.TranslateHeadersOperations)."""
+"""Header operations and the authority of a rule (Istio: route.TranslateHeadersOperations)."""
 
 from __future__ import annotations
 

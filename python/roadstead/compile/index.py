@@ -279,7 +279,7 @@ def _folded(hosts: Sequence[str]) -> list[str]:
 
 
 def _aged(entries: Iterable[f.EntryFacts]) -> tuple[f.EntryFacts, ...]:
-    """Istio's order of services of one host: creation time, namespace, object name (registry.md 1.10)."""
+    """Istio's order of services of one host: creation time, namespace, object name."""
     return tuple(sorted(entries, key=lambda fact: (fact.created, fact.namespace, fact.key.name)))
 
 

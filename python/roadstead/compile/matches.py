@@ -1,5 +1,5 @@
 """Conditions of HTTP rules: which of them are settled for this client, and what is left to test per request
-(registry.md 6.4 and 6.5; Istio: route.TranslateRouteMatch)."""
+(Istio: route.TranslateRouteMatch)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def applies(match: HTTPMatchRequest, env: Env, port: int, gateway: str) -> bool:
 
 
 def l4_applies(match: L4Match, env: Env, port: int, gateway: str = MESH) -> bool:
-    """The same for TLS and TCP routes, where all four are looked at. On a router the source is not (registry.md 9)."""
+    """The same for TLS and TCP routes, where all four are looked at. On a router the source is not."""
     if match.port and match.port != port:
         return False
     if match.gateways and gateway not in match.gateways:

@@ -111,7 +111,7 @@ class HostTable(Generic[V]):
         return [host, *found] if host in self._values else found
 
     def best(self, host: str) -> Iterator[str]:
-        """Entries that contain `host`, most specific first: itself, then wildcards (registry.md 3.2)."""
+        """Entries that contain `host`, most specific first: itself, then wildcards."""
         if not is_wild(host) and host in self._values:
             yield host
         if self._lengths:

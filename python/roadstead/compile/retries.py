@@ -1,4 +1,4 @@
-"""Retry policies (registry.md 6.10; Istio: route/retry.ConvertPolicy)."""
+"""Retry policies (Istio: route/retry.ConvertPolicy)."""
 
 from __future__ import annotations
 

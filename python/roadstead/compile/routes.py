@@ -1,5 +1,5 @@
 """HTTP routes of one VirtualService for one client, and the default route of a service
-(registry.md 6.4 to 6.12; Istio: route.BuildHTTPRoutesForVirtualService, TranslateRoute)."""
+(Istio: route.BuildHTTPRoutesForVirtualService, TranslateRoute)."""
 
 from __future__ import annotations
 

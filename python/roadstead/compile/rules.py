@@ -1,5 +1,5 @@
-"""DestinationRules of one host and namespace: merging them and choosing the entry for a client (registry.md 5.1 to
-5.3).
+"""DestinationRules of one host and namespace: merging them and choosing the entry for a client
+(Istio: model/destination_rule.go).
 
 Only what merging needs is looked at here (`RuleFacts`); the rules themselves are loaded when an entry is used.
 """
@@ -33,7 +33,7 @@ class RuleEntry(msgspec.Struct, frozen=True):
 
 
 def merged(rules: Iterable[RuleFacts]) -> tuple[RuleEntry, ...]:
-    """The entries of one pool for one host (registry.md 5.2)."""
+    """The entries of one pool for one host."""
     rules = tuple(rules)
     if len(rules) == 1:
         return (_alone(rules[0]),)
@@ -88,7 +88,7 @@ def _joined(entry: RuleEntry, rule: RuleFacts) -> RuleEntry:
 
 
 def chosen(entries: Sequence[RuleEntry], labels: Mapping[str, str], namespace: str) -> RuleEntry | None:
-    """The entry for a client (registry.md 5.3): the first whose selector takes it, else the last without a selector."""
+    """The entry for a client: the first whose selector takes it, else the last without a selector."""
     plain = None
     for entry in entries:
         if entry.selector is None:

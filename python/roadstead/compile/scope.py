@@ -211,7 +211,7 @@ class ClientScope:
         ]
 
     def _pick(self, host: str, entries: tuple[EntryFacts, ...]) -> _Pick | None:
-        """Which entries of a host this client gets (registry.md 1.10 (4), 4.1, 4.4)."""
+        """Which entries of a host this client gets."""
         seen = self._seen(host, entries)
         if not self._listeners:
             return _Pick(self._one_namespace(seen)) if seen else None
@@ -265,7 +265,7 @@ class ClientScope:
         return own or tuple([fact for fact in facts if fact.namespace == facts[0].namespace])
 
     def _drawn_in(self, host: str, entries: tuple[EntryFacts, ...]) -> _Pick | None:
-        """A host that only VirtualServices name as a destination (registry.md 4.4 and 1.10 (8)). Of the client's own
+        """A host that only VirtualServices name as a destination. Of the client's own
         namespace it is taken whether exported to it or not."""
         importers = self._index.importers.get(host)
         if not importers:
@@ -345,7 +345,7 @@ class ClientScope:
     # Rules
 
     def rule(self, view: HostView) -> RuleView | None:
-        """The DestinationRule for a service (registry.md 5.1)."""
+        """The DestinationRule for a service."""
         self._note_host(view.host)
         key = (view.namespace, view.host)
         if key in self._rules:
@@ -441,7 +441,7 @@ class ClientScope:
         return None
 
     def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
-        """The protocols a port of a host is heard with (registry.md 7.1): an egress listener for a port has its own."""
+        """The protocols a port of a host is heard with: an egress listener for a port has its own."""
         if port.number not in self._locked:
             return (port.protocol,)
         found = []
@@ -525,7 +525,7 @@ class ClientScope:
     # Unknown destinations
 
     def outbound(self) -> tuple[Outbound, str]:
-        """(ALLOW_ANY | REGISTRY_ONLY | GATEWAY, cluster that unknown traffic goes to or "") (registry.md 6.13)."""
+        """(ALLOW_ANY | REGISTRY_ONLY | GATEWAY, cluster that unknown traffic goes to or "")."""
         if self._router:
             return "GATEWAY", ""
         policy = None if self._sidecar is None else self._sidecar.spec.outbound_traffic_policy

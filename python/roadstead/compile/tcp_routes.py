@@ -1,5 +1,5 @@
 """Where connections go: destinations of TLS and TCP routes, and what their DestinationRule says about the connection
-(registry.md 6.9 and 6.14; Istio: core/networkfilter.go)."""
+(Istio: core/networkfilter.go)."""
 
 from __future__ import annotations
 

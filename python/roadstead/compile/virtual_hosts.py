@@ -1,5 +1,5 @@
 """Virtual hosts of one host: which VirtualService owns it at each port, and the names it answers to
-(registry.md 3.5 and 6.3; Istio: core/httproute.go, route.BuildSidecarVirtualHostWrapper).
+(Istio: core/httproute.go, route.BuildSidecarVirtualHostWrapper).
 
 On sidecars the first VirtualService that claims a host and has a route for this client owns it alone; a service that
 nobody claims gets a default route. A host of a VirtualService that is no service with the port ("plain") has routes
@@ -214,7 +214,7 @@ def _domains(name: str, service: Service, domain: str, *, owned: bool) -> tuple[
 
 
 def alternative_names(host: str, domain: str) -> tuple[str, ...]:
-    """Shorter names under which a client in a DNS domain may know a host (registry.md 3.5)."""
+    """Shorter names under which a client in a DNS domain may know a host."""
     if ".svc." in domain:
         return _kubernetes_names(host, domain)
     own, shared = host.split("."), domain.split(".")

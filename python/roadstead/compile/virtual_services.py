@@ -1,4 +1,4 @@
-"""VirtualServices made ready for any client: names in full, delegates merged in (registry.md 3.3, 3.4, 6.1 and 6.2).
+"""VirtualServices made ready for any client: names in full, delegates merged in.
 
 What is made here does not depend on the client and is made once for each VirtualService; which rules hold for a
 client is settled in `matches` and `routes`.

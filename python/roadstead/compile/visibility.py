@@ -1,4 +1,4 @@
-"""Who may see what: exportTo (registry.md 4.1 to 4.3) and the Sidecar's egress listeners (4.4)."""
+"""Who may see what: exportTo and the Sidecar's egress listeners (4.4)."""
 
 from __future__ import annotations
 
@@ -54,8 +54,7 @@ class Exports:
         return _capped(rules.default_visibility)
 
     def virtual_service(self, fact: VirtualServiceFacts, client: str) -> int | None:
-        """Place in the client's order: 0 private, 1 exported to its namespace, 2 public; None: not seen (registry.md
-        4.2)."""
+        """Place in the client's order: 0 private, 1 exported to its namespace, 2 public; None: not seen."""
         names = fact.export_to
         if not names:
             names = frozenset([fact.namespace if name == "." else name for name in self._virtual_services])
@@ -66,7 +65,7 @@ class Exports:
         return 0 if names == {fact.namespace} else 1
 
     def rule_is_private(self, names: frozenset[str], namespace: str) -> bool:
-        """Whether a DestinationRule never leaves its namespace (registry.md 4.3)."""
+        """Whether a DestinationRule never leaves its namespace."""
         if not names:
             return self._rules_private
         return names in ({"."}, {namespace})

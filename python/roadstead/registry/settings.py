@@ -30,7 +30,7 @@ def env_of(node: Node, settings: Settings) -> Env:
 
 def locality_of(node: Node) -> str:
     """Where a client is: its topology labels if it has one of them, else a locality label as it stands, else what it
-    says of itself (registry.md 1.5; not quite the rule of endpoints)."""
+    says of itself (not quite the rule of endpoints)."""
     topology = [node.labels.get(name, "") for name in (REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL)]
     if any(topology):
         return "/".join(topology)

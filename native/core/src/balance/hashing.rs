@@ -1,4 +1,4 @@
-//! Ring hash and Maglev tables: Envoy's arithmetic, in doubles as there (spec sections 3.7 and 3.8).
+//! Ring hash and Maglev tables: Envoy's arithmetic, in doubles as there (ring_hash_lb.cc, maglev_lb.cc).
 
 use xxhash_rust::xxh64::xxh64;
 

@@ -1,4 +1,4 @@
-//! Priority loads and panic: Envoy's integer arithmetic (load_balancer_impl.cc; spec section 1.2 and 1.3).
+//! Priority loads and panic: Envoy's integer arithmetic (load_balancer_impl.cc).
 
 use crate::model::LbConfig;
 

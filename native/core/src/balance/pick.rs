@@ -445,7 +445,7 @@ fn youngest<A: Attach>(lb: &LbConfig, state: &ClusterState<A>) -> Option<i64> {
     if starts { state.slots().iter().map(|slot| slot.since.get()).max() } else { None }
 }
 
-/// Slow start at one instant (spec section 3.10).
+/// Slow start at one instant.
 #[derive(Clone, Copy)]
 struct SlowStart {
     now: i64,

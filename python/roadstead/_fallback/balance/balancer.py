@@ -1,4 +1,4 @@
-"""One cluster's picker: what follows from membership and health, immutable but for cursors (dataplane spec, 1 to 3)."""
+"""One cluster's picker: what follows from membership and health, immutable but for cursors."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ class Balancer:
 
 
 class SlowStart:
-    """Endpoints that are new get a growing share (dataplane spec, 3.10)."""
+    """Endpoints that are new get a growing share."""
 
     __slots__ = ("_aggression", "_clock", "_floor", "_over", "_window")
 

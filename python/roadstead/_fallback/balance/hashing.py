@@ -1,4 +1,4 @@
-"""Ring hash and Maglev tables (dataplane spec, 3.6 to 3.8), built as Envoy builds them, doubles included."""
+"""Ring hash and Maglev tables (Envoy: ring_hash_lb.cc, maglev_lb.cc), built as Envoy builds them, doubles included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Priority loads and panic: Envoy's integer arithmetic (dataplane spec, 1.2 and 1.3)."""
+"""Priority loads and panic: Envoy's integer arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Round robin and Envoy's EDF order as schedules with one cursor (dataplane spec, 3.1 to 3.4).
+"""Round robin and Envoy's EDF order as schedules with one cursor (edf_scheduler.h).
 
 The EDF queue with fixed weights repeats after `sum(w / gcd)` picks: entry i stands at the deadlines k / w_i. Ties come
 in order of insertion: the smaller weight was put back earlier, then list order. Up to `MAX_CYCLE` entries the cycle is

@@ -1,4 +1,4 @@
-"""Destinations, wherever they stand (validation.md VS-77 to VS-83)."""
+"""Destinations, wherever they stand."""
 
 from __future__ import annotations
 

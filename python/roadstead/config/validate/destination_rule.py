@@ -1,4 +1,4 @@
-"""DestinationRule (validation.md 2.5)."""
+"""DestinationRule."""
 
 from __future__ import annotations
 

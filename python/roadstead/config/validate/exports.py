@@ -1,4 +1,4 @@
-"""exportTo of ServiceEntry, VirtualService and DestinationRule (validation.md 2.1, EXP)."""
+"""exportTo of ServiceEntry, VirtualService and DestinationRule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gateway (validation.md 2.6)."""
+"""Gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP rules of a VirtualService (validation.md VS-20 to VS-84)."""
+"""HTTP rules of a VirtualService."""
 
 from __future__ import annotations
 

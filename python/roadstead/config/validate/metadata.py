@@ -1,4 +1,4 @@
-"""Metadata of every kind (validation.md 1.2)."""
+"""Metadata of every kind."""
 
 from __future__ import annotations
 

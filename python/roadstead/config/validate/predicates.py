@@ -1,4 +1,4 @@
-"""What names, addresses and ports may look like (validation.md 2.0). Each gives a complaint, "" where there is none."""
+"""What names, addresses and ports may look like. Each gives a complaint, "" where there is none."""
 
 from __future__ import annotations
 

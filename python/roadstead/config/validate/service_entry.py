@@ -1,4 +1,4 @@
-"""ServiceEntry (validation.md 2.1)."""
+"""ServiceEntry."""
 
 from __future__ import annotations
 

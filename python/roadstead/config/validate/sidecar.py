@@ -1,4 +1,4 @@
-"""Sidecar (validation.md 2.7)."""
+"""Sidecar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VirtualService (validation.md 2.4). The kinds of HTTP rules: of a delegate (no hosts), of a root (`delegate` set),
+"""VirtualService. The kinds of HTTP rules: of a delegate (no hosts), of a root (`delegate` set),
 independent."""
 
 from __future__ import annotations

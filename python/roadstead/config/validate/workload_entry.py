@@ -1,4 +1,4 @@
-"""WorkloadEntry, as a kind and as an endpoint (validation.md 2.2)."""
+"""WorkloadEntry, as a kind and as an endpoint."""
 
 from __future__ import annotations
 

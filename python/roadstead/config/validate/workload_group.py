@@ -1,4 +1,4 @@
-"""WorkloadGroup (validation.md 2.3)."""
+"""WorkloadGroup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listeners while services add to them: who keeps what where several want it (registry.md 7.4; Istio: core/listener.go
+"""Listeners while services add to them: who keeps what where several want it (Istio: core/listener.go
 buildSidecarOutboundListener, mergeTCPFilterChains)."""
 
 from __future__ import annotations
