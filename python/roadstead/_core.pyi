@@ -152,20 +152,26 @@ class Cluster:
     """One upstream cluster: the policy that compile made and its live state."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """ "outbound|80|v1|host": direction, port, subset, host, as Istio writes it."""
     @property
     def spec(self) -> object:
         """The mesh.Cluster."""
     @property
-    def connection_pool(self) -> object: ...
+    def connection_pool(self) -> object:
+        """The mesh.ConnectionPool: `.tcp` and `.http` limits (Envoy: circuit_breakers, upstream options)."""
     @property
-    def outlier_detection(self) -> object | None: ...
+    def outlier_detection(self) -> object | None:
+        """The mesh.OutlierDetection, None without one."""
     @property
-    def health_checks(self) -> Sequence[object]: ...
+    def health_checks(self) -> Sequence[object]:
+        """mesh.HealthCheck objects; only the extended dialect has any."""
     @property
-    def load_balancer(self) -> object: ...
+    def load_balancer(self) -> object:
+        """The mesh.LoadBalancer: `.policy` in Envoy's words, `.hash_key`, `.warmup` …"""
     @property
-    def tls(self) -> object | None: ...
+    def tls(self) -> object | None:
+        """The mesh.TlsOrigination: TLS that the mesh speaks to the endpoints; None: none."""
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """All, in order of group and position."""
@@ -186,30 +192,40 @@ class Endpoint:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     @property
-    def address(self) -> str: ...
+    def address(self) -> str:
+        """IP, host name, or path of a unix socket, by `kind`."""
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """Where to connect, targetPort applied; 0 for a unix socket."""
     @property
-    def kind(self) -> Literal["ip", "hostname", "unix"]: ...
+    def kind(self) -> Literal["ip", "hostname", "unix"]:
+        """hostname: a DNS endpoint that no resolver has reported addresses for; let the system resolve it."""
     @property
-    def locality(self) -> str: ...
+    def locality(self) -> str:
+        """ "region/zone/subzone", "" where unknown."""
     @property
-    def priority(self) -> int: ...
+    def priority(self) -> int:
+        """Envoy's priority level; 0 is tried first."""
     @property
-    def weight(self) -> int: ...
+    def weight(self) -> int:
+        """Istio's `weight`, 1 where none is written."""
     @property
-    def labels(self) -> Mapping[str, str]: ...
+    def labels(self) -> Mapping[str, str]:
+        """Labels of the endpoint or its WorkloadEntry, with those Istio adds (topology)."""
     @property
-    def hostname(self) -> str: ...
+    def hostname(self) -> str:
+        """Its name: what a DNS endpoint is, or its addresses were resolved from; "" for an address alone."""
     @property
-    def health(self) -> Literal["unknown", "healthy", "unhealthy", "draining", "degraded"]: ...
+    def health(self) -> Literal["unknown", "healthy", "unhealthy", "draining", "degraded"]:
+        """What configuration and checks say by now; unknown counts as healthy."""
 
 @final
 class Decision:
     """The one new object of a request. Everything but kind and cluster is computed when it is read."""
 
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> Kind:
+        """ "forward" "passthrough" (unknown, let through) "redirect" "direct_response" "refused" (502, REGISTRY_ONLY) "not_found" (404, no rule) "no_cluster" (503)."""
     @property
     def status(self) -> int:
         """Status this process answers with itself: 404, 502, 503, redirect code, direct response; 0 for forward and passthrough."""
@@ -217,26 +233,32 @@ class Decision:
     def flags(self) -> str:
         """Envoy's response flags: "" NR NC UH UO …"""
     @property
-    def service(self) -> Service | None: ...
+    def service(self) -> Service | None:
+        """The service that was asked for; None where nothing in the registry owns it."""
     @property
     def cluster(self) -> Cluster | None:
         """None where no cluster was chosen; PassthroughCluster and BlackHoleCluster are Cluster objects without endpoints."""
     @property
-    def cluster_name(self) -> str: ...
+    def cluster_name(self) -> str:
+        """Name of the chosen cluster, existing or not; "" without one."""
     @property
     def route(self) -> object | None:
         """The mesh.Route or mesh.TcpRoute."""
     @property
-    def virtual_host(self) -> object | None: ...
+    def virtual_host(self) -> object | None:
+        """The mesh.VirtualHost whose rules were looked at; None for connections and unknown hosts."""
     @property
     def route_index(self) -> int:
         """Position in the virtual host; -1 without one."""
     @property
-    def destination_index(self) -> int: ...
+    def destination_index(self) -> int:
+        """Position among the route's weighted destinations; -1 without a route that forwards."""
     @property
-    def timeout(self) -> float | None: ...
+    def timeout(self) -> float | None:
+        """Seconds for the whole request, retries included (Istio: http.timeout); None: no limit."""
     @property
-    def retry(self) -> object | None: ...
+    def retry(self) -> object | None:
+        """The mesh.Retry: `.attempts` after the first try, `.per_try_timeout`, `.retry_on` …; None: no retries."""
     @property
     def path(self) -> str:
         """As sent upstream, query included."""
@@ -247,16 +269,19 @@ class Decision:
     def request_headers(self) -> tuple[tuple[str, str, str], ...]:
         """(op, name, value) in order; op "set" | "add" | "remove" | "add_if_absent"."""
     @property
-    def response_headers(self) -> tuple[tuple[str, str, str], ...]: ...
+    def response_headers(self) -> tuple[tuple[str, str, str], ...]:
+        """The same for the response."""
     def apply(self, headers: Headers) -> list[tuple[str, str]]:
         """Request headers after the operations. SET takes the place of the first line of that name (the others go) or comes last;
         ADD and ADD_IF_ABSENT come last; with an empty value all three are no operation."""
-    def apply_response(self, headers: Headers) -> list[tuple[str, str]]: ...
+    def apply_response(self, headers: Headers) -> list[tuple[str, str]]:
+        """Response headers after the operations, as `apply`."""
     @property
     def redirect(self) -> tuple[int, str] | None:
         """(status, Location)."""
     @property
-    def direct_response(self) -> tuple[int, bytes] | None: ...
+    def direct_response(self) -> tuple[int, bytes] | None:
+        """(status, body)."""
     @property
     def fault(self) -> tuple[float, int, int] | None:
         """(delay seconds, abort status or 0, abort grpc status or -1) that this draw hits, else None."""
@@ -264,12 +289,14 @@ class Decision:
     def mirrors(self) -> tuple[str, ...]:
         """Names of the clusters that get a copy; one that does not exist gets none."""
     @property
-    def cors(self) -> object | None: ...
+    def cors(self) -> object | None:
+        """The mesh.Cors of the rule (Istio: corsPolicy), to be applied by the caller."""
     @property
     def set_cookies(self) -> tuple[str, ...]:
         """Set-Cookie values for generated hash cookies (Envoy's text)."""
     @property
-    def connection_pool(self) -> object | None: ...
+    def connection_pool(self) -> object | None:
+        """The chosen cluster's mesh.ConnectionPool."""
     @property
     def application_tls(self) -> bool:
         """The caller itself speaks TLS to the service."""
@@ -285,7 +312,8 @@ class Decision:
         "port:undeclared:80,443", "port:default:443", "sniff:tls-on-http", "sniff:http-on-tls", "sniff:as-connection", "route:N", "route:none", "weight:N", "policy:allow_any",
         "policy:registry_only", "cluster:missing"."""
     @property
-    def draw(self) -> int: ...
+    def draw(self) -> int:
+        """The random number that decided; given to `route(…, draw=)` it decides the same again."""
     def pick(self, *, hash_key: bytes | int | None = None, exclude: Iterable[Endpoint] = ()) -> Endpoint:
         """Choose an endpoint; each call is a new pick. NoHealthyEndpoint (503 UH) when there is none.
 
@@ -299,10 +327,15 @@ class Decision:
         max_pending_requests instead of max_requests until `RequestLease.ready()`. EngineError for either from connect."""
 
 class _Lease:
+    """An endpoint in use, counted until it is finished. As a context manager: leaving without `finish` is success, or a
+    local-origin failure if an exception passes. A lease that is collected unfinished releases and warns."""
+
     @property
-    def endpoint(self) -> Endpoint: ...
+    def endpoint(self) -> Endpoint:
+        """Where to connect."""
     @property
-    def cluster(self) -> Cluster: ...
+    def cluster(self) -> Cluster:
+        """Whose limits it counts against."""
     def finish(self, *, status: int | None = None, error: str | None = None, now: int | None = None) -> None:
         """End it; the first call counts. status: HTTP status; error: "connect_failure" | "reset" | "timeout" | other text (local origin)."""
     def __enter__(self) -> Self: ...

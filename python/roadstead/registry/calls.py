@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
 
 class Find(Protocol):
-    """The service that owns (host, port) for the node, HTTP or not, or None (contracts: find)."""
+    """The service that owns (host, port) for the node, HTTP or not, or None."""
 
-    def __call__(self, host: str, port: int) -> Service | None: ...
+    def __call__(self, host: str, port: int) -> Service | None:
+        """The service that owns (host, port) for the node, HTTP or not, or None.
+
+        host: a name or an IP; case, one trailing dot and a port in the text make no difference. A name under a wildcard
+        finds the wildcard's service (`service.host == "*.example.com"`), an IP that of a virtual address or of the
+        longest CIDR. Never raises for an unknown host."""
 
 
 class Route(Protocol):
@@ -35,7 +40,15 @@ class Route(Protocol):
         source_ip: str | None = None,
         original_destination: tuple[str, int] | None = None,
         draw: int | None = None,
-    ) -> Decision: ...
+    ) -> Decision:
+        """Where an HTTP request goes. Never raises for 404, 502 and 503: see `Decision.kind`, `status` and `flags`.
+
+        host: as in the Host header. port: default 443 for https, else 80. path: with its query, as it is sent.
+        headers: a mapping or pairs; names in any case, repeats allowed; read only where a rule asks for them.
+        scheme: "http" or "https"; default: https where the port's protocol is HTTPS or TLS, else http.
+        source_ip: the caller's address, for hashing by source. original_destination: (IP, port) that was dialled, for
+        services with resolution NONE. draw: the random number of the decision (weights, faults, mirrors, the
+        pick), 0 … 2**64 - 1; default: a fresh one."""
 
 
 class Connect(Protocol):
@@ -43,7 +56,12 @@ class Connect(Protocol):
 
     def __call__(
         self, host: str, port: int, *, sni: str | None = None, source_ip: str | None = None, draw: int | None = None
-    ) -> Decision: ...
+    ) -> Decision:
+        """Where a connection goes. Never raises for an unknown destination: see `Decision.kind`.
+
+        host: a name selects its service, an IP the listener of that address. sni: the server name of TLS; None: no TLS
+        is spoken. source_ip: the caller's address, for hashing by source. draw: the random number, default a fresh
+        one."""
 
 
 class FindMany(Protocol):
