@@ -315,3 +315,15 @@ def test_rules_on_tls_ports_are_told(engine_name: str) -> None:
     assert [finding.code for finding in made.apply(put=route.replace("/b", "/c")).diagnostics] == ["EXT-9"]
     istio = Registry.from_text(f"{tls}\n---\n{route}", backend=engine_name, node=HERE, dialect="istio")
     assert istio.diagnostics == ()
+
+
+def test_a_sidecar_that_is_loaded_holds_at_once(engine_name: str) -> None:
+    sidecar = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: here}
+spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
+"""
+    made = registry(f"{A}\n---\n{sidecar}", engine_name)
+    assert address(made, "a.com") == "10.0.0.1"
+    assert made.route("unknown.com", 80).kind == "refused"

@@ -158,11 +158,11 @@ class Registry(View):
     # Loading
 
     def _load(self, texts: Iterable[tuple[str, bytes]]) -> None:
-        changes: Changes = {}
         readable = 0
         unreadable: list[Finding] = []
         shared = self._shared
         with shared.lock, _collector_at_rest():
+            touch = Touch(everything=True)
             for name, text in texts:
                 shared.store.saw(name, text)
                 for number, decoded in enumerate(read_text(text, name, self._dialect)):
@@ -170,12 +170,12 @@ class Registry(View):
                     unreadable += broken
                     readable += not broken
                     self._keep_findings(f"{name}#{number}", decoded)
+                    # One by one into the store, or all would be in memory at once as structs.
                     for resource in decoded.resources:
-                        changes[resource.key] = resource
+                        self._set({resource.key: resource}, touch)
             if unreadable and not readable:
                 raise InputError(str(unreadable[0]))
-            with shared.store.filling():
-                self._change(changes, Touch(everything=True), [])
+            self._change({}, touch, [])
 
     def _keep_findings(self, place: str, decoded: Decoded) -> None:
         if decoded.findings:

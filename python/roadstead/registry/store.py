@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -31,15 +30,12 @@ _WARM = 256
 class Store:
     """Resources by key. files: digest of every text that resources came from, by its name."""
 
-    __slots__ = ("_bytes", "_digests", "_filling", "_warm")
+    __slots__ = ("_bytes", "_digests", "_warm")
 
     def __init__(self) -> None:
         self._bytes: dict[ResourceKey, bytes] = {}
         self._warm: dict[ResourceKey, Resource[Spec]] = {}
         self._digests: dict[str, bytes] = {}
-        # During a bulk load everything stays decoded until it is compiled: `load` takes it out then, so that its memory
-        # becomes the mesh's.
-        self._filling = False
 
     def __len__(self) -> int:
         return len(self._bytes)
@@ -70,8 +66,6 @@ class Store:
 
     def load(self, key: ResourceKey) -> Resource[Spec]:
         """Decode a resource; KeyError where there is none."""
-        if self._filling:
-            return self._warm.pop(key, None) or _decoder(key.kind).decode(self._bytes[key])
         resource = self._warm.get(key)
         if resource is None:
             resource = _decoder(key.kind).decode(self._bytes[key])
@@ -79,19 +73,9 @@ class Store:
         return resource
 
     def _remember(self, key: ResourceKey, resource: Resource[Spec]) -> None:
-        if len(self._warm) >= _WARM and not self._filling:
+        if len(self._warm) >= _WARM:
             self._warm.clear()
         self._warm[key] = resource
-
-    @contextmanager
-    def filling(self) -> Iterator[None]:
-        """A bulk load: what is put stays decoded until it is loaded once."""
-        self._filling = True
-        try:
-            yield
-        finally:
-            self._filling = False
-            self._warm.clear()
 
     # Texts
 
