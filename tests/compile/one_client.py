@@ -99,6 +99,9 @@ class OneClient:
     def virtual_services(self, host: str, gateway: str = "mesh", port: int = 0) -> Sequence[PreparedVirtualService]:
         raise NotImplementedError
 
+    def service_of(self, host: str, namespace: str) -> Service | None:
+        raise NotImplementedError
+
     def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
         return (port.protocol,)
 

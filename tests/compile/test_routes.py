@@ -119,6 +119,15 @@ def test_a_router_leaves_services_of_several_ports_at_the_listeners() -> None:
     assert to(made) == "outbound|80||b.test"
 
 
+@pytest.mark.parametrize(("seen", "port"), [("*", 9090), ("gw", 9090), (".", 8080)])
+def test_a_router_asks_the_rules_own_namespace_first(seen: str, port: int) -> None:
+    """If the router sees the service there; else whoever has the host for it."""
+    theirs = entry("b.test", "8080/HTTP", name="a").replace("namespace: default", "namespace: a-namespace")
+    own = entry("b.test", "9090/HTTP", name="b", exportTo=[seen])
+    made = route(f"{{{TO_B}}}", theirs, own, node=Node(type="router", namespace="gw"))
+    assert to(made) == f"outbound|{port}||b.test"
+
+
 def test_without_a_word_there_is_no_timeout_but_the_default_retries() -> None:
     made = route(f"{{{TO_A}}}")
     assert made.timeout is None

@@ -97,6 +97,9 @@ class Scope(Protocol):
     def view(self, host: str) -> HostView | None:
         """The services of that very host."""
 
+    def service_of(self, host: str, namespace: str) -> Service | None:
+        """The oldest service of that very host in a namespace, if the client sees it, whoever has the host for it."""
+
     def matching(self, pattern: str) -> Sequence[HostView]:
         """Hosts that a host of a VirtualService covers: the same name, or overlap where one of them is a
         wildcard, in Istio's order of services."""

@@ -24,6 +24,7 @@ from roadstead.mesh import (
     Retry,
     Route,
     RouteMatch,
+    Service,
     cluster_name,
 )
 from roadstead.mesh.route import NO_OPS, Share
@@ -223,14 +224,17 @@ class _Compiler:
         return cluster_name(self._target_port(target), target.subset, target.host)
 
     def _target_port(self, target: Target) -> int:
-        """The port named; else on routers the service's only one, else the listener's.
+        """The port named; else on routers the service's only one, where the rule's own namespace is asked first; else
+        the listener's.
 
         On a sidecar Istio looks the service up in a table where each has the listener's port only."""
         if target.port is not None and target.port.number:
             return target.port.number
-        if self._router:
-            return only_port(self._scope.view(target.host)) or self._port
-        return self._port
+        if not self._router:
+            return self._port
+        own = self._scope.service_of(target.host, self._rules.namespace)
+        number = only_port(self._scope.view(target.host)) if own is None else _only(own)
+        return number or self._port
 
     def _hash_policies(self, targets: tuple[HTTPRouteDestination, ...]) -> tuple[HashKey, ...]:
         found: tuple[HashKey, ...] = ()
@@ -260,6 +264,8 @@ class _Compiler:
 
 def only_port(view: HostView | None) -> int:
     """Number of the service's only port; 0 where it has several, or there is no service."""
-    if view is None or len(view.merged.ports) != 1:
-        return 0
-    return view.merged.ports[0].number
+    return 0 if view is None else _only(view.merged)
+
+
+def _only(service: Service) -> int:
+    return service.ports[0].number if len(service.ports) == 1 else 0

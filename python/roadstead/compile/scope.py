@@ -152,6 +152,14 @@ class ClientScope:
             self._views[host] = view
         return view
 
+    def service_of(self, host: str, namespace: str) -> Service | None:
+        """The oldest service of that very host in a namespace, if the client sees it."""
+        for fact in self._index.services.get(self._note_host(host)) or ():
+            if fact.namespace == namespace and host in fact.hosts:
+                seen = self._exports.service(fact, self._namespace) is not None
+                return next(iter(self._services((fact,), host)), None) if seen else None
+        return None
+
     def _note_host(self, host: str) -> str:
         if host == self._own:
             return self._unit
