@@ -103,21 +103,21 @@ class Decision:
         found: dict[str, list[str]] = {}
         if headers is None or vhost is None:
             return found
-        wanted: Iterable[str] = vhost.names
-        if type(headers) is dict:
-            # Where a plain dict has the name in lower case, that is the header.
-            for name in wanted:
-                if name in headers:
-                    _add(found, name, headers[name])
-            wanted = [name for name in wanted if name not in found]
-            if not wanted:
-                return found
-        lengths = vhost.name_lengths
-        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
-            if len(name) in lengths:
-                folded = fold(name)
-                if folded in wanted:
+        names, lengths = vhost.names, vhost.name_lengths
+        if type(headers) is not dict:
+            for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+                if len(name) in lengths and (folded := fold(name)) in names:
                     _add(found, folded, value)
+            return found
+        # Where a plain dict has the name in lower case, that is the header.
+        for name in names:
+            if name in headers:
+                _add(found, name, headers[name])
+        if len(found) < len(names):
+            absent = names.difference(found)
+            for name in [name for name in headers if len(name) in lengths]:
+                if (folded := fold(name)) in absent:
+                    _add(found, folded, headers[name])
         return found
 
     # What was decided

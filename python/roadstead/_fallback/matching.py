@@ -71,14 +71,23 @@ def header_condition(match: low.HeaderMatch) -> Condition:
     test = text_test(match.match)
     absent = test("") is not invert if match.missing_as_empty else False
 
-    def holds(request: Decision) -> bool:
-        lines = request._lines_of(name)
+    def judge(lines: list[str] | None) -> bool:
         if not lines:
             return absent
         for line in lines:
             if test(line):
                 return not invert
         return invert
+
+    if name.startswith(":"):
+        return lambda request: judge(request._lines_of(name))
+
+    def holds(request: Decision) -> bool:
+        # Most headers that rules read are absent: that is told without a further call.
+        lines = request._lines
+        if lines is None:
+            request._lines = lines = request._read()
+        return judge(lines[name]) if name in lines else absent
 
     return holds
 

@@ -75,7 +75,10 @@ class Route:
 
     def takes(self, path: str, request: Decision) -> bool:
         """All conditions hold; `path` is without query."""
-        if not self.takes_path(path):
+        if self.kind == _PREFIX:
+            if not path.startswith(self.text):
+                return False
+        elif not self.takes_path(path):
             return False
         for holds in self.conditions:
             if not holds(request):
