@@ -94,7 +94,8 @@ class Destination(NamedTuple):
 
 
 class Redirect(NamedTuple):
-    """Envoy RedirectAction. Empty string / 0 = not set. Exactly one of path, prefix_rewrite may be set."""
+    """Envoy RedirectAction. Empty string / 0 = not set. Exactly one of path, prefix_rewrite may be set.
+    keep_port: the Host's port stays even where it is the default of the scheme left (Envoy: VirtualHost.require_tls)."""
 
     scheme: str = ""
     host: str = ""
@@ -102,6 +103,7 @@ class Redirect(NamedTuple):
     path: str = ""
     prefix_rewrite: str = ""
     code: int = 301
+    keep_port: bool = False
 
 
 class Mirror(NamedTuple):

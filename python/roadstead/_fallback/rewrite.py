@@ -86,7 +86,7 @@ def location(route: low.Route, scheme: str, host: str, path: str) -> str:
         raise EngineError("a redirect route without a redirect")
     new_scheme = redirect.scheme or scheme
     port = f":{redirect.port}" if redirect.port else ""
-    new_host = redirect.host or _kept_host(host, scheme, new_scheme, bool(port))
+    new_host = redirect.host or (host if redirect.keep_port else _kept_host(host, scheme, new_scheme, bool(port)))
     if redirect.path:
         query = path.find("?")
         new_path = redirect.path if "?" in redirect.path or query < 0 else redirect.path + path[query:]
