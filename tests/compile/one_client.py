@@ -15,6 +15,7 @@ from roadstead.compile.endpoints import selectable_labels
 from roadstead.compile.inputs import Env, HostView, RuleView
 from roadstead.compile.locality import client_labels, parse_locality
 from roadstead.compile.networks import gateways_of
+from roadstead.compile.peer_authentication import PeerModes
 from roadstead.compile.services import merge, services_of
 from roadstead.compile.virtual_services import PreparedVirtualService
 from roadstead.config import (
@@ -90,8 +91,8 @@ class OneClient:
             if workload.namespace == namespace and selector.items() <= selectable_labels(workload).items()
         ]
 
-    def peer_authentication(self, namespace: str, port: int) -> str:
-        return self._authentication.get(namespace, "UNSET")
+    def peer_authentication(self, namespace: str) -> PeerModes:
+        return PeerModes(self._authentication.get(namespace, "UNSET"))
 
     def matching(self, pattern: str) -> Sequence[HostView]:
         raise NotImplementedError

@@ -272,7 +272,7 @@ def test_matching_covers_overlap_in_order() -> None:
 def test_peer_authentication(modes: dict[str, str], found: str) -> None:
     text = "".join(document("PA", f"{name}/default", f"mtls: {{mode: {mode}}}") for name, mode in modes.items())
     text += document("PA", "here/some", "selector: {matchLabels: {app: x}}, mtls: {mode: PERMISSIVE}")
-    assert scope(text).peer_authentication("here", 80) == found
+    assert scope(text).peer_authentication("here").mode == found
 
 
 def test_gateways_of_a_router_by_age() -> None:

@@ -69,9 +69,15 @@ _ports = st.lists(
 )
 
 
+ENDPOINTS = [
+    {"address": "10.0.0.1", "labels": {"v": "1", "security.istio.io/tlsMode": "istio"}},
+    {"address": "10.0.0.2", "labels": {"v": "2"}, "serviceAccount": "two"},
+]
+
+
 @st.composite
 def service_entries(draw: st.DrawFn) -> Document:
-    endpoints = draw(st.sampled_from((None, [{"address": "10.0.0.1", "labels": {"v": "1"}}], "selector")))
+    endpoints = draw(st.sampled_from((None, ENDPOINTS, "selector")))
     spec: Document = {
         "hosts": draw(st.lists(hosts.filter(lambda host: host != "*"), min_size=1, max_size=2, unique=True)),
         "ports": draw(_ports),
@@ -89,7 +95,11 @@ def service_entries(draw: st.DrawFn) -> Document:
 
 @st.composite
 def workload_entries(draw: st.DrawFn) -> Document:
-    spec: Document = {"address": draw(st.sampled_from(("10.2.0.1", "10.2.0.2"))), "labels": draw(labels)}
+    spec: Document = {
+        "address": draw(st.sampled_from(("10.2.0.1", "10.2.0.2"))),
+        "labels": draw(labels),
+        "serviceAccount": draw(st.sampled_from((None, "one"))),
+    }
     return document("WorkloadEntry", draw(namespaces), draw(st.sampled_from(NAMES)), None, spec)
 
 
@@ -164,7 +174,11 @@ def sidecars(draw: st.DrawFn) -> Document:
 
 @st.composite
 def peer_authentications(draw: st.DrawFn) -> Document:
-    spec: Document = {"mtls": {"mode": draw(st.sampled_from(("DISABLE", "PERMISSIVE", "STRICT")))}}
+    mode = st.sampled_from(("DISABLE", "PERMISSIVE", "STRICT", "UNSET"))
+    spec: Document = {"mtls": {"mode": draw(mode)}}
+    if draw(st.booleans()):
+        spec["selector"] = {"matchLabels": draw(some_labels)}
+        spec["portLevelMtls"] = draw(st.sampled_from((None, {"80": {"mode": draw(mode)}})))
     return document("PeerAuthentication", draw(namespaces), draw(st.sampled_from(NAMES)), None, spec)
 
 

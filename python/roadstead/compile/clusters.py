@@ -110,6 +110,7 @@ class _HostClusters:
         "_arranged",
         "_declared",
         "_endpoints",
+        "_judged",
         "_policies",
         "_rule",
         "_scope",
@@ -125,6 +126,8 @@ class _HostClusters:
         self._policies: RulePolicies = self._table.of(self._rule)
         self._declared = _type_of(view.merged, self._table.sidecar)
         self._endpoints: dict[int, tuple[Endpoint, ...]] | None = None
+        # What PeerAuthentications leave of the endpoints of each port, by the number of the port.
+        self._judged: dict[int, tuple[Endpoint, ...]] = {}
         self._accounts: tuple[str, ...] | None = None
         self._arranged: dict[tuple[int, int], tuple[LocalityGroup, ...]] = {}
 
@@ -168,6 +171,8 @@ class _HostClusters:
             name, labels, subset_origin = subset.name, subset.labels, blocks.subset_origin(index)
         groups: tuple[LocalityGroup, ...] = ()
         if self._declared not in PROVIDED:
+            if members and settled.mtls is None:
+                members = self._judge(port, members)
             endpoints = selected(members, labels) if labels else members
             if not endpoints and self._declared in _DNS_TYPES:
                 return None
@@ -206,6 +211,19 @@ class _HostClusters:
         if self._endpoints is None:
             self._endpoints = endpoints_of(self._scope, self._view)
         return self._endpoints[port.number]
+
+    def _judge(self, port: Port, members: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        """All endpoints of a port where no rule says what they speak: those that refuse mTLS speak none."""
+        made = self._judged.get(port.number)
+        if made is None:
+            made = members
+            if any(endpoint.tls_mode == "istio" for endpoint in members):
+                # All are of the service's namespace: entries and workloads of another do not belong to it.
+                modes = self._scope.peer_authentication(self._view.namespace)
+                if modes.may_refuse:
+                    made = modes.judged(members)
+            self._judged[port.number] = made
+        return made
 
     def _has_names(self, endpoints: tuple[Endpoint, ...]) -> bool:
         """Whether names have to be looked up although the service is STATIC (dialect extended)."""

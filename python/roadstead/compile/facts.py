@@ -99,11 +99,13 @@ class SidecarFacts(msgspec.Struct, frozen=True, gc=False):
 
 
 class PeerFacts(msgspec.Struct, frozen=True, gc=False):
-    """A PeerAuthentication of a whole namespace."""
+    """A PeerAuthentication. selector (): of a whole namespace. ports: (port of the workload, mode)."""
 
     key: ResourceKey
     rank: Rank
     mode: str
+    selector: Pairs = ()
+    ports: tuple[tuple[int, str], ...] = ()
 
 
 def is_subset(selector: Pairs, labels: Mapping[str, str]) -> bool:
@@ -205,13 +207,15 @@ def sidecar_facts(resource: Resource[Sidecar]) -> SidecarFacts:
     return SidecarFacts(resource.key, rank, selector)
 
 
-def peer_facts(resource: Resource[PeerAuthentication]) -> PeerFacts | None:
-    """None for one that is for some workloads only: those are not told apart here."""
+def peer_facts(resource: Resource[PeerAuthentication]) -> PeerFacts:
     spec = resource.spec
-    if spec.selector is not None and spec.selector.match_labels:
-        return None
-    rank = (resource.creation_time, resource.name, resource.namespace)
-    return PeerFacts(resource.key, rank, "UNSET" if spec.mtls is None else spec.mtls.mode)
+    return PeerFacts(
+        resource.key,
+        (resource.creation_time, resource.name, resource.namespace),
+        "UNSET" if spec.mtls is None else spec.mtls.mode,
+        () if spec.selector is None else pairs(spec.selector.match_labels),
+        tuple([(port, mtls.mode) for port, mtls in spec.port_level_mtls.items()]),
+    )
 
 
 def _exported(names: tuple[str, ...]) -> frozenset[str]:

@@ -19,6 +19,7 @@ from roadstead.mesh import Locality, Node, Port, Service
 
 if TYPE_CHECKING:
     from roadstead.compile.networks import Gateways
+    from roadstead.compile.peer_authentication import PeerModes
     from roadstead.compile.policy import PolicyTable
     from roadstead.compile.virtual_services import PreparedVirtualService
 
@@ -123,5 +124,5 @@ class Scope(Protocol):
     def gateways(self) -> Sequence[Resource[Gateway]]:
         """Gateways whose selector takes this client (routers), by age."""
 
-    def peer_authentication(self, namespace: str, port: int) -> str:
-        """Mode in force for a namespace's workloads at a port (PeerAuthentication): UNSET DISABLE PERMISSIVE STRICT."""
+    def peer_authentication(self, namespace: str) -> PeerModes:
+        """Whether the workloads of a namespace take mTLS."""

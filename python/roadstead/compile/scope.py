@@ -16,6 +16,7 @@ from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, 
 from roadstead.compile.index import Index
 from roadstead.compile.inputs import Env, HostView, RuleView
 from roadstead.compile.on_port import OnPort
+from roadstead.compile.peer_authentication import PeerModes, peer_modes
 from roadstead.compile.proxy import proxy_of
 from roadstead.compile.rules import RuleEntry, chosen, merged
 from roadstead.compile.services import merge, services_of, trimmed
@@ -37,6 +38,7 @@ from roadstead.mesh import Port, Proxy, Service, cluster_name
 S = TypeVar("S", bound=Spec)
 Outbound = Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"]
 ANY_PORT = 0
+_NO_PEERS = PeerModes()
 # A place after every egress listener.
 _LAST = 999
 # Views and prepared VirtualServices kept at hand: what neighbouring units ask for again.
@@ -521,14 +523,13 @@ class ClientScope:
             if is_subset(fact.selector, labels)
         ]
 
-    def peer_authentication(self, namespace: str, port: int) -> str:
-        """Mode in force for a namespace's workloads: its own, else the root namespace's."""
+    def peer_authentication(self, namespace: str) -> PeerModes:
+        """Whether the workloads of a namespace take mTLS."""
         self._notes.add(touch.peer_token(namespace))
-        for owner in (namespace, self.env.mesh.root_namespace):
-            for fact in self._index.peers.get(owner, ())[:1]:
-                if fact.mode != "UNSET":
-                    return fact.mode
-        return "UNSET"
+        peers, root = self._index.peers, self.env.mesh.root_namespace
+        if not peers:
+            return _NO_PEERS
+        return peer_modes(peers.get(namespace, ()), peers.get(root, ()), is_root=namespace == root)
 
     # Unknown destinations
 

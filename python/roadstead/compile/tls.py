@@ -89,7 +89,7 @@ def automatic_tls(
         return None
     if endpoints is not None and (not endpoints or any(endpoint.tls_mode == "disabled" for endpoint in endpoints)):
         return None
-    if scope.peer_authentication(service.namespace, port.number) == "DISABLE":
+    if scope.peer_authentication(service.namespace).refused:
         return None
     mode: Literal["AUTO", "ISTIO_MUTUAL"] = "AUTO" if per_endpoint else "ISTIO_MUTUAL"
     return _workload_tls(mode, "", service, port, subset, accounts(), protocol)
