@@ -310,8 +310,15 @@ def test_help_completion_and_version() -> None:
     assert "\x1b" not in shown
     assert "_ROADSTEAD_COMPLETE" in run("completion", "bash").stdout
     assert run("--version").stdout.startswith("roadstead ")
+    bare = run()
+    assert (bare.returncode, "Usage: " in bare.stdout) == (64, True)
+    forms = run(_ROADSTEAD_COMPLETE="bash_complete", COMP_WORDS="roadstead get se -o ", COMP_CWORD="4")
+    assert [line.partition(",")[2] for line in forms.stdout.splitlines()] == [
+        "table", "wide", "name", "json", "yaml", "jsonpath=",
+    ]  # fmt: skip
     completed = run(_ROADSTEAD_COMPLETE="bash_complete", COMP_WORDS="roadstead ro", COMP_CWORD="1")
-    assert "route" in completed.stdout
+    assert completed.stdout == "plain,route\n"
+    assert "Usage: roadstead " in bare.stdout
 
 
 def test_bench_measures_the_users_own_hosts(engine_name: str) -> None:
@@ -320,3 +327,37 @@ def test_bench_measures_the_users_own_hosts(engine_name: str) -> None:
     results = report["results"]
     assert isinstance(results, list)
     assert [one["what"] for one in results] == ["dict look-up", "find", "route", "route + pick"]
+
+
+@pytest.mark.parametrize("words", [("route", CDN), ("get", "se"), ("validate",), ("get", "se", "-o", "json")])
+def test_a_full_disk_is_told(words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "roadstead.cli", *words, "-f", GUIDE],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (74, "Error: No space left on device")
+
+
+def test_tables_stay_aligned_with_wide_characters() -> None:
+    text = "\n---\n".join(
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n"
+        f"metadata: {{name: {name}, labels: {{}}}}\nspec: {{address: 10.0.0.1, locality: {place}}}"
+        for name, place in (("a", "华东/上海"), ("b", "eu"))
+    )
+    lines = run("get", "-f", "-", "we", "-o", "wide", stdin=text).stdout.splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["default", "a", "10.0.0.1", "华东/上海"], ["default", "b", "10.0.0.1", "eu"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("encoding", "code", "said"),
+    [("utf-16", 65, "PowerShell's > may have written UTF-16"), ("utf-8-sig", 0, "2 resources kept; no findings")],
+)
+def test_files_of_windows(tmp_path: Path, encoding: str, code: int, said: str) -> None:
+    path = tmp_path / "mesh.yaml"
+    text = (GUIDE / "06-httpbin.yaml").read_text(encoding="utf-8").replace("HTTPS", "HTTP")
+    path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    done = run("validate", "-f", str(path))
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr

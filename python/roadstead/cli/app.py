@@ -57,20 +57,31 @@ def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show versions.")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> int:
     """Istio's service registry on your machine: which endpoint a request goes to, under which policy, and why.
 
     Configuration comes from -f (file, folder or - for standard input; repeatable) or from ROADSTEAD_CONFIG.
     """
+    if ctx.invoked_subcommand is not None:
+        return exit_codes.OK
+    click.echo(ctx.get_help())
+    return exit_codes.USAGE
 
 
 def run() -> int:
     """Run the command line; the exit code."""
     try:
         # click knows terminals, but not the wish for no colour on them (no-color.org).
-        outcome = cli.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
+        outcome = cli.main(
+            prog_name="roadstead", standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None
+        )
     except click.Abort:
         click.echo("interrupted", err=True)
         return exit_codes.INTERRUPTED
@@ -82,4 +93,9 @@ def run() -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        click.echo(f"Error: {error.strerror}", err=True)
+        return exit_codes.IO
     return outcome if isinstance(outcome, int) else exit_codes.OK

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from roadstead import Registry
     from roadstead.config import Resource, Spec
 
+_FORMS = ("table", "wide", "name", "json", "yaml")
 Cells = Callable[[dict[str, Tree]], Tree]
 
 
@@ -91,6 +92,10 @@ def _complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str)
     return [kind.names[0] for kind in _KINDS if kind.names[0].startswith(incomplete)]
 
 
+def _complete_form(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [form for form in (*_FORMS, "jsonpath=") if form.startswith(incomplete)]
+
+
 @click.command("get")
 @click.argument("kinds", metavar="KIND[,KIND...]", shell_complete=_complete)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
@@ -99,7 +104,13 @@ def _complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str)
 @click.option("-l", "--selector", metavar="NAME=VALUE,...", help="Resources with these labels.")
 @click.option("--no-headers", is_flag=True, help="Tables without their first line.")
 @click.option(
-    "-o", "--output", "form", default="table", show_default=True, metavar="table|wide|name|json|yaml|jsonpath=TEMPLATE"
+    "-o",
+    "--output",
+    "form",
+    default="table",
+    show_default=True,
+    metavar="table|wide|name|json|yaml|jsonpath=TEMPLATE",
+    shell_complete=_complete_form,
 )
 @source_options
 def command(
@@ -163,7 +174,7 @@ def _kinds(text: str) -> list[_Kind]:
 
 
 def _check_form(form: str) -> None:
-    if form not in ("table", "wide", "name", "json", "yaml") and not form.startswith("jsonpath="):
+    if form not in _FORMS and not form.startswith("jsonpath="):
         raise click.UsageError(f"-o {form}: use table, wide, name, json, yaml or jsonpath=TEMPLATE")
 
 

@@ -9,17 +9,11 @@ from collections.abc import Sequence
 
 import msgspec
 import rich_click as click
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len
 
 from roadstead.cli.jsonpath import Tree
 
 Row = Sequence[str]
-
-
-def console() -> Console:
-    """A console on standard output: plain and never wrapped in a pipe. NO_COLOR is kept by rich."""
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
 
 
 def tree_of(value: object) -> Tree:
@@ -38,20 +32,14 @@ def write(tree: Tree, form: str) -> None:
 
 
 def table(header: Row, rows: Sequence[Row], *, headers: bool = True) -> None:
-    """Columns as kubectl prints them: no frame, three spaces, folded to the width of a terminal only there. headers:
-    whether the first line is printed."""
-    if not sys.stdout.isatty():
-        lines = [header, *rows] if headers else rows
-        widths = [max((len(line[at]) for line in lines), default=0) for at in range(len(header))]
-        for row in lines:
-            click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        return
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold", show_header=headers)
-    for name in header:
-        made.add_column(name, overflow="fold")
-    for row in rows:
-        made.add_row(*row)
-    console().print(made)
+    """Columns as kubectl prints them: no frame, three spaces, never cut or folded. headers: whether the first line is
+    printed."""
+    lines = [header, *rows] if headers else rows
+    widths = [max((cell_len(line[at]) for line in lines), default=0) for at in range(len(header))]
+    for number, row in enumerate(lines):
+        cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        text = "   ".join(cells).rstrip()
+        click.echo(click.style(text, bold=True) if headers and not number else text)
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:

@@ -110,7 +110,11 @@ def _decode_settings(
 def _unreadable(document: Document) -> Finding:
     error = document.error
     assert error is not None
-    return Finding("DOC-1", "error", error.message, file=document.origin, line=error.line, column=error.column)
+    # Windows PowerShell's `kubectl get … > file` is where most of it comes from.
+    hint = "save it as UTF-8; PowerShell's > may have written UTF-16" if error.message == "not UTF-8" else ""
+    return Finding(
+        "DOC-1", "error", error.message, file=document.origin, line=error.line, column=error.column, hint=hint
+    )
 
 
 def _positions(text: bytes, index: int) -> Positions:

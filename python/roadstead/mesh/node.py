@@ -9,8 +9,14 @@ import msgspec
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """One workload. type "sidecar" or "router"; locality "region/zone/subzone" or ""; `metadata` is Istio's node
-    metadata with its values as text ({"DNS_CAPTURE": "true"})."""
+    """The workload that asks: what it sees (namespace, labels) and what is near (locality, network, cluster).
+
+    type: "sidecar", or "router" for a gateway (Istio: SidecarProxy, Router), whose rules are those of the Gateways that
+    select its labels. namespace: decides exportTo, Sidecar and where DestinationRules are looked for. labels: matched
+    by workloadSelector, sourceLabels and a Gateway's selector. locality: "region/zone/subzone", "" = unknown, and
+    nothing is nearer than anything else. network, cluster: Istio's network and cluster id; "" = the default network.
+    ips: its own addresses; they decide between IPv4 and IPv6. dns_domain: "" = `<namespace>.svc.cluster.local`. name:
+    the pod's, for display. metadata: Istio's node metadata, values as text ({"DNS_CAPTURE": "true"})."""
 
     type: Literal["sidecar", "router"] = "sidecar"
     name: str = ""
@@ -25,7 +31,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_json(cls, path: str | Path) -> Node:
-        """Read a proxy.json: type name namespace labels locality network cluster ip ips metadata dns_domain."""
+        """Read the description of a client from a JSON file: an object with any of type name namespace labels locality
+        network cluster ip ips metadata dns_domain. OSError where it cannot be read, msgspec.MsgspecError for other
+        content, unknown fields included."""
         raw = msgspec.json.decode(Path(path).read_bytes(), type=_NodeFile)
         ips = ((raw.ip,) if raw.ip else ()) + tuple(ip for ip in raw.ips if ip != raw.ip)
         return cls(
