@@ -91,7 +91,7 @@ def test_https_redirect_takes_every_host_of_the_server() -> None:
     assert {one.domains[0][0]: one.require_tls for one in made} == {"a.test": True, "other/b.test": True}
     for one in made:
         (route,) = one.routes
-        assert route.redirect == Redirect(scheme="https")
+        assert route.redirect == Redirect(scheme="https", keep_port=True)
 
 
 def test_a_rule_with_nothing_for_the_router_has_no_host() -> None:

@@ -21,6 +21,7 @@ kind: DestinationRule
 metadata: {{name: dr, namespace: prod}}
 spec: {{host: "{host}", {rule}}}
 """
+IN_MESH = ("istio-peer-exchange", "istio")
 EXTERNAL = "location: MESH_EXTERNAL, resolution: DNS"
 WORKLOADS = "endpoints: [{address: 10.0.0.1, serviceAccount: two}, {address: 10.0.0.2, serviceAccount: one}]"
 
@@ -86,10 +87,10 @@ class TestARule:
             # Half a certificate is none, and then there is no TLS at all.
             ("{mode: MUTUAL, clientCertificate: /c}", None),
             ("{mode: MUTUAL, privateKey: /k}", None),
-            ("{mode: ISTIO_MUTUAL}", TlsOrigination("ISTIO_MUTUAL", "outbound_.443_._.a.test", verify="ca")),
+            ("{mode: ISTIO_MUTUAL}", TlsOrigination("ISTIO_MUTUAL", "outbound_.443_._.a.test", verify="ca", alpn=IN_MESH)),
             (
                 "{mode: ISTIO_MUTUAL, sni: s.test, subjectAltNames: [x]}",
-                TlsOrigination("ISTIO_MUTUAL", "s.test", ("x",), verify="san"),
+                TlsOrigination("ISTIO_MUTUAL", "s.test", ("x",), verify="san", alpn=IN_MESH),
             ),
         ],
     )
@@ -97,10 +98,10 @@ class TestARule:
         assert tls(settings) == expected
 
     def test_http2_is_offered(self) -> None:
-        for mode in ("SIMPLE", "ISTIO_MUTUAL"):
+        for mode, offered in (("SIMPLE", ("h2",)), ("ISTIO_MUTUAL", (*IN_MESH, "h2"))):
             made = tls(f"{{mode: {mode}}}", protocol="GRPC")
             assert made is not None
-            assert made.alpn == ("h2",)
+            assert made.alpn == offered
 
     def test_the_subset_is_in_the_name(self) -> None:
         made = tls("{mode: ISTIO_MUTUAL}", at="443/s", more="subsets: [{name: s}]")
@@ -148,7 +149,7 @@ class TestAutomatic:
 
     def test_holds_inside_the_mesh(self) -> None:
         accounts = ("spiffe://cluster.local/ns/prod/sa/one", "spiffe://cluster.local/ns/prod/sa/two")
-        expected = TlsOrigination("AUTO", "outbound_.443_._.a.test", accounts, verify="san")
+        expected = TlsOrigination("AUTO", "outbound_.443_._.a.test", accounts, verify="san", alpn=IN_MESH)
         assert tls(None, spec=self.INTERNAL) == expected
         assert tls(None, spec=self.INTERNAL, authentication={"prod": "STRICT"}) == expected
 
@@ -203,4 +204,4 @@ spec: {{hosts: [a.test], location: MESH_INTERNAL, resolution: STATIC, ports: [{{
 
     def test_dynamic_peers_are_told_by_the_request(self) -> None:
         made = tls(None, spec="location: MESH_INTERNAL, resolution: DYNAMIC_DNS", host="*.a.test")
-        assert made == TlsOrigination("AUTO", auto_sni=True, verify="auto")
+        assert made == TlsOrigination("AUTO", auto_sni=True, verify="auto", alpn=IN_MESH)

@@ -295,6 +295,7 @@ REDIRECTS = [
     (R(scheme="https"), "a.test:80", "/", "https://a.test/"),
     (R(scheme="https"), "a.test:443", "/", "https://a.test:443/"),
     (R(scheme="https"), "a.test:8080", "/", "https://a.test:8080/"),
+    (R(scheme="https", keep_port=True), "a.test:80", "/", "https://a.test:80/"),
     (R(scheme="http", host="b.test"), "a.test:80", "/", "http://b.test/"),
     (R(host="b.test"), "a.test:8080", "/x", "http://b.test/x"),
     (R(port=8443), "a.test:80", "/", "http://a.test:8443/"),

@@ -42,7 +42,7 @@ spec:
     route:
     - {destination: {host: a.com, subset: one}, weight: 30, headers: {request: {set: {h: i}}}}
     - {destination: {host: a.com}, weight: 70}
-    headers: {request: {add: {j: k}, remove: [l]}, response: {set: {m: "out"}}}
+    headers: {request: {add: {j: k}, remove: [l]}, response: {set: {m: "50%% %% off"}}}
     rewrite: {uri: /new, authority: other.com}
     mirrors: [{destination: {host: a.com, subset: one}, percentage: {value: 5}}]
     fault: {delay: {fixedDelay: 2s, percentage: {value: 10}}, abort: {httpStatus: 500, percentage: {value: 1}}}
@@ -118,7 +118,7 @@ def test_routes(unit: low.Unit) -> None:
     ]
     assert forward.destinations[0].request_ops == (low.HeaderOp(low.SET, "h", "i"),)
     assert forward.request_ops == (low.HeaderOp(low.REMOVE, "l"), low.HeaderOp(low.ADD, "j", "k"))
-    assert forward.response_ops == (low.HeaderOp(low.SET, "m", "out"),)
+    assert forward.response_ops == (low.HeaderOp(low.SET, "m", "50% % off"),)
     assert (forward.prefix_rewrite, forward.host_rewrite) == ("/new", "other.com")
     assert forward.mirrors == (low.Mirror("outbound|80|one|a.com", 50_000),)
     assert forward.fault == low.Fault(2.0, 100_000, 10_000, 500, -1)

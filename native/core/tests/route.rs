@@ -97,6 +97,7 @@ fn redirects_and_direct_responses() {
         path: "".into(),
         prefix_rewrite: "/new".into(),
         code: 302,
+        keep_port: false,
     });
     let mut direct = route(MatchKind::Exact, "/teapot", &[]);
     direct.action = Action::DirectResponse;

@@ -117,4 +117,4 @@ def _is_last(route: Route) -> bool:
 
 
 def _to_https(origin: Origin) -> Route:
-    return Route(name="", match=EVERYTHING, redirect=Redirect(scheme="https"), origin=origin)
+    return Route(name="", match=EVERYTHING, redirect=Redirect(scheme="https", keep_port=True), origin=origin)

@@ -11,6 +11,8 @@ from roadstead.mesh import Endpoint, Port, Service, TlsOrigination, sni_name
 from roadstead.mesh.cluster import UpstreamProtocol
 
 _HTTP2 = ("h2",)
+# By these the other side knows a client of the mesh (Istio: ALPNInMesh, ALPNInMeshH2).
+_MESH_ALPN = ("istio-peer-exchange", "istio")
 
 Accounts = Callable[[], tuple[str, ...]]
 """Identities that may stand behind a service, sorted; a call, because most clusters never need them."""
@@ -130,7 +132,7 @@ def _workload_tls(
         names,
         auto_sni=auto,
         verify="auto" if auto and not names else "san" if names else "ca",
-        alpn=_HTTP2 if protocol == "http2" else (),
+        alpn=(*_MESH_ALPN, *_HTTP2) if protocol == "http2" else _MESH_ALPN,
     )
 
 

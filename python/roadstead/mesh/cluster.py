@@ -159,7 +159,8 @@ class TlsOrigination(msgspec.Struct, frozen=True, gc=False):
     """TLS that the mesh speaks upstream. mode in Istio's words: SIMPLE MUTUAL ISTIO_MUTUAL, and AUTO for automatic mTLS
     (per endpoint, by Endpoint.tls_mode). sni "": from the request's host when auto_sni. verify "": the certificate is
     not checked; "san": one of subject_alt_names; "auto": must carry the request's host; "ca": signed by ca, name not
-    checked. ca "": system roots. credential_name: a secret (SDS) or "configmap://namespace/name"."""
+    checked. ca "": system roots. credential_name: a secret (SDS) or "configmap://namespace/name". alpn: offered as they
+    are; where there are none, an HTTP/1.1 connection offers "http/1.1" and bytes alone nothing, as in Envoy."""
 
     mode: Literal["SIMPLE", "MUTUAL", "ISTIO_MUTUAL", "AUTO"]
     sni: str = ""

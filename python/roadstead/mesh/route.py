@@ -71,7 +71,8 @@ class Destination(msgspec.Struct, frozen=True, gc=False):
 
 
 class Redirect(msgspec.Struct, frozen=True, gc=False):
-    """Envoy RedirectAction; "" and 0: not set."""
+    """Envoy RedirectAction; "" and 0: not set. keep_port: stands for a VirtualHost's require_tls, which leaves the Host
+    as it is; a RedirectAction drops the default port of the scheme it leaves."""
 
     scheme: str = ""
     host: str = ""
@@ -79,6 +80,7 @@ class Redirect(msgspec.Struct, frozen=True, gc=False):
     path: str = ""
     prefix_rewrite: str = ""
     code: int = 301
+    keep_port: bool = False
 
 
 class DirectResponse(msgspec.Struct, frozen=True, gc=False):

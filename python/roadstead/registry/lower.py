@@ -349,7 +349,13 @@ def _route(route: Route) -> low.Route:
 
 def _redirect(redirect: Redirect) -> low.Redirect:
     return low.Redirect(
-        redirect.scheme, redirect.host, redirect.port, redirect.path, redirect.prefix_rewrite, redirect.code
+        redirect.scheme,
+        redirect.host,
+        redirect.port,
+        redirect.path,
+        redirect.prefix_rewrite,
+        redirect.code,
+        redirect.keep_port,
     )
 
 
@@ -368,15 +374,23 @@ def _ops(headers: HeaderOps) -> tuple[tuple[low.HeaderOp, ...], tuple[low.Header
         return (), ()
     request = (
         *[low.HeaderOp(low.REMOVE, name) for name in headers.request_remove],
-        *[low.HeaderOp(low.SET, name, value) for name, value in headers.request_set],
-        *[low.HeaderOp(low.ADD, name, value) for name, value in headers.request_add],
+        *[low.HeaderOp(low.SET, name, _sent(value)) for name, value in headers.request_set],
+        *[low.HeaderOp(low.ADD, name, _sent(value)) for name, value in headers.request_add],
     )
     response = (
         *[low.HeaderOp(low.REMOVE, name) for name in headers.response_remove],
-        *[low.HeaderOp(low.SET, name, value) for name, value in headers.response_set],
-        *[low.HeaderOp(low.ADD, name, value) for name, value in headers.response_add],
+        *[low.HeaderOp(low.SET, name, _sent(value)) for name, value in headers.response_set],
+        *[low.HeaderOp(low.ADD, name, _sent(value)) for name, value in headers.response_add],
     )
     return request, response
+
+
+def _sent(value: str) -> str:
+    """The text of a header's value: Envoy reads it as a format, in which %% is a percent sign. What has commands in it
+    stays as written: they name facts of a proxy's connections."""
+    if "%" not in value or "%" in value.replace("%%", ""):
+        return value
+    return value.replace("%%", "%")
 
 
 def _followed(

@@ -14,8 +14,6 @@ TLS_SOCKET = "envoy.transport_sockets.tls"
 RAW_SOCKET = "envoy.transport_sockets.raw_buffer"
 PROXY_SOCKET = "envoy.transport_sockets.upstream_proxy_protocol"
 _CA_SUFFIX = "-cacert"
-_MESH_ALPN = ("istio-peer-exchange", "istio")
-_MESH_ALPN_HTTP2 = (*_MESH_ALPN, "h2")
 
 
 @lru_cache(maxsize=1)
@@ -90,20 +88,16 @@ def proxied_socket(socket: Message, version: str) -> Message:
 
 def upstream_socket(tls: TlsOrigination) -> Message:
     """What is spoken to a cluster's endpoints."""
-    common = _mesh_context(tls) if tls.mode in ("ISTIO_MUTUAL", "AUTO") else _written_context(tls)
+    common = _mesh_common(tls.subject_alt_names, tls.alpn) if tls.mode in ("ISTIO_MUTUAL", "AUTO") else _written_context(tls)
     context = listener.UPSTREAM_TLS(common_tls_context=common, sni=tls.sni)
     return core.TRANSPORT_SOCKET(name=TLS_SOCKET, typed_config=context)
 
 
-def _mesh_context(tls: TlsOrigination) -> Message:
-    return _mesh_common(tls.subject_alt_names, bool(tls.alpn))
-
-
 @lru_cache(maxsize=4096)
-def _mesh_common(names: tuple[str, ...], http2: bool) -> Message:
+def _mesh_common(names: tuple[str, ...], alpn: tuple[str, ...]) -> Message:
     return listener.COMMON_TLS.shared(
         tls_params=_versions(),
-        alpn_protocols=_MESH_ALPN_HTTP2 if http2 else _MESH_ALPN,
+        alpn_protocols=alpn,
         tls_certificate_sds_secret_configs=(_secret("default"),),
         combined_validation_context=listener.COMBINED_VALIDATION(
             default_validation_context=listener.VALIDATION_CONTEXT(match_subject_alt_names=_names(names)),
