@@ -156,6 +156,14 @@ def test_a_sidecar_takes_in_destinations_of_rules(rule: str, ports: list[int] | 
         assert [port.number for port in view.merged.ports] == ports
 
 
+def test_a_destination_is_the_oldest_service_of_its_namespace_alone() -> None:
+    text = service("there/b", "far.com", "exportTo: [there]", age=2021) + service("there/c", "far.com", age=2022)
+    text += service("other/d", "far.com", age=2023) + service("other/e", "far.com", ports=TCP, age=2024)
+    view = scope(text + sidecar("{hosts: ['./*']}") + document("VS", "here/vs", DRAWS)).view("far.com")
+    assert view is not None
+    assert (view.namespace, [port.number for port in view.merged.ports]) == ("other", [80])
+
+
 def rule(name: str, host: str, more: str = "", *, age: int | None = None) -> str:
     return document("DR", name, f"host: '{host}'{more}", age=age)
 

@@ -197,6 +197,12 @@ def test_one_port_under_two_protocols_follows_the_newer_entry() -> None:
     assert set(targets(client(older.replace("name: a\n", "name: c\n"), newer), "a.test")) == {80}
 
 
+def test_what_is_exported_by_name_comes_before_what_is_public_whatever_their_ages() -> None:
+    named = entry("a.test", "80/HTTP", name="b", addresses=["192.0.2.1"], exportTo=["default"])
+    public = entry("a.test", "80/HTTP", name="a", addresses=["192.0.2.2"])
+    assert "192.0.2.2" in domains(client(named, public), "a.test")
+
+
 def test_http_rules_on_tls_ports_hold_in_the_extended_dialect() -> None:
     documents = (entry("a.test", "443/HTTPS", "8443/TLS", "9000/TCP"), rule("one", "[a.test]", "a.test"))
     assert hosts(client(*documents), "a.test") == {}

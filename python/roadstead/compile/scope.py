@@ -280,8 +280,11 @@ class ClientScope:
         importers = self._index.importers.get(host)
         if not importers:
             return None
-        own = [fact for fact in entries if fact.namespace == self._namespace and host in fact.hosts]
-        found = own or self._one_namespace(_oldest(self._seen(host, entries)))
+        # Of each namespace only the oldest entry is asked, also for what is visible.
+        firsts = {fact.namespace: fact for fact in reversed(entries) if host in fact.hosts}
+        own = firsts.get(self._namespace)
+        seen = [fact for fact in firsts.values() if self._exports.service(fact, self._namespace) is not None]
+        found = [own] if own is not None else _oldest(seen)[:1]
         if not found:
             return None
         every = _ports(found)

@@ -98,7 +98,7 @@ def listening_ports(view: HostView | None) -> Listening:
     if view is None or view.imported:
         return {}
     found: Listening = {}
-    for service in sorted(view.services, key=_age) if len(view.services) > 1 else view.services:
+    for service in _in_order(view.services) if len(view.services) > 1 else view.services:
         # Backwards, so that of a service's own ports with one number the first counts.
         mine = {
             port.number: (service, port)
@@ -109,9 +109,12 @@ def listening_ports(view: HostView | None) -> Listening:
     return found
 
 
-def _age(service: Service) -> tuple[float, str, str]:
-    """Istio's order; addresses of one entry are all of one age."""
-    return service.creation_time, service.object_name, service.address
+def _in_order(services: Sequence[Service]) -> list[Service]:
+    """Entries as the client sees them; addresses of one entry, which are all of one age, by their text."""
+    places: dict[str, int] = {}
+    for service in services:
+        places.setdefault(service.object_name, len(places))
+    return sorted(services, key=lambda service: (places[service.object_name], service.address))
 
 
 def is_http(protocol: Protocol) -> bool:
