@@ -220,6 +220,22 @@ def test_a_refused_object_leaves_its_previous_version(bad: str, engine_name: str
     assert address(made, "a.com") == "10.0.0.1"
 
 
+@pytest.mark.parametrize("bad", [BAD_TYPE, BAD_RULE])
+@pytest.mark.parametrize("change", [{"put": A}, {"delete": "ServiceEntry/here/a"}], ids=["replaced", "deleted"])
+@pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "applied"])
+def test_a_refusal_is_told_until_the_resource_is_good_or_gone(
+    bad: str, change: dict[str, str], loaded: bool, engine_name: str
+) -> None:
+    made = registry(f"{B}\n---\n{bad}" if loaded else B, engine_name)
+    if not loaded:
+        made.apply(put=bad)
+    assert [finding.severity for finding in made.diagnostics] == ["error"]
+    made.apply(put=bad)
+    assert [finding.severity for finding in made.diagnostics] == ["error"]
+    made.apply(**change)
+    assert made.diagnostics == ()
+
+
 # The pattern has no fifth group; only the engine finds out.
 NO_SUCH_GROUP = ROUTE.replace("MATCH", "prefix: /b").replace(
     "    route: [{destination: {host: b.com}}]",

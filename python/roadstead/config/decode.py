@@ -16,7 +16,7 @@ from roadstead.config.dialect import EXTENDED_NAMES, Dialect
 from roadstead.config.envelope import HEAD, reader_for, resource_from
 from roadstead.config.findings import Finding, refuses
 from roadstead.config.mesh_config import MeshConfig, MeshNetworks
-from roadstead.config.meta import Resource, Source, Spec
+from roadstead.config.meta import Resource, ResourceKey, Source, Spec
 
 if TYPE_CHECKING:
     from roadstead.config.conform import Json
@@ -28,10 +28,12 @@ _ABOUT_KEYS = ("DEC-1", "META-1", "EXT-3", "EXT-4", "EXT-5")
 
 
 class Decoded(msgspec.Struct, frozen=True):
-    """What came of a document: one resource, several from a List, none if it was refused or is of no kind read here."""
+    """What came of a document: one resource, several from a List, none if it was refused or is of no kind read here.
+    refused: the keys of what was, where it has a name."""
 
     resources: tuple[Resource[Spec], ...] = ()
     findings: tuple[Finding, ...] = ()
+    refused: tuple[ResourceKey, ...] = ()
 
     @property
     def resource(self) -> Resource[Spec] | None:
@@ -60,14 +62,18 @@ def decode(document: Document, dialect: Dialect = "extended", text: bytes | None
         except msgspec.ValidationError:
             pass
     decoded = decode_tree(msgspec.json.decode(document.json), dialect, source)
-    return Decoded(decoded.resources, located(decoded.findings, document, text)) if decoded.findings else decoded
+    if not decoded.findings:
+        return decoded
+    return Decoded(decoded.resources, located(decoded.findings, document, text), decoded.refused)
 
 
 def decode_tree(tree: Json, dialect: Dialect = "extended", source: Source | None = None) -> Decoded:
     """The same for a document that is already a tree of dicts and lists; its findings have no lines."""
-    from roadstead.config.tree import resources_of  # most programs never meet a document that needs it
+    from roadstead.config.tree import keys_in, resources_of  # most programs never meet a document that needs it
 
-    return Decoded(*resources_of(tree, dialect, source or Source()))
+    resources, findings = resources_of(tree, dialect, source or Source())
+    made = {resource.key for resource in resources}
+    return Decoded(resources, findings, tuple([key for key in keys_in(tree) if key not in made]))
 
 
 def decode_mesh(

@@ -9,7 +9,7 @@ from roadstead.config.decode import Decoded, DecodedMesh, decode, decode_mesh, d
 from roadstead.config.dialect import Dialect
 from roadstead.config.findings import Finding, refuses
 from roadstead.config.mesh_config import MeshConfig, MeshNetworks
-from roadstead.config.meta import Resource, Spec
+from roadstead.config.meta import Resource, ResourceKey, Spec
 from roadstead.config.validate import validate, validate_mesh
 
 if TYPE_CHECKING:
@@ -31,23 +31,27 @@ def read(text: bytes, origin: str = "", dialect: Dialect = "extended") -> Iterat
 def read_document(document: Document, dialect: Dialect = "extended", text: bytes | None = None) -> Decoded:
     """What comes of one document; without the text findings have the document's first line only."""
     decoded = decode(document, dialect, text)
-    kept, said = _checked(decoded.resources, dialect)
+    checked = _checked(decoded.resources, dialect)
+    said = checked.findings
     if not said:
         return decoded
     findings = sorted((*decoded.findings, *located(said, document, text)), key=lambda finding: finding.order)
-    return Decoded(kept, tuple(findings))
+    return Decoded(checked.resources, tuple(findings), (*decoded.refused, *checked.refused))
 
 
 def read_tree(tree: Json, dialect: Dialect = "extended") -> Decoded:
     """The same for a document made of dicts and lists."""
     decoded = decode_tree(tree, dialect)
-    kept, said = _checked(decoded.resources, dialect)
-    return Decoded(kept, (*decoded.findings, *said)) if said else decoded
+    checked = _checked(decoded.resources, dialect)
+    if not checked.findings:
+        return decoded
+    findings = (*decoded.findings, *checked.findings)
+    return Decoded(checked.resources, findings, (*decoded.refused, *checked.refused))
 
 
 def read_resource(resource: Resource[Spec], dialect: Dialect = "extended") -> Decoded:
     """The same for a resource that a program made."""
-    return Decoded(*_checked((resource,), dialect))
+    return _checked((resource,), dialect)
 
 
 def read_mesh(text: bytes, origin: str = "", dialect: Dialect = "extended") -> DecodedMesh[MeshConfig]:
@@ -80,18 +84,19 @@ def _checked_settings(decoded: DecodedMesh[_Settings], document: Document, text:
     return DecodedMesh(None if refuses(found) else decoded.value, findings)
 
 
-def _checked(
-    resources: tuple[Resource[Spec], ...], dialect: Dialect
-) -> tuple[tuple[Resource[Spec], ...], tuple[Finding, ...]]:
+def _checked(resources: tuple[Resource[Spec], ...], dialect: Dialect) -> Decoded:
     """The resources without errors, and the findings of all."""
     kept: tuple[Resource[Spec], ...] = ()
     said: tuple[Finding, ...] = ()
+    refused: tuple[ResourceKey, ...] = ()
     for resource in resources:
         found = validate(resource, dialect)
         said += found
         if not (found and refuses(found)):
             kept += (resource,)
-    return kept, said
+        else:
+            refused += (resource.key,)
+    return Decoded(kept, said, refused)
 
 
 __all__ = ["read", "read_document", "read_mesh", "read_networks", "read_resource", "read_tree"]

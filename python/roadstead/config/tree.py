@@ -11,7 +11,7 @@ from roadstead.config.dialect import Dialect
 from roadstead.config.envelope import reader_of, resource_from
 from roadstead.config.findings import Finding
 from roadstead.config.kinds import KINDS, NETWORKING, SECURITY
-from roadstead.config.meta import ObjectMeta, Resource, Source, Spec, Status
+from roadstead.config.meta import DEFAULT_NAMESPACE, ObjectMeta, Resource, ResourceKey, Source, Spec, Status
 from roadstead.config.schema import Object
 
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -76,6 +76,18 @@ def _decode_item(tree: Json, dialect: Dialect, source: Source) -> tuple[Resource
     except msgspec.ValidationError as error:
         return None, [*said, Finding("DEC-2", "error", str(error), pointer=source.pointer)]
     return resource_from(reader, envelope, source), said
+
+
+def keys_in(tree: Json) -> Iterator[ResourceKey]:
+    """What a document, or each item of a List, is called as far as it says so and is of a kind that is read here."""
+    for item, _ in _flattened(tree, ""):
+        if not isinstance(item, dict):
+            continue
+        kind, api_version, metadata = item.get("kind"), item.get("apiVersion"), item.get("metadata")
+        if isinstance(kind, str) and isinstance(api_version, str) and isinstance(metadata, dict):
+            name, namespace = metadata.get("name"), metadata.get("namespace") or DEFAULT_NAMESPACE
+            if isinstance(name, str) and isinstance(namespace, str) and reader_of(api_version, kind) is not None:
+                yield ResourceKey(kind, namespace, name)
 
 
 def refused(findings: Iterable[Finding], dialect: Dialect) -> bool:

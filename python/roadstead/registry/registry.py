@@ -137,17 +137,16 @@ class Registry(View):
         An object that is refused (`Delta.diagnostics` says why) is refused alone: its previous version keeps serving.
         The delta's hosts and clusters are those of this registry's own node."""
         changes: Changes = dict.fromkeys(keys_of(delete))
-        findings: list[Finding] = []
-        said: dict[ResourceKey, tuple[Finding, ...]] = {}
-        for decoded in taken_in(put, self._dialect):
-            findings += decoded.findings
-            for resource in decoded.resources:
-                changes[resource.key] = resource
-                said[resource.key] = decoded.findings if len(decoded.resources) == 1 else ()
+        read = list(taken_in(put, self._dialect))
+        findings = [finding for decoded in read for finding in decoded.findings]
+        for decoded in read:
+            changes.update({resource.key: resource for resource in decoded.resources})
         with self._shared.lock:
             for key in changes:
                 self._shared.findings.pop(key, None)
-            self._shared.findings.update({key: found for key, found in said.items() if found})
+                self._shared.refusals.pop(key, None)
+            for decoded in read:
+                self._keep_findings(decoded)
             touch = Touch()
             if mesh is not None or networks is not None:
                 self._resettle(mesh, networks)
@@ -169,7 +168,7 @@ class Registry(View):
                     broken = [finding for finding in decoded.findings if finding.code == "DOC-1"]
                     unreadable += broken
                     readable += not broken
-                    self._keep_findings(f"{name}#{number}", decoded)
+                    self._keep_findings(decoded, f"{name}#{number}")
                     # One by one into the store, or all would be in memory at once as structs.
                     for resource in decoded.resources:
                         self._set({resource.key: resource}, touch)
@@ -177,10 +176,18 @@ class Registry(View):
                 raise InputError(str(unreadable[0]))
             self._change({}, touch, [])
 
-    def _keep_findings(self, place: str, decoded: Decoded) -> None:
-        if decoded.findings:
-            alone = len(decoded.resources) == 1
-            self._shared.findings[decoded.resources[0].key if alone else place] = decoded.findings
+    def _keep_findings(self, decoded: Decoded, place: str = "") -> None:
+        """Keep what was said about a document under the one resource it is about; of several, and of none, under its
+        place, or not at all if it has none."""
+        subjects = [*[resource.key for resource in decoded.resources], *decoded.refused]
+        if not decoded.findings or (len(subjects) != 1 and not place):
+            return
+        if len(subjects) != 1:
+            self._shared.findings[place] = decoded.findings
+        elif decoded.refused:
+            self._shared.refusals[subjects[0]] = decoded.findings
+        else:
+            self._shared.findings[subjects[0]] = decoded.findings
 
     # Changing
 

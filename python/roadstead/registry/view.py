@@ -41,6 +41,8 @@ class Shared:
         self.index = Index()
         # By resource, or by text for what became none.
         self.findings: dict[ResourceKey | str, tuple[Finding, ...]] = {}
+        # The same of versions that were refused on reading, until a good one comes or the resource is deleted.
+        self.refusals: dict[ResourceKey, tuple[Finding, ...]] = {}
         self.views: weakref.WeakSet[View] = weakref.WeakSet()
         self.lock = threading.RLock()
 
@@ -123,7 +125,8 @@ class View:
         """All that was found in what is loaded, refused documents included, and what this node's mesh adds to it; in
         order of place. Put together when asked for."""
         with self._shared.lock:
-            found = [finding for said in self._shared.findings.values() for finding in said]
+            told = (*self._shared.findings.values(), *self._shared.refusals.values())
+            found = [finding for said in told for finding in said]
             found += advice(self._node_engine.hosts.values(), self._shared.store)
         return tuple(sorted(found))
 
