@@ -1,4 +1,4 @@
-"""Filter chains: which one takes a connection (Envoy: filter_chain_manager_impl.cc; strict precedence, no going back)."""
+"""Filter chains: which one takes a connection (Envoy: filter_chain_manager_impl.cc; strict precedence, no way back)."""
 
 from __future__ import annotations
 
