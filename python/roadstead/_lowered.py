@@ -95,7 +95,7 @@ class Destination(NamedTuple):
 
 class Redirect(NamedTuple):
     """Envoy RedirectAction. Empty string / 0 = not set. Exactly one of path, prefix_rewrite may be set.
-    keep_port: the Host's port stays even where it is the default of the scheme left (Envoy: VirtualHost.require_tls)."""
+    keep_port: the Host's port stays even where it is the old scheme's default (Envoy: VirtualHost.require_tls)."""
 
     scheme: str = ""
     host: str = ""

@@ -87,7 +87,10 @@ class TestARule:
             # Half a certificate is none, and then there is no TLS at all.
             ("{mode: MUTUAL, clientCertificate: /c}", None),
             ("{mode: MUTUAL, privateKey: /k}", None),
-            ("{mode: ISTIO_MUTUAL}", TlsOrigination("ISTIO_MUTUAL", "outbound_.443_._.a.test", verify="ca", alpn=IN_MESH)),
+            (
+                "{mode: ISTIO_MUTUAL}",
+                TlsOrigination("ISTIO_MUTUAL", "outbound_.443_._.a.test", verify="ca", alpn=IN_MESH),
+            ),
             (
                 "{mode: ISTIO_MUTUAL, sni: s.test, subjectAltNames: [x]}",
                 TlsOrigination("ISTIO_MUTUAL", "s.test", ("x",), verify="san", alpn=IN_MESH),

@@ -88,7 +88,9 @@ def proxied_socket(socket: Message, version: str) -> Message:
 
 def upstream_socket(tls: TlsOrigination) -> Message:
     """What is spoken to a cluster's endpoints."""
-    common = _mesh_common(tls.subject_alt_names, tls.alpn) if tls.mode in ("ISTIO_MUTUAL", "AUTO") else _written_context(tls)
+    common = (
+        _mesh_common(tls.subject_alt_names, tls.alpn) if tls.mode in ("ISTIO_MUTUAL", "AUTO") else _written_context(tls)
+    )
     context = listener.UPSTREAM_TLS(common_tls_context=common, sni=tls.sni)
     return core.TRANSPORT_SOCKET(name=TLS_SOCKET, typed_config=context)
 
