@@ -71,9 +71,8 @@ def decided(registry: Registry, request: Recorded, draw: int | None = None) -> D
     )
 
 
-def outcome(registry: Registry, request: Recorded, names: Recorded, draw: int | None = None) -> Answer:
+def outcome(registry: Registry, decision: Decision, request: Recorded, names: Recorded) -> Answer:
     """What the decision says, by the names of `expect`; only what a decision settles."""
-    decision = decided(registry, request, draw)
     http = request["kind"] in ("http", "h2c") and decision.route_index >= 0
     answer: Answer = {"cluster": decision.cluster_name or None, "response_flags": decision.flags or "-"}
     if decision.kind in ("redirect", "direct_response", "not_found", "no_cluster", "refused"):
@@ -161,20 +160,25 @@ def _joined(lines: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def is_decided(expect: Recorded) -> bool:
-    """Whether anything was decided: neither refused as malformed, nor in the client's own TLS handshake."""
+    """Whether anything was decided, and not by chance: neither refused as malformed, nor in the client's own TLS
+    handshake, nor a fault by percentage (distributions have those)."""
     handshake = expect.get("layer") == "connection" and expect["response_flags"] == "-"
-    return expect.get("details") not in NO_REQUEST and not handshake
+    return expect.get("details") not in NO_REQUEST and not handshake and expect.get("random") != "fault"
+
+
+def expected(request: Recorded, cluster: str | None) -> Recorded:
+    """What was recorded for a request; where weights chose a cluster, for that one."""
+    expect: Recorded = request["expect"]
+    outcomes: Recorded = expect.get("by_cluster", {})
+    found: Recorded = outcomes.get(cluster) or next(
+        (one for one in outcomes.values() if one["cluster"] == cluster), expect
+    )
+    return found
 
 
 def differences(request: Recorded, answer: Answer) -> dict[str, tuple[object, object]]:
     """Fields in which the recording (first) and the answer (second) disagree."""
-    expect = request["expect"]
-    if expect.get("random") == "fault" or not is_decided(expect):
-        return {}
-    outcomes = expect.get("by_cluster", {})
-    expect = outcomes.get(answer["cluster"]) or next(
-        (one for one in outcomes.values() if one["cluster"] == answer["cluster"]), expect
-    )
+    expect = expected(request, answer["cluster"])
     loose = set(expect.get("depends_on_endpoint", ()))
     found: dict[str, tuple[object, object]] = {}
 
