@@ -170,7 +170,7 @@ def expected(request: Recorded, cluster: str | None) -> Recorded:
     """What was recorded for a request; where weights chose a cluster, for that one."""
     expect: Recorded = request["expect"]
     outcomes: Recorded = expect.get("by_cluster", {})
-    found: Recorded = outcomes.get(cluster) or next(
+    found: Recorded = outcomes.get(cluster or "") or next(
         (one for one in outcomes.values() if one["cluster"] == cluster), expect
     )
     return found
