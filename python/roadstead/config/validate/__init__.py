@@ -57,12 +57,29 @@ def validate_mesh(settings: MeshConfig | MeshNetworks) -> tuple[Finding, ...]:
     """Findings about a mesh-wide file; paths begin at its top."""
     report = Report("extended", "", {}, {})
     _checker(type(settings)).run(settings, (), report)
+    if isinstance(settings, MeshConfig):
+        _without_effect(settings, report)
     return tuple(
         msgspec.structs.replace(
             found, path=found.path.removeprefix("spec").removeprefix("."), pointer=found.pointer.removeprefix("/spec")
         )
         for found in report.findings
     )
+
+
+def _without_effect(settings: MeshConfig, report: Report) -> None:
+    """What Istio would heed and nothing here does: told, never silently ignored."""
+    policy = settings.outbound_traffic_policy
+    unheeded = (
+        (settings.proxy_http_port, ("proxyHttpPort",)),
+        (settings.verify_certificate_at_client, ("verifyCertificateAtClient",)),
+        (settings.mesh_mtls, ("meshMTLS",)),
+        (settings.tls_defaults, ("tlsDefaults",)),
+        (policy and policy.tls, ("outboundTrafficPolicy", "tls")),
+    )
+    for value, path in unheeded:
+        if value:
+            report.warning("EFF-1", path, f"{path[-1]} has no effect here", "Istio heeds it")
 
 
 @cache
