@@ -99,10 +99,7 @@ def _unheeded(tls: ServerTLSSettings, path: Path, report: Report) -> None:
 
 def check_tls(tls: ServerTLSSettings, path: Path, report: Report) -> None:
     """Also for the listeners of a Sidecar."""
-    if tls.insecure_skip_verify:
-        report.warning(
-            "EFF-1", (*path, "insecureSkipVerify"), "insecureSkipVerify has no effect here", "Istio heeds it"
-        )
+    _unheeded(tls, path, report)
     for name in ("credential_names", "tls_certificates"):
         if len(getattr(tls, name)) > 2:
             report.error("K-GW-3", path, f"at most two {name}")
