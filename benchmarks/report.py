@@ -36,6 +36,9 @@ def _page(rounds: int) -> Iterator[str]:
     yield "round in turn; absolute times of a shared machine move by a third. The bare loop is taken off calls of nanoseconds."
     yield ""
     yield from _machine()
+    # First, while this process is small.
+    yield from _imports()
+    yield from _loads(rounds)
     for size in meshes.SIZES:
         for cold in (False, True):
             yield from _section(
@@ -46,8 +49,11 @@ def _page(rounds: int) -> Iterator[str]:
     yield from _section("Pick", pick.__doc__, pick.cases(), rounds, pick.bare_loop())
     for size in meshes.SIZES:
         yield from _section(f"Update, {size:,} services", update.__doc__, update.cases(size), rounds * 5)
-    yield from _loads(rounds)
-    yield from _imports()
+    yield from _missed()
+
+
+def _missed() -> Iterator[str]:
+    yield (Path(__file__).parent / "missed.md").read_text(encoding="utf-8").rstrip()
 
 
 def _machine() -> Iterator[str]:
@@ -120,3 +126,4 @@ def _imports() -> Iterator[str]:
     for name, seconds in load.imports().items():
         limit = limits[name]
         yield f"| `{name}` | {_time(seconds)} | ≤ {_time(limit)} | {'yes' if seconds <= limit else 'no'} |"
+    yield ""
