@@ -11,6 +11,7 @@ pub mod chains;
 pub mod cluster;
 pub mod columns;
 pub mod decision;
+pub mod draws;
 pub mod engine;
 pub mod error;
 pub mod hash;

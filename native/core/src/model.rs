@@ -31,6 +31,11 @@ pub enum MatchKind {
     Suffix,
 }
 
+impl MatchKind {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 5] = [Self::Exact, Self::Prefix, Self::Regex, Self::Present, Self::Suffix];
+}
+
 #[derive(Clone, Debug)]
 pub struct ValueMatch {
     pub kind: MatchKind,
@@ -70,6 +75,11 @@ pub enum OpKind {
     Remove,
     /// Envoy's; Istio writes none.
     AddIfAbsent,
+}
+
+impl OpKind {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 4] = [Self::Set, Self::Add, Self::Remove, Self::AddIfAbsent];
 }
 
 #[derive(Clone, Debug)]
@@ -116,6 +126,11 @@ pub enum HashKind {
     Query,
 }
 
+impl HashKind {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 4] = [Self::Header, Self::Cookie, Self::SourceIp, Self::Query];
+}
+
 #[derive(Clone, Debug)]
 pub struct HashPolicy {
     pub kind: HashKind,
@@ -142,6 +157,11 @@ pub enum Action {
     Forward,
     Redirect,
     DirectResponse,
+}
+
+impl Action {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 3] = [Self::Forward, Self::Redirect, Self::DirectResponse];
 }
 
 #[derive(Debug)]
@@ -185,6 +205,11 @@ pub enum Protocol {
     Udp,
 }
 
+impl Protocol {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 5] = [Self::Http, Self::Tcp, Self::Tls, Self::Auto, Self::Udp];
+}
+
 #[derive(Clone, Debug)]
 pub struct Port {
     pub number: u16,
@@ -208,6 +233,11 @@ pub enum EndpointKind {
     Unix,
 }
 
+impl EndpointKind {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 3] = [Self::Ip, Self::Hostname, Self::Unix];
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Health {
     #[default]
@@ -216,6 +246,11 @@ pub enum Health {
     Unhealthy,
     Draining,
     Degraded,
+}
+
+impl Health {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 5] = [Self::Unknown, Self::Healthy, Self::Unhealthy, Self::Draining, Self::Degraded];
 }
 
 #[derive(Debug)]
@@ -248,6 +283,12 @@ pub enum LbPolicy {
     RingHash,
     Maglev,
     ClusterProvided,
+}
+
+impl LbPolicy {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 6] =
+        [Self::RoundRobin, Self::LeastRequest, Self::Random, Self::RingHash, Self::Maglev, Self::ClusterProvided];
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -316,6 +357,11 @@ pub enum ClusterType {
     DynamicDns,
 }
 
+impl ClusterType {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 5] = [Self::Eds, Self::StrictDns, Self::LogicalDns, Self::OriginalDst, Self::DynamicDns];
+}
+
 #[derive(Debug)]
 pub struct Cluster<A: Attach> {
     pub handle: A::Handle,
@@ -332,6 +378,11 @@ pub enum Transport {
     Any,
     Tls,
     Raw,
+}
+
+impl Transport {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 3] = [Self::Any, Self::Tls, Self::Raw];
 }
 
 #[derive(Debug)]
@@ -371,6 +422,19 @@ pub enum Outbound {
     AllowAnyDynamicDns,
 }
 
+impl Outbound {
+    /// By its number in `_lowered.py`.
+    pub fn of_code(code: usize, egress_cluster: &str) -> Option<Self> {
+        let all = [
+            Outbound::AllowAny { egress_cluster: egress_cluster.to_owned() },
+            Outbound::RegistryOnly,
+            Outbound::Gateway,
+            Outbound::AllowAnyDynamicDns,
+        ];
+        all.into_iter().nth(code)
+    }
+}
+
 /// How paths are normalised before anything looks at them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paths {
@@ -379,4 +443,9 @@ pub enum Paths {
     Normalize,
     MergeSlashes,
     DecodeSlashes,
+}
+
+impl Paths {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 4] = [Self::Keep, Self::Normalize, Self::MergeSlashes, Self::DecodeSlashes];
 }

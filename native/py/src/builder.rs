@@ -58,19 +58,12 @@ impl Builder {
 
     #[pyo3(signature = (policy, *, egress_cluster="", paths=1))]
     fn set_outbound(&self, py: Python<'_>, policy: i64, egress_cluster: &str, paths: i64) -> PyResult<()> {
-        let outbound = match policy {
-            0 => Outbound::AllowAny { egress_cluster: egress_cluster.to_owned() },
-            1 => Outbound::RegistryOnly,
-            2 => Outbound::Gateway,
-            3 => Outbound::AllowAnyDynamicDns,
-            other => return Err(errors::engine(py, &format!("no outbound policy {other}"))),
+        let code = usize::try_from(policy).ok();
+        let Some(outbound) = code.and_then(|code| Outbound::of_code(code, egress_cluster)) else {
+            return Err(errors::engine(py, &format!("no outbound policy {policy}")));
         };
-        let paths = match paths {
-            0 => Paths::Keep,
-            1 => Paths::Normalize,
-            2 => Paths::MergeSlashes,
-            3 => Paths::DecodeSlashes,
-            other => return Err(errors::engine(py, &format!("no normalisation of paths {other}"))),
+        let Some(paths) = usize::try_from(paths).ok().and_then(|code| Paths::CODES.get(code)).copied() else {
+            return Err(errors::engine(py, &format!("no normalisation of paths {paths}")));
         };
         let set = |builder: &mut builder::Builder<PyAttach>| {
             builder.set_outbound(outbound);

@@ -9,6 +9,8 @@ use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyInt, PyList, PyString};
+use roadstead_core::draws::{self, Draws};
+use roadstead_core::model::Health;
 use roadstead_core::snapshot::Snapshot;
 use roadstead_core::text::ip_of;
 use roadstead_core::{engine, routing};
@@ -16,9 +18,8 @@ use roadstead_core::{engine, routing};
 use crate::attach::PyAttach;
 use crate::builder::Builder;
 use crate::columns::{HostColumn, of_length};
-use crate::convert::{self, HEALTH, Interned};
+use crate::convert::{self, Interned};
 use crate::decision::{Decision, Given, Rare};
-use crate::draws::{self, Draws};
 use crate::fastcall::{Call, Method, Signature};
 use crate::headers::Headers;
 use crate::request::Lent;
@@ -217,8 +218,8 @@ impl Engine {
     }
 
     fn set_health(&self, py: Python<'_>, cluster: &str, address: &str, port: u16, health: usize) -> PyResult<()> {
-        let Some(health) = HEALTH.get(health) else {
-            return Err(errors::engine(py, &format!("no health {health} (0 to {})", HEALTH.len() - 1)));
+        let Some(health) = Health::CODES.get(health) else {
+            return Err(errors::engine(py, &format!("no health {health} (0 to {})", Health::CODES.len() - 1)));
         };
         match self.core.set_health(cluster, address, port, *health) {
             Ok(true) => Ok(()),

@@ -7,7 +7,6 @@ mod cluster;
 mod columns;
 mod convert;
 mod decision;
-mod draws;
 mod endpoint;
 mod engine;
 mod errors;

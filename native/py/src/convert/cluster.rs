@@ -13,25 +13,6 @@ use super::fields::Fields;
 use super::handle;
 use crate::attach::PyAttach;
 
-const TYPES: [ClusterType; 5] = [
-    ClusterType::Eds,
-    ClusterType::StrictDns,
-    ClusterType::LogicalDns,
-    ClusterType::OriginalDst,
-    ClusterType::DynamicDns,
-];
-const POLICIES: [LbPolicy; 6] = [
-    LbPolicy::RoundRobin,
-    LbPolicy::LeastRequest,
-    LbPolicy::Random,
-    LbPolicy::RingHash,
-    LbPolicy::Maglev,
-    LbPolicy::ClusterProvided,
-];
-const KINDS: [EndpointKind; 3] = [EndpointKind::Ip, EndpointKind::Hostname, EndpointKind::Unix];
-pub const HEALTH: [Health; 5] =
-    [Health::Unknown, Health::Healthy, Health::Unhealthy, Health::Draining, Health::Degraded];
-
 /// Policies and locality names that many clusters share are made once.
 ///
 /// Python hands in one object for equal policies, so identity decides; the object is kept, so that its address stays its own.
@@ -93,7 +74,7 @@ pub fn cluster(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Cl
     Ok(Cluster {
         handle: handle(&fields, 0)?,
         name: fields.string(1)?,
-        kind: fields.code(2, &TYPES)?,
+        kind: fields.code(2, &ClusterType::CODES)?,
         lb: interned.balancers.get(&*fields.get(3)?, lb_config)?,
         limits: interned.limits.get(&*fields.get(4)?, limits)?,
         groups: fields.list(5, |item| group(&item, interned))?,
@@ -123,9 +104,9 @@ fn endpoint(value: &Bound<'_, PyAny>) -> PyResult<Endpoint<PyAttach>> {
         handle: handle(&fields, 5)?,
         address: fields.text(0)?,
         port: fields.number(1)?,
-        kind: fields.code(2, &KINDS)?,
+        kind: fields.code(2, &EndpointKind::CODES)?,
         weight: fields.within(3, 1..=u32::MAX)?,
-        health: fields.code(4, &HEALTH)?,
+        health: fields.code(4, &Health::CODES)?,
         hostname: fields.text(6)?,
         hash_key: fields.text(7)?,
     })
@@ -134,7 +115,7 @@ fn endpoint(value: &Bound<'_, PyAny>) -> PyResult<Endpoint<PyAttach>> {
 fn lb_config(value: &Bound<'_, PyAny>) -> PyResult<LbConfig> {
     let fields = Fields::of(value, "LbConfig", 12)?;
     Ok(LbConfig {
-        policy: fields.code(0, &POLICIES)?,
+        policy: fields.code(0, &LbPolicy::CODES)?,
         panic_threshold: fields.number(1)?,
         overprovisioning: fields.number(2)?,
         locality_weighted: fields.flag(3)?,

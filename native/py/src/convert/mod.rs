@@ -10,9 +10,7 @@ use roadstead_core::model::{Port, Protocol, Service, Unit};
 use crate::attach::{Handle, PyAttach};
 use fields::Fields;
 
-pub use cluster::{HEALTH, Interned, groups};
-
-const PROTOCOLS: [Protocol; 5] = [Protocol::Http, Protocol::Tcp, Protocol::Tls, Protocol::Auto, Protocol::Udp];
+pub use cluster::{Interned, groups};
 
 /// A `_lowered.Unit` (or a plain tuple of the same shape).
 pub fn unit(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Unit<PyAttach>> {
@@ -40,7 +38,7 @@ fn service(value: &Bound<'_, PyAny>) -> PyResult<Service<PyAttach>> {
 
 fn port(value: &Bound<'_, PyAny>) -> PyResult<Port> {
     let fields = Fields::of(value, "Port", 3)?;
-    Ok(Port { number: fields.number(0)?, name: fields.text(1)?, protocol: fields.code(2, &PROTOCOLS)? })
+    Ok(Port { number: fields.number(0)?, name: fields.text(1)?, protocol: fields.code(2, &Protocol::CODES)? })
 }
 
 fn handle(fields: &Fields<'_, '_>, index: usize) -> PyResult<Handle> {

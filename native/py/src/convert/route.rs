@@ -10,13 +10,6 @@ use super::fields::Fields;
 use super::handle;
 use crate::attach::PyAttach;
 
-const MATCHES: [MatchKind; 5] =
-    [MatchKind::Exact, MatchKind::Prefix, MatchKind::Regex, MatchKind::Present, MatchKind::Suffix];
-const OPS: [OpKind; 4] = [OpKind::Set, OpKind::Add, OpKind::Remove, OpKind::AddIfAbsent];
-const HASHES: [HashKind; 4] = [HashKind::Header, HashKind::Cookie, HashKind::SourceIp, HashKind::Query];
-const ACTIONS: [Action; 3] = [Action::Forward, Action::Redirect, Action::DirectResponse];
-const TRANSPORTS: [Transport; 3] = [Transport::Any, Transport::Tls, Transport::Raw];
-
 pub fn virtual_host(value: &Bound<'_, PyAny>) -> PyResult<VirtualHost<PyAttach>> {
     let fields = Fields::of(value, "VirtualHost", 6)?;
     Ok(VirtualHost {
@@ -37,7 +30,7 @@ fn route(value: &Bound<'_, PyAny>) -> PyResult<Route<PyAttach>> {
     Ok(Route {
         handle: handle(&fields, 0)?,
         matcher: request_match(&*fields.get(1)?)?,
-        action: fields.code(2, &ACTIONS)?,
+        action: fields.code(2, &Action::CODES)?,
         destinations: fields.list(3, |item| destination(&item))?,
         request_ops: ops(&fields, 4)?,
         response_ops: ops(&fields, 5)?,
@@ -61,7 +54,7 @@ fn pair(value: &Bound<'_, PyAny>) -> PyResult<(String, String)> {
 
 fn value_match(value: &Bound<'_, PyAny>) -> PyResult<ValueMatch> {
     let fields = Fields::of(value, "ValueMatch", 3)?;
-    Ok(ValueMatch { kind: fields.code(0, &MATCHES)?, value: fields.string(1)?, ignore_case: fields.flag(2)? })
+    Ok(ValueMatch { kind: fields.code(0, &MatchKind::CODES)?, value: fields.string(1)?, ignore_case: fields.flag(2)? })
 }
 
 fn request_match(value: &Bound<'_, PyAny>) -> PyResult<Match> {
@@ -87,7 +80,7 @@ fn request_match(value: &Bound<'_, PyAny>) -> PyResult<Match> {
 fn ops(fields: &Fields<'_, '_>, index: usize) -> PyResult<Box<[HeaderOp]>> {
     let made = fields.list(index, |item| {
         let op = Fields::of(&item, "HeaderOp", 3)?;
-        Ok(HeaderOp { kind: op.code(0, &OPS)?, name: op.text(1)?, value: op.text(2)? })
+        Ok(HeaderOp { kind: op.code(0, &OpKind::CODES)?, name: op.text(1)?, value: op.text(2)? })
     })?;
     Ok(made.into_boxed_slice())
 }
@@ -129,7 +122,7 @@ fn hash_policies(fields: &Fields<'_, '_>, index: usize) -> PyResult<Box<[HashPol
             Ok((attribute.text(0)?, attribute.text(1)?))
         })?;
         Ok(HashPolicy {
-            kind: policy.code(0, &HASHES)?,
+            kind: policy.code(0, &HashKind::CODES)?,
             name: policy.text(1)?,
             ttl: policy.optional_number(2)?,
             path: policy.text(3)?,
@@ -160,7 +153,7 @@ pub fn chain(value: &Bound<'_, PyAny>) -> PyResult<Chain<PyAttach>> {
         addresses: fields.strings(3)?,
         cidrs: fields.strings(4)?,
         snis: fields.strings(5)?,
-        transport: fields.code(6, &TRANSPORTS)?,
+        transport: fields.code(6, &Transport::CODES)?,
         destinations: fields.list(7, |item| destination(&item))?,
         hash_policies: hash_policies(&fields, 8)?,
     })

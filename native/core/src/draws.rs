@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use roadstead_core::rng::{GOLDEN, mix};
+use crate::rng::{GOLDEN, mix};
 
 /// Names engines apart in the threads' memories.
 static ENGINES: AtomicU32 = AtomicU32::new(1);
