@@ -41,6 +41,8 @@ HOMES = {
     "rich": "cli/",
     "jsonpath_ng": "cli/",
     "re2": "_fallback/",
+    "dns": "dns/",
+    "aiodns": "dns/",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

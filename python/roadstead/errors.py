@@ -3,6 +3,8 @@
 RoadsteadError
 ├── InputError                  nothing of what was to be loaded can be read
 ├── EngineError                 the engine was told something it cannot work with (a regex outside RE2 …)
+├── LookupFailed                a name's servers say nothing that can be used
+├── MissingExtra                a library is not installed; names the extra that brings it
 └── Unavailable                 no endpoint can be used right now; `.status` and `.flags` as Envoy answers
     ├── NoHealthyEndpoint       503 UH
     ├── Overflow                503 UO; `.limit` names the circuit breaker
@@ -22,6 +24,18 @@ class InputError(RoadsteadError):
 
 class EngineError(RoadsteadError):
     """The engine refuses its input; nothing changed."""
+
+
+class LookupFailed(RoadsteadError):
+    """None of the servers says anything about the name that can be used (SERVFAIL, refused, silence)."""
+
+
+class MissingExtra(RoadsteadError, ImportError):
+    """What was asked for needs a library that is not installed. extra: what to install it with."""
+
+    def __init__(self, doing: str, extra: str, library: str) -> None:
+        super().__init__(f"{doing} needs {library}: pip install 'roadstead[{extra}]'")
+        self.extra = extra
 
 
 class Unavailable(RoadsteadError):
@@ -57,6 +71,8 @@ __all__ = [
     "EndpointsPending",
     "EngineError",
     "InputError",
+    "LookupFailed",
+    "MissingExtra",
     "NoHealthyEndpoint",
     "Overflow",
     "RoadsteadError",
