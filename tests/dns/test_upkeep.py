@@ -74,7 +74,7 @@ async def running(
     async with Server() as server:
         server.zone = dict(zone)
         book = Book()
-        resolver = SystemResolver(["127.0.0.1"], port=server.port, timeout=0.3, hosts=None)
+        resolver = SystemResolver(["127.0.0.1"], port=server.port, timeout=10, hosts=None)
         upkeep = Upkeep(resolver, book, policy=policy, policies=policies, idle=idle)
         task = asyncio.create_task(upkeep.run())
         try:
