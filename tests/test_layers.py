@@ -43,6 +43,7 @@ HOMES = {
     "re2": "_fallback/",
     "dns": "dns/",
     "aiodns": "dns/",
+    "watchfiles": "sources/",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

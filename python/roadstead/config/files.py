@@ -28,18 +28,21 @@ def read(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Text]:
     Raises FileNotFoundError for a path that is not there and OSError for one that cannot be read, each with the path as
     `filename`; all paths are looked for before the first is read. Text that is no UTF-8 is for the YAML reader to
     refuse: it says where."""
+    for name in names(paths):
+        yield Text(STDIN_NAME, sys.stdin.buffer.read()) if name == STDIN else Text(name, Path(name).read_bytes())
+
+
+def names(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
+    """The files that `read` reads, and "-", in its order; it raises the same for a path that is not there."""
     known = [os.fspath(path) for path in paths]
     for path in known:
         if path != STDIN:
             Path(path).stat()
     for path in known:
-        if path == STDIN:
-            yield Text(STDIN_NAME, sys.stdin.buffer.read())
-        elif Path(path).is_dir():
-            for name in _below(path):
-                yield Text(name, Path(name).read_bytes())
+        if path != STDIN and Path(path).is_dir():
+            yield from _below(path)
         else:
-            yield Text(path, Path(path).read_bytes())
+            yield path
 
 
 def _below(folder: str) -> Iterator[str]:
@@ -55,4 +58,4 @@ def _below(folder: str) -> Iterator[str]:
             yield from _below(entry.path)
 
 
-__all__ = ["STDIN", "STDIN_NAME", "SUFFIXES", "Text", "read"]
+__all__ = ["STDIN", "STDIN_NAME", "SUFFIXES", "Text", "names", "read"]

@@ -1,4 +1,5 @@
-"""One check of one address: HTTP (Envoy: http_health_check) or TCP (tcp_health_check). None raises: the result says all."""
+"""One check of one address: HTTP or TCP (Envoy: http_health_check, tcp_health_check). The result says all, nothing is
+raised."""
 
 from __future__ import annotations
 

@@ -12,8 +12,9 @@ from roadstead.config.decode import Decoded
 from roadstead.config.dialect import Dialect
 from roadstead.config.read import read, read_resource, read_tree
 
-Given: TypeAlias = Resource[Spec] | Mapping[str, object] | str | bytes
-"""A resource, a document as dicts and lists, or YAML or JSON text with any number of documents."""
+Given: TypeAlias = Resource[Spec] | Decoded | Mapping[str, object] | str | bytes
+"""A resource, a document as dicts and lists, YAML or JSON text with any number of documents, or what was read already,
+by `config.read`, with what is to be said about it."""
 Put: TypeAlias = Given | Iterable[Given]
 Doomed: TypeAlias = ResourceKey | Resource[Spec] | Mapping[str, object] | str
 """What to delete: a key (also as the tuple it is), a resource or document (its key counts), or
@@ -23,8 +24,10 @@ Delete: TypeAlias = Doomed | Iterable[Doomed]
 
 def taken_in(put: Put, dialect: Dialect) -> Iterator[Decoded]:
     """What becomes of each document."""
-    for one in [put] if isinstance(put, (Resource, Mapping, str, bytes)) else put:
-        if isinstance(one, Resource):
+    for one in [put] if isinstance(put, (Resource, Decoded, Mapping, str, bytes)) else put:
+        if isinstance(one, Decoded):
+            yield one
+        elif isinstance(one, Resource):
             yield read_resource(one, dialect)
         elif isinstance(one, Mapping):
             # Through JSON, so that tuples, dates and the like are what they would be in a file.
