@@ -118,10 +118,19 @@ class Builder:
     def put(self, unit: Unit) -> None:
         """Add or replace the unit of that key. Bad input (regex RE2 refuses, table size not prime…) raises EngineError and changes nothing."""
     def delete(self, key: str) -> None: ...
-    def set_outbound(self, policy: int, *, egress_cluster: str = "", paths: int = 1) -> None:
+    def set_outbound(
+        self,
+        policy: int,
+        *,
+        egress_cluster: str = "",
+        paths: int = 1,
+        passthrough: object | None = None,
+        dynamic: object | None = None,
+    ) -> None:
         """ALLOW_ANY | REGISTRY_ONLY | GATEWAY | ALLOW_ANY_DYNAMIC_DNS for unknown hosts (the last one: plain HTTP is dialled by
         its Host: "AllowAnyDynamicDNSCluster"); egress_cluster: unknown traffic goes there (ALLOW_ANY). paths: KEEP_PATH |
-        NORMALIZE | MERGE_SLASHES | DECODE_SLASHES, how `route` normalises paths before anything looks at them."""
+        NORMALIZE | MERGE_SLASHES | DECODE_SLASHES, how `route` normalises paths before anything looks at them. passthrough,
+        dynamic: the mesh.UnknownCluster of "PassthroughCluster" and of "AllowAnyDynamicDNSCluster", their `spec`; None: as it was."""
 
 @final
 class HostColumn:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.compile.one_client import OneClient
 
+from roadstead.compile.tls import unknown_tls
+from roadstead.config import ClientTLSSettings, TLSConfig
 from roadstead.mesh import Node, TlsOrigination
 
 SERVICE = """
@@ -208,3 +210,77 @@ spec: {{hosts: [a.test], location: MESH_INTERNAL, resolution: STATIC, ports: [{{
     def test_dynamic_peers_are_told_by_the_request(self) -> None:
         made = tls(None, spec="location: MESH_INTERNAL, resolution: DYNAMIC_DNS", host="*.a.test")
         assert made == TlsOrigination("AUTO", auto_sni=True, verify="auto", alpn=IN_MESH)
+
+
+class TestDefaultsOfTheMesh:
+    MESH = "{tlsDefaults: {minProtocolVersion: TLSV1_3, cipherSuites: [AES128-GCM-SHA256], ecdhCurves: [P-256]}}"
+
+    @pytest.mark.parametrize("mode", ["SIMPLE", "MUTUAL, clientCertificate: /c, privateKey: /k"])
+    def test_hold_for_what_a_rule_asks_for(self, mode: str) -> None:
+        made = tls(f"{{mode: {mode}}}", mesh=self.MESH)
+        assert made is not None
+        assert (made.cipher_suites, made.curves) == (("AES128-GCM-SHA256",), ("P-256",))
+
+    def test_are_not_for_the_meshs_own(self) -> None:
+        for settings in ("{mode: ISTIO_MUTUAL}", None):
+            made = tls(settings, spec=TestAutomatic.INTERNAL, mesh=self.MESH)
+            assert made is not None
+            assert (made.cipher_suites, made.curves) == ((), ())
+
+
+class TestHostsThatAreLookedUp:
+    """What the peer must be is known when the request is."""
+
+    DYNAMIC = "location: MESH_EXTERNAL, resolution: DYNAMIC_DNS"
+
+    @pytest.mark.parametrize(
+        ("settings", "auto_sni", "verify"),
+        [
+            ("{mode: SIMPLE}", True, "auto"),
+            ("{mode: SIMPLE, sni: s.test}", False, "auto"),
+            ("{mode: SIMPLE, subjectAltNames: [x.test]}", True, "auto"),
+            ("{mode: SIMPLE, insecureSkipVerify: true}", True, ""),
+            ("{mode: ISTIO_MUTUAL}", True, "auto"),
+            ("{mode: ISTIO_MUTUAL, sni: s.test, subjectAltNames: [x]}", False, "auto"),
+            ("{mode: ISTIO_MUTUAL, insecureSkipVerify: true}", True, "ca"),
+            ("{mode: ISTIO_MUTUAL, insecureSkipVerify: true, subjectAltNames: [x]}", True, "san"),
+        ],
+    )
+    def test_their_names_are_checked(self, settings: str, auto_sni: bool, verify: str) -> None:
+        made = tls(settings, spec=self.DYNAMIC, host="*.a.test")
+        assert made is not None
+        assert (made.auto_sni, made.verify) == (auto_sni, verify)
+        assert made.sni == ("" if auto_sni else "s.test")
+        names = ("x.test",) if "x.test" in settings else ("x",) if "[x]" in settings else ()
+        assert made.subject_alt_names == names
+
+    @pytest.mark.parametrize(
+        ("settings", "expected"),
+        [
+            (None, None),
+            (ClientTLSSettings(), None),
+            (ClientTLSSettings(mode="SIMPLE"), TlsOrigination("SIMPLE", auto_sni=True, verify="auto")),
+            (
+                ClientTLSSettings(mode="SIMPLE", ca_certificates="/ca", insecure_skip_verify=True),
+                TlsOrigination("SIMPLE", auto_sni=True),
+            ),
+            (
+                ClientTLSSettings(mode="MUTUAL", client_certificate="/c", private_key="/k", sni="s"),
+                TlsOrigination("MUTUAL", "s", certificate="/c", private_key="/k", verify="auto"),
+            ),
+            (ClientTLSSettings(mode="MUTUAL", client_certificate="/c"), None),
+            # Only a rule can choose the clients that may have a secret.
+            (ClientTLSSettings(mode="SIMPLE", credential_name="c"), None),
+            (
+                ClientTLSSettings(mode="ISTIO_MUTUAL"),
+                TlsOrigination("ISTIO_MUTUAL", auto_sni=True, verify="auto", alpn=IN_MESH),
+            ),
+        ],
+    )
+    def test_unknown_ones(self, settings: ClientTLSSettings | None, expected: TlsOrigination | None) -> None:
+        assert unknown_tls(settings, None) == expected
+
+    def test_unknown_ones_keep_the_meshs_defaults(self) -> None:
+        made = unknown_tls(ClientTLSSettings(mode="SIMPLE"), TLSConfig(ecdh_curves=("X25519",)))
+        assert made is not None
+        assert made.curves == ("X25519",)

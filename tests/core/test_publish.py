@@ -82,6 +82,38 @@ def test_a_published_builder_is_used_up(engine: ModuleType) -> None:
         builder.set_outbound(low.REGISTRY_ONLY)
 
 
+class Unknown:
+    """What compile makes of a cluster of the outbound policy."""
+
+    tls, connection_pool = "tls", "pool"
+
+
+def test_clusters_of_the_outbound_policy_come_with_what_compile_made(engine: ModuleType) -> None:
+    eng = engine.Engine()
+    assert eng.connect("192.0.2.1", 80).tls is None
+    straight, by_name = Unknown(), Unknown()
+    for policy, spec in ((low.ALLOW_ANY, straight), (low.ALLOW_ANY_DYNAMIC_DNS, by_name)):
+        builder = eng.builder()
+        builder.set_outbound(policy, passthrough=straight, dynamic=by_name)
+        eng.publish(builder)
+        decision = eng.route("unknown.test", 80)
+        assert (decision.kind, decision.tls, decision.connection_pool) == ("passthrough", "tls", "pool")
+        assert decision.cluster.spec is spec
+    before = eng.connect("192.0.2.1", 80).cluster
+    assert before.spec is straight
+    # The same again, or nothing, leaves the object.
+    for given in ({"passthrough": straight}, {}):
+        builder = eng.builder()
+        builder.set_outbound(low.ALLOW_ANY, **given)
+        eng.publish(builder)
+        assert eng.connect("192.0.2.1", 80).cluster is before
+    builder = eng.builder()
+    builder.set_outbound(low.ALLOW_ANY, passthrough=by_name)
+    eng.publish(builder)
+    after = eng.connect("192.0.2.1", 80).cluster
+    assert (after.spec, before.spec) == (by_name, straight)
+
+
 def test_tier_then_order_then_key(engine: ModuleType) -> None:
     eng = published(engine, domain("c", "x.test", 1, "0"), domain("b", "x.test", 0, "2"), domain("a", "x.test", 0, "3"))
     assert owner(eng) == "b"

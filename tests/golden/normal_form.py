@@ -144,7 +144,10 @@ def _tls(socket: Resource) -> Json:
             "sni": config.get("sni"),
             "socket": socket.get("name"),
             "subject_alt_names": _ordered(names),
-            "tls_minimum": _object(context.get("tls_params")).get("tls_minimum_protocol_version"),
+            "parameters": context.get("tls_params"),
+            "pinned": [checks.get("verify_certificate_spki"), checks.get("verify_certificate_hash")],
+            "revoked": checks.get("crl"),
+            "untrusted": checks.get("trust_chain_verification"),
         }
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from roadstead import Registry
-from roadstead.config import MeshConfig
+from roadstead.config import ClientTLSSettings, MeshConfig
 from roadstead.config.mesh_config import MeshOutboundTrafficPolicy, ProxyPathNormalization
+from roadstead.mesh import TlsOrigination
 
 ENTRY = """
 apiVersion: networking.istio.io/v1
@@ -84,3 +85,24 @@ def test_paths_are_normalised(engine_name: str, mode: str, path: str, sent: str)
     mesh = MeshConfig(path_normalization=ProxyPathNormalization(normalization=mode))
     registry = Registry.from_text(MESH, mesh=mesh, backend=engine_name)
     assert registry.route("web.test", 80, path).path == sent
+
+
+def test_unknown_hosts_are_spoken_to_as_the_mesh_says(engine_name: str) -> None:
+    tls = ClientTLSSettings(mode="SIMPLE", ca_certificates="/ca")
+    policy = MeshOutboundTrafficPolicy(mode="ALLOW_ANY_DYNAMIC_DNS", tls=tls)
+    mesh = MeshConfig(outbound_traffic_policy=policy, connect_timeout="3s")
+    registry = Registry.from_text(MESH, mesh=mesh, backend=engine_name)
+    by_name = registry.route("unknown.test", 80)
+    assert by_name.cluster_name == "AllowAnyDynamicDNSCluster"
+    assert by_name.tls == TlsOrigination("SIMPLE", ca="/ca", auto_sni=True, verify="auto")
+    assert by_name.connection_pool.tcp.connect_timeout == 3.0
+    straight = registry.connect("203.0.113.1", 82)
+    assert straight.cluster_name == "PassthroughCluster"
+    assert (straight.tls, straight.connection_pool.tcp.connect_timeout) == (None, 3.0)
+
+
+def test_the_clusters_of_unknown_hosts_outlive_changes(engine_name: str) -> None:
+    registry = Registry.from_text(MESH, backend=engine_name)
+    before = registry.connect("203.0.113.1", 82).cluster
+    registry.apply(put=MESH.replace("web.test", "other.test"))
+    assert registry.connect("203.0.113.1", 82).cluster is before

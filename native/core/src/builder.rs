@@ -80,6 +80,16 @@ impl<A: Attach> Builder<A> {
         self.next.outbound = outbound;
     }
 
+    /// The cluster of connections that go where their caller dialled.
+    pub fn passthrough(&mut self) -> &mut Arc<Cluster<A>> {
+        &mut self.next.passthrough
+    }
+
+    /// The cluster of hosts that are looked up by the name in each request.
+    pub fn dynamic(&mut self) -> &mut Arc<Cluster<A>> {
+        &mut self.next.dynamic
+    }
+
     /// How paths are normalised.
     pub fn set_paths(&mut self, paths: Paths) {
         self.next.paths = paths;

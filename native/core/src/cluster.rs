@@ -47,6 +47,23 @@ pub struct Cluster<A: Attach> {
     pub live: Arc<ClusterLive<A>>,
 }
 
+impl<A: Attach> Cluster<A> {
+    /// The same cluster, that came with something else. What lives in it goes on.
+    #[must_use]
+    pub fn with_handle(&self, handle: A::Handle) -> Self {
+        Cluster {
+            handle: Some(handle),
+            name: Arc::clone(&self.name),
+            kind: self.kind,
+            port_override: self.port_override,
+            index: self.index,
+            unit: Arc::clone(&self.unit),
+            cell: A::Cell::default(),
+            live: Arc::clone(&self.live),
+        }
+    }
+}
+
 /// A name that clusters have or destinations use. Its slot leads to the cluster that has it now.
 #[derive(Debug)]
 pub struct ClusterName<A: Attach> {

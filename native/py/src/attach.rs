@@ -26,6 +26,11 @@ impl Handle {
         Handle(given)
     }
 
+    /// Whether it is that very object.
+    pub fn is(&self, other: &Py<PyAny>) -> bool {
+        self.0.is(other)
+    }
+
     /// What the unit brought.
     pub fn given(&self, py: Python<'_>) -> Py<PyAny> {
         self.0.clone_ref(py)

@@ -1,12 +1,13 @@
 //! `Builder`: a change under way.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
 use roadstead_core::builder;
+use roadstead_core::cluster::Cluster;
 use roadstead_core::model::{Outbound, Paths};
 
-use crate::attach::PyAttach;
+use crate::attach::{Handle, PyAttach};
 use crate::engine::Engine;
 use crate::{convert, errors};
 
@@ -40,6 +41,15 @@ impl Builder {
     }
 }
 
+/// Let a cluster of the outbound policy come with `spec`; it stays the same object where it did already.
+fn bring(cluster: &mut Arc<Cluster<PyAttach>>, spec: Option<Py<PyAny>>) {
+    if let Some(spec) = spec {
+        if !cluster.handle.as_ref().is_some_and(|known| known.is(&spec)) {
+            *cluster = Arc::new(cluster.with_handle(Handle::new(spec)));
+        }
+    }
+}
+
 fn closed(py: Python<'_>) -> PyErr {
     errors::engine(py, "this builder was published; start another one")
 }
@@ -56,8 +66,16 @@ impl Builder {
         self.change(py, |open| open.as_mut().map(|builder| builder.delete(key)))?.ok_or_else(|| closed(py))
     }
 
-    #[pyo3(signature = (policy, *, egress_cluster="", paths=1))]
-    fn set_outbound(&self, py: Python<'_>, policy: i64, egress_cluster: &str, paths: i64) -> PyResult<()> {
+    #[pyo3(signature = (policy, *, egress_cluster="", paths=1, passthrough=None, dynamic=None))]
+    fn set_outbound(
+        &self,
+        py: Python<'_>,
+        policy: i64,
+        egress_cluster: &str,
+        paths: i64,
+        passthrough: Option<Py<PyAny>>,
+        dynamic: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
         let code = usize::try_from(policy).ok();
         let Some(outbound) = code.and_then(|code| Outbound::of_code(code, egress_cluster)) else {
             return Err(errors::engine(py, &format!("no outbound policy {policy}")));
@@ -68,6 +86,8 @@ impl Builder {
         let set = |builder: &mut builder::Builder<PyAttach>| {
             builder.set_outbound(outbound);
             builder.set_paths(paths);
+            bring(builder.passthrough(), passthrough);
+            bring(builder.dynamic(), dynamic);
         };
         self.change(py, |open| open.as_mut().map(set))?.ok_or_else(|| closed(py))
     }

@@ -184,14 +184,27 @@ class Builder:
         for service in reversed(old.services):
             tables.services_at.remove(service._index)
 
-    def set_outbound(self, policy: int, *, egress_cluster: str = "", paths: int = low.NORMALIZE) -> None:
-        """What unknown hosts get, and how paths are normalised."""
+    def set_outbound(
+        self,
+        policy: int,
+        *,
+        egress_cluster: str = "",
+        paths: int = low.NORMALIZE,
+        passthrough: object | None = None,
+        dynamic: object | None = None,
+    ) -> None:
+        """What unknown hosts get, how they are reached, and how paths are normalised."""
         if not low.ALLOW_ANY <= policy <= low.ALLOW_ANY_DYNAMIC_DNS:
             raise EngineError(f"no outbound policy {policy}")
         if not low.KEEP_PATH <= paths <= low.DECODE_SLASHES:
             raise EngineError(f"no normalisation of paths {paths}")
         self._open()
-        self._snapshot.outbound = Outbound(policy, egress_cluster, paths)
+        snapshot = self._snapshot
+        snapshot.outbound = Outbound(policy, egress_cluster, paths)
+        if passthrough is not None:
+            snapshot.passthrough = snapshot.passthrough._with_spec(passthrough)
+        if dynamic is not None:
+            snapshot.dynamic = snapshot.dynamic._with_spec(dynamic)
 
     def _open(self) -> None:
         if self._closed:

@@ -175,6 +175,10 @@ class Cluster:
         made._index = -1
         return made
 
+    def _with_spec(self, spec: object) -> Cluster:
+        """The same with another spec; itself where it has it already."""
+        return self if spec is self.spec else Cluster._made(self._low._replace(handle=spec), self._live)
+
     _low: low.Cluster
     _live: Live
     _groups: Sequence[low.LocalityGroup]

@@ -247,7 +247,8 @@ class _HostClusters:
         protocol = settled.policy.connection_pool.http.protocol
         if settled.tls is not None:
             secrets = may_use_secrets(self._scope, self._rule)
-            return rule_tls(settled.tls, service, port, subset, protocol, self._identities, secrets)
+            defaults = self._scope.env.mesh.tls_defaults
+            return rule_tls(settled.tls, service, port, subset, protocol, self._identities, secrets, defaults)
         by_endpoint = settled.type != "ORIGINAL_DST"
         behind = None if by_endpoint and service.resolution != "NONE" else self._at(port)
         return automatic_tls(self._scope, service, port, subset, protocol, self._identities, behind, by_endpoint)

@@ -16,7 +16,7 @@ from roadstead.compile.gateway_chains import server_chains
 from roadstead.compile.gateway_hosts import table_hosts
 from roadstead.compile.inputs import HostView, Scope
 from roadstead.compile.server_tls import server_tls
-from roadstead.config import Gateway, Resource
+from roadstead.config import Gateway, Resource, TLSConfig
 from roadstead.config import Server as Written
 from roadstead.config.gateway import ServerTLSSettings
 from roadstead.mesh import FilterChain, HostMesh, Origin, ServerTls, VirtualHost
@@ -31,7 +31,7 @@ class Server(msgspec.Struct, frozen=True):
 
     port: what the Gateway says; bound: where the router listens (its service may map the one to the other). hosts: as
     written, `./` and `*/` settled. gateway: "namespace/name". table: Istio's name of its route table, "" for TCP and
-    TLS that is passed on."""
+    TLS that is passed on. ended_tls: the TLS that the router ends itself."""
 
     port: int
     bound: int
@@ -42,6 +42,7 @@ class Server(msgspec.Struct, frozen=True):
     gateway: str
     table: str
     origin: Origin
+    ended_tls: ServerTls | None = None
 
     @property
     def is_tls(self) -> bool:
@@ -52,11 +53,6 @@ class Server(msgspec.Struct, frozen=True):
     def passes_tls(self) -> bool:
         """Whether TLS goes through unopened."""
         return self.tls is not None and self.tls.mode in _PASSING
-
-    @property
-    def ended_tls(self) -> ServerTls | None:
-        """The TLS that the router ends itself."""
-        return server_tls(self.tls) if self.tls is not None and self.is_tls and not self.passes_tls else None
 
     @property
     def redirects(self) -> bool:
@@ -115,11 +111,12 @@ def _servers(scope: Scope) -> Iterator[Server]:
             number = written.port.number
             if number not in targets:
                 targets[number] = _bound_port(scope, number)
-            yield _server(gateway, index, written, number, targets[number])
+            yield _server(gateway, index, written, targets[number], scope.env.mesh.tls_defaults)
 
 
-def _server(gateway: Resource[Gateway], index: int, written: Written, number: int, bound: int) -> Server:
+def _server(gateway: Resource[Gateway], index: int, written: Written, bound: int, defaults: TLSConfig | None) -> Server:
     assert written.port is not None
+    number = written.port.number
     protocol = Protocol(written.port.protocol)
     bind = f".{written.bind}" if written.bind else ""
     table = ""
@@ -137,6 +134,7 @@ def _server(gateway: Resource[Gateway], index: int, written: Written, number: in
         f"{gateway.namespace}/{gateway.name}",
         table,
         Origin("Gateway", gateway.namespace, gateway.name, f"/spec/servers/{index}"),
+        None if written.tls is None or protocol.is_http else server_tls(written.tls, defaults),
     )
 
 

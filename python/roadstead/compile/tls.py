@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from roadstead.compile.inputs import RuleView, Scope
-from roadstead.config import ClientTLSSettings, Resource, ServiceEntry
+from roadstead.config import ClientTLSSettings, Resource, ServiceEntry, TLSConfig
 from roadstead.mesh import Endpoint, Port, Service, TlsOrigination, sni_name
 from roadstead.mesh.cluster import UpstreamProtocol
 
@@ -26,18 +26,48 @@ def rule_tls(
     protocol: UpstreamProtocol,
     accounts: Accounts,
     secrets: bool,
+    defaults: TLSConfig | None = None,
 ) -> TlsOrigination | None:
     """What a rule's `tls` means for one cluster; None: plain text.
 
     secrets: credential_name can be fetched. A client that cannot (a sidecar, unless the rule is chosen by a
-    workloadSelector) sends plain text, as Istio has it; so does MUTUAL without both of its files.
+    workloadSelector) sends plain text, as Istio has it; so does MUTUAL without both of its files. defaults: the mesh's
+    tlsDefaults, of which clients heed the cipher suites and curves.
     """
     mode = settings.mode
     if mode == "DISABLE":
         return None
+    skip = bool(settings.insecure_skip_verify)
     if mode == "ISTIO_MUTUAL":
         names = settings.subject_alt_names or accounts()
-        return _workload_tls("ISTIO_MUTUAL", settings.sni, service, port, subset, names, protocol)
+        if service.is_dynamic:
+            return _dynamic_workload_tls("ISTIO_MUTUAL", settings.sni, names, protocol, skip=skip)
+        return _workload_tls("ISTIO_MUTUAL", settings.sni or _name(service, port, subset), names, protocol)
+    return _written_tls(settings, protocol, accounts, secrets, defaults, dynamic=service.is_dynamic)
+
+
+def unknown_tls(settings: ClientTLSSettings | None, defaults: TLSConfig | None) -> TlsOrigination | None:
+    """What is spoken to hosts that nobody declared and that are looked up by name (outboundTrafficPolicy.tls)."""
+    if settings is None or settings.mode == "DISABLE":
+        return None
+    if settings.mode == "ISTIO_MUTUAL":
+        skip = bool(settings.insecure_skip_verify)
+        return _dynamic_workload_tls("ISTIO_MUTUAL", settings.sni, settings.subject_alt_names, "downstream", skip=skip)
+    return _written_tls(settings, "downstream", lambda: (), False, defaults, dynamic=True)
+
+
+def _written_tls(
+    settings: ClientTLSSettings,
+    protocol: UpstreamProtocol,
+    accounts: Accounts,
+    secrets: bool,
+    defaults: TLSConfig | None,
+    *,
+    dynamic: bool,
+) -> TlsOrigination | None:
+    """SIMPLE and MUTUAL. dynamic: the peer is known when the request is."""
+    mode = settings.mode
+    assert mode in ("SIMPLE", "MUTUAL")
     if settings.credential_name:
         if not (secrets or _from_config_map(settings)):
             return None
@@ -49,6 +79,9 @@ def rule_tls(
     verify: Literal["", "san", "auto", "ca"]
     if skip:
         verify = ""
+    elif dynamic:
+        verify = "auto"
+        names = names or accounts()
     elif names:
         verify = "san"
     else:
@@ -69,6 +102,8 @@ def rule_tls(
         auto_sni,
         verify,
         _HTTP2 if protocol == "http2" else (),
+        () if defaults is None else defaults.cipher_suites,
+        () if defaults is None else defaults.ecdh_curves,
     )
 
 
@@ -94,7 +129,9 @@ def automatic_tls(
     if scope.peer_authentication(service.namespace).refused:
         return None
     mode: Literal["AUTO", "ISTIO_MUTUAL"] = "AUTO" if per_endpoint else "ISTIO_MUTUAL"
-    return _workload_tls(mode, "", service, port, subset, accounts(), protocol)
+    if service.is_dynamic:
+        return _dynamic_workload_tls(mode, "", accounts(), protocol)
+    return _workload_tls(mode, _name(service, port, subset), accounts(), protocol)
 
 
 def identities(
@@ -115,25 +152,35 @@ def may_use_secrets(scope: Scope, rule: RuleView | None) -> bool:
     return rule is not None and rule.rules[0].spec.workload_selector is not None
 
 
+def _name(service: Service, port: Port, subset: str) -> str:
+    """By this the other side knows which of its clusters is meant."""
+    return sni_name(port.number, subset, service.host)
+
+
 def _workload_tls(
+    mode: Literal["AUTO", "ISTIO_MUTUAL"], sni: str, names: tuple[str, ...], protocol: UpstreamProtocol
+) -> TlsOrigination:
+    return TlsOrigination(mode, sni, names, verify="san" if names else "ca", alpn=_mesh_alpn(protocol))
+
+
+def _dynamic_workload_tls(
     mode: Literal["AUTO", "ISTIO_MUTUAL"],
     sni: str,
-    service: Service,
-    port: Port,
-    subset: str,
     names: tuple[str, ...],
     protocol: UpstreamProtocol,
+    *,
+    skip: bool = False,
 ) -> TlsOrigination:
-    # The peer of a dynamic cluster is known when the request is: the host asked for is its SNI and must be its name.
-    auto = service.is_dynamic and not sni
-    return TlsOrigination(
-        mode,
-        "" if auto else sni or sni_name(port.number, subset, service.host),
-        names,
-        auto_sni=auto,
-        verify="auto" if auto and not names else "san" if names else "ca",
-        alpn=(*_MESH_ALPN, *_HTTP2) if protocol == "http2" else _MESH_ALPN,
-    )
+    """The peer of a dynamic cluster is known when the request is: the host asked for is its SNI, if nothing else is
+    written, and must be its name. skip: the host need not be its name; names and the mesh's CA hold all the same."""
+    verify: Literal["san", "auto", "ca"] = "auto"
+    if skip:
+        verify = "san" if names else "ca"
+    return TlsOrigination(mode, sni, names, auto_sni=not sni, verify=verify, alpn=_mesh_alpn(protocol))
+
+
+def _mesh_alpn(protocol: UpstreamProtocol) -> tuple[str, ...]:
+    return (*_MESH_ALPN, *_HTTP2) if protocol == "http2" else _MESH_ALPN
 
 
 def _from_config_map(settings: ClientTLSSettings) -> bool:

@@ -19,6 +19,7 @@ from roadstead.mesh.cluster import (
     TcpPool,
     TlsOrigination,
     Tunnel,
+    UnknownCluster,
     Warmup,
 )
 from roadstead.mesh.delta import Delta
@@ -93,6 +94,7 @@ __all__ = [
     "TcpRoute",
     "TlsOrigination",
     "Tunnel",
+    "UnknownCluster",
     "VirtualHost",
     "Warmup",
     "cluster_name",

@@ -9,6 +9,8 @@ import msgspec
 from roadstead.mesh.origin import Origin
 
 UNLIMITED = 0xFFFFFFFF
+# Seconds after which connections to hosts that nobody declared are closed when idle (Istio: a constant).
+PASSTHROUGH_IDLE = 300.0
 
 ClusterType = Literal["EDS", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "DYNAMIC_DNS"]
 UpstreamProtocol = Literal["http1", "http2", "downstream"]
@@ -160,7 +162,8 @@ class TlsOrigination(msgspec.Struct, frozen=True, gc=False):
     (per endpoint, by Endpoint.tls_mode). sni "": from the request's host when auto_sni. verify "": the certificate is
     not checked; "san": one of subject_alt_names; "auto": must carry the request's host; "ca": signed by ca, name not
     checked. ca "": system roots. credential_name: a secret (SDS) or "configmap://namespace/name". alpn: offered as they
-    are; where there are none, an HTTP/1.1 connection offers "http/1.1" and bytes alone nothing, as in Envoy."""
+    are; where there are none, an HTTP/1.1 connection offers "http/1.1" and bytes alone nothing, as in Envoy.
+    cipher_suites, curves: in BoringSSL's words; none: Envoy's own. The version is 1.2 or 1.3."""
 
     mode: Literal["SIMPLE", "MUTUAL", "ISTIO_MUTUAL", "AUTO"]
     sni: str = ""
@@ -173,6 +176,8 @@ class TlsOrigination(msgspec.Struct, frozen=True, gc=False):
     auto_sni: bool = False
     verify: Literal["", "san", "auto", "ca"] = ""
     alpn: tuple[str, ...] = ()
+    cipher_suites: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
 
 
 class Tunnel(msgspec.Struct, frozen=True, gc=False):
@@ -235,3 +240,15 @@ class Cluster(msgspec.Struct, frozen=True, gc=False):
     @property
     def load_balancer(self) -> LoadBalancer:
         return self.policy.load_balancer
+
+
+class UnknownCluster(msgspec.Struct, frozen=True):
+    """What is spoken to hosts that nobody declared: PassthroughCluster, AllowAnyDynamicDNSCluster. Its endpoints are
+    what its callers ask for."""
+
+    name: str
+    connection_pool: ConnectionPool
+    tls: TlsOrigination | None = None
+    load_balancer: LoadBalancer = LoadBalancer("CLUSTER_PROVIDED", panic_threshold=None)
+    outlier_detection: OutlierDetection | None = None
+    health_checks: tuple[HealthCheck, ...] = ()

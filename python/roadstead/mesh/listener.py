@@ -7,12 +7,15 @@ from typing import Literal
 
 import msgspec
 
-from roadstead.mesh.cluster import Keepalive
+from roadstead.mesh.cluster import Keepalive, TlsOrigination
+
+Paths = Literal["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]
 
 
 class ServerTls(msgspec.Struct, frozen=True, gc=False):
     """TLS that a router ends (Istio: ServerTLSSettings). certificates: (certificate, key) files, in order. credentials:
-    names of secrets, which come before files. min_version, max_version: "TLSV1_2" and so on, "" = Envoy's own."""
+    names of secrets, which come before files. min_version, max_version: "TLSV1_2" and so on, "" = Envoy's own.
+    accepts_untrusted: a client's certificate is asked for, and need not be signed by the CA."""
 
     mode: Literal["SIMPLE", "MUTUAL", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"]
     credentials: tuple[str, ...] = ()
@@ -27,6 +30,7 @@ class ServerTls(msgspec.Struct, frozen=True, gc=False):
     max_version: str = ""
     cipher_suites: tuple[str, ...] = ()
     curves: tuple[str, ...] = ()
+    accepts_untrusted: bool = False
 
 
 class Server(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +59,9 @@ class Proxy(msgspec.Struct, frozen=True, gc=False):
     """Mesh-wide settings that no service has for itself. Seconds. detection_timeout 0: the first bytes are waited for
     as long as it takes. dynamic_dns: HTTP to unknown hosts is resolved by name (ALLOW_ANY_DYNAMIC_DNS).
     by_cluster_name: a router with an AUTO_PASSTHROUGH server: TLS of the mesh finds each cluster by name. egress: the
-    Sidecar's listeners, none: one for everything."""
+    Sidecar's listeners, none: one for everything. http_port: of an HTTP proxy for the workload itself, 0: none.
+    unknown_tls: what is spoken to hosts that dynamic_dns looks up. paths: in Istio's word what becomes of a path before
+    anything looks at it. stat_name: pattern of clusters' names in statistics, "" = their own."""
 
     listen_port: int = 15001
     connect_timeout: float = 10.0
@@ -65,3 +71,7 @@ class Proxy(msgspec.Struct, frozen=True, gc=False):
     dynamic_dns: bool = False
     by_cluster_name: bool = False
     egress: tuple[EgressListener, ...] = ()
+    http_port: int = 0
+    unknown_tls: TlsOrigination | None = None
+    paths: Paths = "BASE"
+    stat_name: str = ""

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
+ALLOW_ANY_DYNAMIC = "AllowAnyDynamicDNSCluster"
 
 
 @lru_cache(maxsize=256)

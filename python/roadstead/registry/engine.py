@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from roadstead.compile.host import compile_gateways, compile_host, mesh_of
+from roadstead.compile.inputs import Env
+from roadstead.compile.proxy import unknown_clusters
 from roadstead.compile.scope import ClientScope, Outbound
 from roadstead.compile.touch import GATEWAYS, Notes, PortPlace
 from roadstead.errors import EngineError
-from roadstead.mesh import Cluster, HostMesh, Mesh
+from roadstead.mesh import Cluster, HostMesh, Mesh, UnknownCluster
 from roadstead.registry.lower import OUTBOUND, PATHS, Lowering
 from roadstead.registry.refusal import Refused, refused_pieces
 
@@ -41,7 +43,7 @@ class NodeEngine:
     """The engine of one node and the mesh it holds. That one writer at a time stages and publishes is the caller's
     business."""
 
-    __slots__ = ("_gateways", "_lowering", "_outbound", "engine", "hosts", "notes", "scope", "stale")
+    __slots__ = ("_gateways", "_lowering", "_outbound", "_unknown", "engine", "hosts", "notes", "scope", "stale")
 
     def __init__(
         self, module: ModuleType, scope: ClientScope, seed: int | None, clock: Callable[[], int] | None
@@ -49,6 +51,8 @@ class NodeEngine:
         self._lowering = Lowering()
         self._outbound: tuple[Outbound, str] | None = None
         self._gateways: tuple[str, ...] = ()
+        # What the clusters of the outbound policy are, and under which settings.
+        self._unknown: tuple[Env, UnknownCluster, UnknownCluster] | None = None
         self.engine = cast("Engine", module.Engine(seed=seed, clock=clock))
         self.scope = scope
         self.hosts: dict[str, HostMesh] = {}
@@ -84,10 +88,15 @@ class NodeEngine:
         settled = sidecar is not None and sidecar.spec.outbound_traffic_policy is not None
         by_name = mode == "ALLOW_ANY" and not settled and mesh.outbound_traffic_policy.mode == "ALLOW_ANY_DYNAMIC_DNS"
         written = mesh.path_normalization
+        if self._unknown is None or self._unknown[0] is not self.scope.env:
+            self._unknown = (self.scope.env, *unknown_clusters(self.scope.env))
+        _, passthrough, dynamic = self._unknown
         staged.builder.set_outbound(
             OUTBOUND["ALLOW_ANY_DYNAMIC_DNS" if by_name else mode],
             egress_cluster=cluster,
             paths=PATHS["DEFAULT" if written is None else written.normalization],
+            passthrough=passthrough,
+            dynamic=dynamic,
         )
 
     def _stage_gateways(self, staged: Staged) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.xds.resources.documents import document, entry
@@ -284,3 +284,66 @@ def test_mesh_settings_reach_what_has_no_policy(send: Send) -> None:
         "4s",
         {"tcp_keepalive": {"keepalive_time": 30}},
     )
+
+
+@pytest.mark.parametrize(
+    ("tls", "insecure", "automatic"),
+    [
+        ("", True, None),
+        (", tls: {mode: DISABLE}", True, None),
+        (", tls: {mode: SIMPLE}", None, {"auto_sni": True, "auto_san_validation": True}),
+        (", tls: {mode: SIMPLE, sni: s.test}", True, {"auto_san_validation": True}),
+        (", tls: {mode: SIMPLE, insecureSkipVerify: true}", True, {"auto_sni": True}),
+    ],
+)
+def test_unknown_hosts_that_are_looked_up(
+    send: Send, tls: str, insecure: bool | None, automatic: dict[str, bool] | None
+) -> None:
+    sent = send(
+        entry("a.test", "80/http/HTTP", TWO), mesh=f"outboundTrafficPolicy: {{mode: ALLOW_ANY_DYNAMIC_DNS{tls}}}"
+    )
+    made: Any = sent.clusters["AllowAnyDynamicDNSCluster"]
+    assert made["cluster_type"]["typed_config"].get("allow_insecure_cluster_options") is insecure
+    assert ("transport_socket" in made) == (automatic is not None)
+    options = made["typed_extension_protocol_options"][HTTP]
+    assert options.get("upstream_http_protocol_options") == automatic
+    assert ("use_downstream_protocol_config" in options) == (automatic is None)
+    assert ("explicit_http_config" in options) == (automatic is not None)
+    plain: Any = sent.clusters["PassthroughCluster"]
+    assert "transport_socket" not in plain
+
+
+@pytest.mark.parametrize(
+    ("tls", "insecure", "automatic"),
+    [
+        ("{mode: SIMPLE}", None, {"auto_sni": True, "auto_san_validation": True}),
+        ("{mode: SIMPLE, sni: s.test}", True, {"auto_san_validation": True}),
+        ("{mode: ISTIO_MUTUAL, insecureSkipVerify: true}", True, {"auto_sni": True}),
+        ("{mode: DISABLE}", None, None),
+    ],
+)
+def test_a_host_that_is_looked_up_must_be_who_it_says(
+    send: Send, tls: str, insecure: bool | None, automatic: dict[str, bool] | None
+) -> None:
+    rule = document("DestinationRule", "a", f"{{host: '*.a.test', trafficPolicy: {{tls: {tls}}}}}")
+    made: Any = send(entry("*.a.test", "80/http/HTTP", "resolution: DYNAMIC_DNS") + rule).clusters[
+        "outbound|80||*.a.test"
+    ]
+    assert made["cluster_type"]["typed_config"].get("allow_insecure_cluster_options") is insecure
+    options = made.get("typed_extension_protocol_options", {HTTP: {}})[HTTP]
+    assert options.get("upstream_http_protocol_options") == automatic
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("%SERVICE%_%SERVICE_PORT%_%SERVICE_PORT_NAME%_%SUBSET_NAME%", "a.test_80_http_v1;"),
+        ("x.%SERVICE_NAME%.%SERVICE_FQDN%.%TARGET_PORT%", "x.a.test.a.test.0;"),
+    ],
+)
+def test_the_mesh_names_clusters_in_statistics(send: Send, pattern: str, expected: str) -> None:
+    rule = document("DestinationRule", "a", "{host: a.test, subsets: [{name: v1}]}")
+    text = entry("a.test", "80/http/HTTP", TWO) + rule
+    name = "outbound|80|v1|a.test"
+    assert send(text, mesh=f"outboundClusterStatName: '{pattern}'").clusters[name]["alt_stat_name"] == expected
+    assert "alt_stat_name" not in send(text).clusters[name]

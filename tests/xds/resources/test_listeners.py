@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from tests.xds.resources.documents import document, entry
@@ -296,3 +296,70 @@ def test_tls_of_the_mesh_goes_on_to_clusters_named_after_it(routed: Sent) -> Non
     # Its endpoint does not speak it.
     assert routed.endpoints["outbound_.80_._.a.test"]["endpoints"] == [{"locality": {}}]
     assert "outbound_.80_._.b.test" not in routed.clusters
+
+
+def test_an_http_proxy_for_the_workload(send: Send) -> None:
+    """It has what the listener for every port has, told apart by the port in the Host header."""
+    text = entry("a.test", "80/http/HTTP 81/alt/HTTP 9000/t/TCP", ONE) + entry("b.test", "90/http/HTTP", ONE)
+    sidecar = "{egress: [{port: {number: 90, protocol: HTTP, name: h}, hosts: [./b.test]}, {hosts: [./a.test]}]}"
+    text += document("Sidecar", "s", sidecar)
+    sent = send(text, mesh="proxyHttpPort: 15002")
+    made: Any = sent.listeners["127.0.0.1_15002"]
+    assert chains(sent, "127.0.0.1_15002") == (["any -> http_proxy"], "")
+    assert "bind_to_port" not in made
+    assert (made["traffic_direction"], made["max_connections_to_accept_per_socket_event"]) == ("OUTBOUND", 1)
+    assert "listener_filters" not in made
+    manager = made["filter_chains"][0]["filters"][0]["typed_config"]
+    assert manager["http_protocol_options"] == {"allow_absolute_url": True}
+    table: Any = sent.routes["http_proxy"]
+    found = {host["name"]: set(host["domains"]) for host in table["virtual_hosts"]}
+    assert found == {
+        "a.test:80": {"a.test", "a.test.", "a.test:80", "a.test.:80"},
+        "a.test:81": {"a.test:81", "a.test.:81"},
+        "allow_any": {"*"},
+    }
+
+
+def test_the_proxy_for_the_workload_is_at_its_own_address(send: Send) -> None:
+    node = Node(ips=("2001:db8::1",), metadata={"HTTP_PROXY_PORT": "15007"})
+    assert "::1_15007" in send(entry("a.test", "80/http/HTTP", ONE), node).listeners
+    assert not any("15007" in name for name in send(entry("a.test", "80/http/HTTP", ONE)).listeners)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("DEFAULT", (True, None, "KEEP_UNCHANGED")),
+        ("NONE", (False, None, "KEEP_UNCHANGED")),
+        ("MERGE_SLASHES", (True, True, "KEEP_UNCHANGED")),
+        ("DECODE_AND_MERGE_SLASHES", (True, True, "UNESCAPE_AND_FORWARD")),
+    ],
+)
+@pytest.mark.parametrize("kind", ["sidecar", "router"])
+def test_paths_are_normalised(
+    send: Send, mode: str, expected: tuple[object, ...], kind: Literal["sidecar", "router"]
+) -> None:
+    gateway = "{selector: {}, servers: [{port: {number: 80, name: h, protocol: HTTP}, hosts: ['*']}]}"
+    text = entry("a.test", "80/http/HTTP", ONE) + document("Gateway", "g", gateway)
+    made: Any = send(text, Node(type=kind), f"pathNormalization: {{normalization: {mode}}}").listeners["0.0.0.0_80"]
+    manager = made["filter_chains"][0]["filters"][0]["typed_config"]
+    names = ("normalize_path", "merge_slashes", "path_with_escaped_slashes_action")
+    assert tuple(manager.get(name) for name in names) == expected
+
+
+def test_every_table_can_look_up_unknown_hosts(send: Send) -> None:
+    """All of them end with those."""
+    mesh = "outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}\nproxyHttpPort: 15002"
+    sent = send(entry("a.test", "80/http/HTTP", ONE), mesh=mesh)
+    for name, place in (("0.0.0.0_80", 0), ("127.0.0.1_15002", 0), ("virtualOutbound", 1)):
+        listener: Any = sent.listeners[name]
+        filters = listener["filter_chains"][place]["filters"][0]["typed_config"]["http_filters"]
+        caches = [one["typed_config"]["dns_cache_config"]["name"] for one in filters if "forward_proxy" in one["name"]]
+        assert caches == ["allow_any_dfp_dns_cache"]
+
+
+def test_only_finding_out_whether_it_is_http_is_given_up(send: Send) -> None:
+    text = entry("a.test", "80/http/HTTP 9000/t/TCP", ONE)
+    sent = send(text, mesh="protocolDetectionTimeout: 2s")
+    found = {name: listener.get("listener_filters_timeout") for name, listener in sent.listeners.items()}
+    assert found == {"0.0.0.0_80": "2s", "0.0.0.0_9000": "0s", "virtualOutbound": None}

@@ -155,6 +155,7 @@ CLUSTER = MessageType(
         one("ring_hash_lb_config", 23, RING_HASH, "lb_config"),
         one("transport_socket", 24, core.TRANSPORT_SOCKET),
         one("common_lb_config", 27, COMMON_LB),
+        one("alt_stat_name", 28, Scalar.STRING),
         one("upstream_connection_options", 30, UPSTREAM_CONNECTION),
         one("load_assignment", 33, CLUSTER_LOAD_ASSIGNMENT),
         one("original_dst_lb_config", 34, ORIGINAL_DST, "lb_config"),

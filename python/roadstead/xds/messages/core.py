@@ -160,7 +160,9 @@ COMMON_HTTP_OPTIONS = MessageType(
         one("max_requests_per_connection", 6, Scalar.UINT32_VALUE),
     ),
 )
-HTTP1_OPTIONS = MessageType("envoy.config.core.v3.Http1ProtocolOptions")
+HTTP1_OPTIONS = MessageType(
+    "envoy.config.core.v3.Http1ProtocolOptions", (one("allow_absolute_url", 1, Scalar.BOOL_VALUE),)
+)
 KEEPALIVE_SETTINGS = MessageType(
     "envoy.config.core.v3.KeepaliveSettings", (one("interval", 1, Scalar.DURATION), one("timeout", 2, Scalar.DURATION))
 )

@@ -136,6 +136,7 @@ HTTP_CONNECTION_MANAGER = MessageType(
         one("rds", 3, RDS, "route_specifier"),
         one("route_config", 4, ROUTE_CONFIGURATION, "route_specifier"),
         many("http_filters", 5, HTTP_FILTER),
+        one("http_protocol_options", 8, core.HTTP1_OPTIONS),
         one("server_name", 10, Scalar.STRING),
         one("use_remote_address", 14, Scalar.BOOL_VALUE),
         one("forward_client_cert_details", 16, FORWARD_CLIENT_CERT),
@@ -144,6 +145,7 @@ HTTP_CONNECTION_MANAGER = MessageType(
         many("upgrade_configs", 23, UPGRADE_CONFIG),
         one("stream_idle_timeout", 24, Scalar.DURATION),
         one("normalize_path", 30, Scalar.BOOL_VALUE),
+        one("merge_slashes", 33, Scalar.BOOL),
         one("path_with_escaped_slashes_action", 45, ESCAPED_SLASHES),
     ),
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roadstead.mesh import Cluster, ClusterPolicy, Mesh, Node, Proxy, sni_name
-from roadstead.mesh.cluster import UNLIMITED
-from roadstead.mesh.names import BLACK_HOLE, PASSTHROUGH
+from roadstead.mesh import Cluster, ClusterPolicy, Mesh, Node, Proxy, TlsOrigination, sni_name
+from roadstead.mesh.cluster import PASSTHROUGH_IDLE, UNLIMITED
+from roadstead.mesh.names import ALLOW_ANY_DYNAMIC, BLACK_HOLE, PASSTHROUGH
 from roadstead.xds.messages import cluster as table
 from roadstead.xds.messages import core
 from roadstead.xds.resources.endpoints import load_assignment
@@ -14,10 +14,8 @@ from roadstead.xds.resources.policies import HTTP_OPTIONS_NAME, http_options, ke
 from roadstead.xds.resources.tls import ads_in_time, per_endpoint_sockets, proxied_socket, raw_socket, upstream_socket
 from roadstead.xds.schema import Message, Value
 
-ALLOW_ANY_DYNAMIC = "AllowAnyDynamicDNSCluster"
 _DYNAMIC_TYPE = "envoy.clusters.dynamic_forward_proxy"
 _DYNAMIC_HOSTS = 1024
-_PASSTHROUGH_IDLE = 300.0
 _DNS_JITTER = 0.1
 _DNS_QUERIES = 100
 _DNS_TYPES = ("STRICT_DNS", "LOGICAL_DNS")
@@ -76,6 +74,7 @@ class ClusterMaker:
         """One cluster of the mesh."""
         values = {"name": cluster.name, **self._shared(cluster.policy, cluster.type)}
         self._discover(values, cluster, cluster.name)
+        values["alt_stat_name"] = self._stat_name(cluster)
         tls = cluster.tls
         options = self._http(cluster.policy, tls is not None and tls.auto_sni, tls is not None and tls.verify == "auto")
         if options is not None:
@@ -96,8 +95,14 @@ class ClusterMaker:
         name = sni_name(cluster.port, cluster.subset, cluster.host)
         values = {"name": name, **self._shared(cluster.policy, cluster.type)}
         self._discover(values, cluster, name)
+        values["alt_stat_name"] = self._stat_name(cluster)
         values["typed_extension_protocol_options"] = self._http(cluster.policy, False, False)
         return table.CLUSTER.shared(**values)
+
+    def _stat_name(self, cluster: Cluster) -> str:
+        if cluster.type == "DYNAMIC_DNS":
+            return f"{cluster.name};"
+        return stat_name(self._proxy.stat_name, cluster) if self._proxy.stat_name else ""
 
     def _shared(self, policy: ClusterPolicy, type: str) -> dict[str, Value]:  # noqa: A002 - Envoy's word
         key = (id(policy), type)
@@ -124,13 +129,34 @@ class ClusterMaker:
         elif cluster.type in _DNS_TYPES:
             values["load_assignment"] = load_assignment(name, cluster.groups)
         elif cluster.type == "DYNAMIC_DNS":
-            values["cluster_type"] = dynamic_type(dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family))
+            cache = dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family)
+            values["cluster_type"] = dynamic_type(cache, insecure=cluster.tls is not None and _insecure(cluster.tls))
         elif cluster.port_override:
             values["original_dst_lb_config"] = table.ORIGINAL_DST(upstream_port_override=cluster.port_override)
         # Istio leaves it there even where a rule turns the cluster into one that looks nothing up.
         if cluster.dns_lookup_family and cluster.type != "DYNAMIC_DNS":
             values |= self._dns
             values["dns_lookup_family"] = cluster.dns_lookup_family
+
+
+def stat_name(pattern: str, cluster: Cluster) -> str:
+    """A cluster's name in statistics (meshConfig.outboundClusterStatName)."""
+    for word, value in (
+        ("%SERVICE%", cluster.host),
+        ("%SERVICE_NAME%", cluster.host),
+        ("%SERVICE_FQDN%", cluster.host),
+        ("%SUBSET_NAME%", cluster.subset),
+        ("%TARGET_PORT%", "0"),
+        ("%SERVICE_PORT%", str(cluster.port)),
+        ("%SERVICE_PORT_NAME%", cluster.port_name),
+    ):
+        pattern = pattern.replace(word, value)
+    return f"{pattern};"
+
+
+def _insecure(tls: TlsOrigination) -> bool:
+    """Envoy wants to be told where the peer need not be the host that is asked for."""
+    return not (tls.auto_sni and tls.verify == "auto")
 
 
 def _dns_fields(proxy: Proxy) -> dict[str, Value]:
@@ -174,8 +200,26 @@ def special_clusters(mesh: Mesh, node: Node) -> Iterator[Message]:
         return
     yield table.CLUSTER(name=PASSTHROUGH, type="ORIGINAL_DST", **_passthrough_fields(proxy))
     if proxy.dynamic_dns:
-        kind = dynamic_type(allow_any_cache(node), insecure=True)
-        yield table.CLUSTER(name=ALLOW_ANY_DYNAMIC, cluster_type=kind, **_passthrough_fields(proxy))
+        yield table.CLUSTER(name=ALLOW_ANY_DYNAMIC, **_looked_up(proxy, node))
+
+
+def _looked_up(proxy: Proxy, node: Node) -> dict[str, Value]:
+    """Hosts that nobody declared. With automatic names in TLS, Istio says HTTP/1.1 and nothing else of how to speak."""
+    values = _passthrough_fields(proxy)
+    values["alt_stat_name"] = f"{ALLOW_ANY_DYNAMIC};"
+    tls = proxy.unknown_tls
+    values["cluster_type"] = dynamic_type(allow_any_cache(node), insecure=tls is None or _insecure(tls))
+    if tls is None:
+        return values
+    values["transport_socket"] = upstream_socket(tls)
+    if tls.auto_sni or tls.verify == "auto":
+        automatic = core.UPSTREAM_HTTP_OPTIONS(auto_sni=tls.auto_sni, auto_san_validation=tls.verify == "auto")
+        options = table.HTTP_OPTIONS(
+            upstream_http_protocol_options=automatic,
+            explicit_http_config=table.EXPLICIT_HTTP(http_protocol_options=core.HTTP1_OPTIONS()),
+        )
+        values["typed_extension_protocol_options"] = {HTTP_OPTIONS_NAME: options}
+    return values
 
 
 def _passthrough_fields(proxy: Proxy) -> dict[str, Value]:
@@ -187,7 +231,7 @@ def _passthrough_fields(proxy: Proxy) -> dict[str, Value]:
         track_remaining=True,
     )
     options = table.HTTP_OPTIONS(
-        common_http_protocol_options=core.COMMON_HTTP_OPTIONS(idle_timeout=_PASSTHROUGH_IDLE),
+        common_http_protocol_options=core.COMMON_HTTP_OPTIONS(idle_timeout=PASSTHROUGH_IDLE),
         use_downstream_protocol_config=table.DOWNSTREAM_HTTP(
             http_protocol_options=core.HTTP1_OPTIONS(), http2_protocol_options=core.HTTP2_OPTIONS()
         ),

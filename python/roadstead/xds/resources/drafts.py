@@ -91,10 +91,12 @@ class Draft:
             filter_chains=[chain_message(chain) for chain in chains],
             default_filter_chain=default,
             listener_filters=([tls_inspector()] if by_name else []) + ([http_inspector()] if by_protocol else []),
-            listener_filters_timeout=detection_timeout,
+            # Only finding out whether it is HTTP may be given up.
+            listener_filters_timeout=detection_timeout if by_protocol else 0.0,
             continue_on_listener_filters_timeout=True,
             bind_to_port=None if self.bound else False,
             traffic_direction="OUTBOUND",
+            max_connections_to_accept_per_socket_event=1 if self.bound else None,
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from roadstead.mesh import Destination, FilterChain, TcpRoute, parse_cluster_name, sni_name
+from roadstead.mesh.listener import Paths
 from roadstead.xds.messages import core
 from roadstead.xds.messages import listener as table
 from roadstead.xds.messages.route import HTTP_FAULT
@@ -86,15 +87,22 @@ def http_filters(
     *,
     router: bool = False,
     grpc_web: bool = False,
+    asked: bool = False,
+    paths: Paths = "BASE",
     caches: Iterable[Message] = (),
 ) -> list[Message]:
-    """The filters of an HTTP chain. routes: the name of a route table, or the table. caches: of the dynamic forward
-    proxies behind it."""
+    """The filters of an HTTP chain. routes: the name of a route table, or the table. asked: callers know that this is a
+    proxy, and name the host that they want. paths: what becomes of a path first. caches: of the dynamic forward proxies
+    behind it."""
     values: dict[str, Value] = {
         "stat_prefix": prefix,
         "http_filters": _chain_of_filters(grpc_web, caches),
-        "normalize_path": True,
-        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "http_protocol_options": core.HTTP1_OPTIONS(allow_absolute_url=True) if asked else None,
+        "normalize_path": paths != "NONE",
+        "merge_slashes": paths in ("MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"),
+        "path_with_escaped_slashes_action": (
+            "UNESCAPE_AND_FORWARD" if paths == "DECODE_AND_MERGE_SLASHES" else "KEEP_UNCHANGED"
+        ),
         "proxy_100_continue": True,
         "stream_idle_timeout": 0.0,
         "upgrade_configs": [table.UPGRADE_CONFIG(upgrade_type="websocket")],

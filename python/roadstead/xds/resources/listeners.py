@@ -85,7 +85,7 @@ class _Sidecar:
             draft.listener(fallback, timeout)
             for draft in sorted(self._drafts.values(), key=lambda draft: (draft.address, draft.port))
         ]
-        return Made([*listeners, self._catch_all()], self._tables, self._proxies)
+        return Made([*listeners, *self._own_proxy(), self._catch_all()], self._tables, self._proxies)
 
     # What a host adds
 
@@ -139,9 +139,9 @@ class _Sidecar:
             f"outbound_{draft.address}_{port}",
             name,
             grpc_web=protocol == "GRPC-WEB",
-            caches=[dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family)
-                    for cluster in self._dynamic.get(port, ())],
-        )  # fmt: skip
+            paths=self._mesh.proxy.paths,
+            caches=[*self._caches(self._dynamic.get(port, ())), *self._unknown_cache()],
+        )
         if draft.add([Chain(ANYTHING if alone else SNIFFED_HTTP, filters)]):
             self._tables[name] = self._heard_on(port)
 
@@ -187,7 +187,44 @@ class _Sidecar:
         self._proxies[name] = hosts
         self._tables.pop(name)
 
+    def _own_proxy(self) -> Iterator[Message]:
+        """An HTTP proxy for the workload, that it dials itself: it has what the listener for every port has."""
+        port = self._mesh.proxy.http_port
+        if not port:
+            return
+        name = "http_proxy"
+        more = [_LOCALHOST[address] for address in self._more]
+        draft = Draft(_LOCALHOST[self._wildcard], port, more, bound=True)
+        filters = http_filters(
+            f"outbound_{draft.address}_{port}",
+            name,
+            asked=True,
+            paths=self._mesh.proxy.paths,
+            caches=self._unknown_cache(),
+        )
+        draft.add([Chain(ANYTHING, filters)])
+        every = next((place for place, listener in enumerate(self._egress) if not listener.port), -1)
+        self._proxies[name] = [
+            host
+            for host in self._mesh.hosts.values()
+            if host.services and every >= 0 and (len(self._egress) == 1 or every in host.listeners)
+        ]
+        yield draft.listener(None, self._mesh.proxy.detection_timeout)
+
+    def _caches(self, clusters: Iterable[Cluster]) -> Iterator[Message]:
+        for cluster in clusters:
+            yield dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family)
+
+    def _unknown_cache(self) -> Iterator[Message]:
+        """Every table ends with the hosts that nobody declared."""
+        if self._looks_up:
+            yield allow_any_cache(self._node)
+
     # Every other connection
+
+    @property
+    def _looks_up(self) -> bool:
+        return self._mesh.proxy.dynamic_dns and self._mesh.outbound == "ALLOW_ANY"
 
     def _unknown(self) -> str:
         if self._mesh.outbound == "REGISTRY_ONLY":
@@ -229,12 +266,13 @@ class _Sidecar:
 
     def _unknown_http(self) -> Iterator[Message]:
         """HTTP to a port that nobody declared, where its host is to be looked up."""
-        if not self._mesh.proxy.dynamic_dns or self._mesh.outbound != "ALLOW_ANY":
+        if not self._looks_up:
             return
         filters = http_filters(
             "outbound_virtualOutbound_allow_any_dynamic_dns",
             configuration("allow_any_dynamic_dns", [dynamic_host()]),
-            caches=[allow_any_cache(self._node)],
+            paths=self._mesh.proxy.paths,
+            caches=self._unknown_cache(),
         )
         condition = Condition(protocols=HTTP_PROTOCOLS)
         yield chain_message(Chain(condition, filters, None, "virtualOutbound-catchall-tcp-http"))

@@ -142,8 +142,10 @@ def http_options(policy: ClusterPolicy, *, auto_sni: bool = False, auto_san: boo
             max_connection_duration=tcp.max_connection_duration,
             max_requests_per_connection=http.max_requests_per_connection,
         )
-    if auto_sni:
-        made["upstream_http_protocol_options"] = core.UPSTREAM_HTTP_OPTIONS(auto_sni=True, auto_san_validation=auto_san)
+    if auto_sni or auto_san:
+        made["upstream_http_protocol_options"] = core.UPSTREAM_HTTP_OPTIONS(
+            auto_sni=auto_sni, auto_san_validation=auto_san
+        )
     if policy.outlier_detection is not None and policy.outlier_detection.error_codes:
         made["outlier_detection"] = table.HTTP_OUTLIERS(error_matcher=_errors(policy.outlier_detection.error_codes))
     if http.protocol == "http1":

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from roadstead.mesh import HostMesh, Mesh, Route, VirtualHost
-from roadstead.mesh.names import PASSTHROUGH
+from roadstead.mesh.names import ALLOW_ANY_DYNAMIC, PASSTHROUGH
 from roadstead.xds.messages import route as table
 from roadstead.xds.resources.actions import everything, route
-from roadstead.xds.resources.clusters import ALLOW_ANY_DYNAMIC
 from roadstead.xds.schema import Message
 
 _MOST_BODY = 1 << 20

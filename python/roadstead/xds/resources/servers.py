@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from roadstead.mesh import FilterChain, Mesh, Node, Server
+from roadstead.mesh.listener import Paths
 from roadstead.xds.messages import listener as table
 from roadstead.xds.resources.drafts import ANYTHING, Chain, Condition, chain_message, networks
 from roadstead.xds.resources.endpoints import socket_address
@@ -12,6 +13,7 @@ from roadstead.xds.resources.tls import downstream_socket
 from roadstead.xds.schema import Message
 
 _ALPN = ("h2", "http/1.1")
+_TCP_IN_MESH = ("istio-peer-exchange", *_ALPN)
 # What sidecars offer when they speak TLS for the mesh.
 _MESH_PROTOCOLS = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
 
@@ -23,7 +25,7 @@ def router_listeners(mesh: Mesh, node: Node) -> Made:
     wildcard, *more = wildcards(node)
     for host in mesh.hosts.values():
         for server in host.servers:
-            chain = _http_chain(server)
+            chain = _http_chain(server, mesh.proxy.paths)
             chains.setdefault((server.bind, server.port), {}).setdefault(chain.condition, chain)
             tables[server.table] = None
         for written in host.chains:
@@ -37,8 +39,9 @@ def router_listeners(mesh: Mesh, node: Node) -> Made:
     return Made(listeners, tables, {})
 
 
-def _http_chain(server: Server) -> Chain:
-    filters = http_filters(f"outbound_{server.bind or '0.0.0.0'}_{server.port}", server.table, router=True)
+def _http_chain(server: Server, paths: Paths) -> Chain:
+    prefix = f"outbound_{server.bind or '0.0.0.0'}_{server.port}"
+    filters = http_filters(prefix, server.table, router=True, paths=paths)
     if server.tls is None:
         return Chain(ANYTHING, filters)
     return Chain(Condition(snis=frozenset(server.snis)), filters, downstream_socket(server.tls, _ALPN))
@@ -46,7 +49,9 @@ def _http_chain(server: Server) -> Chain:
 
 def _tcp_chain(chain: FilterChain) -> Chain:
     protocols = _MESH_PROTOCOLS if chain.automatic else ()
-    socket = None if chain.tls is None else downstream_socket(chain.tls, _ALPN)
+    socket = None
+    if chain.tls is not None:
+        socket = downstream_socket(chain.tls, _TCP_IN_MESH if chain.tls.mode == "ISTIO_MUTUAL" else _ALPN)
     condition = Condition(networks(chain.cidrs), frozenset(chain.snis), protocols)
     return Chain(condition, tcp_filters(chain), socket)
 

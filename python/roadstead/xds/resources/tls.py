@@ -65,10 +65,13 @@ def _names(names: tuple[str, ...]) -> tuple[Message, ...]:
     return tuple([core.STRING_MATCHER.shared(exact=name) for name in names])
 
 
-@lru_cache(maxsize=1)
-def _versions() -> Message:
+@lru_cache(maxsize=16)
+def _parameters(cipher_suites: tuple[str, ...] = (), curves: tuple[str, ...] = ()) -> Message:
     return listener.TLS_PARAMETERS.shared(
-        tls_minimum_protocol_version="TLSv1_2", tls_maximum_protocol_version="TLSv1_3"
+        tls_minimum_protocol_version="TLSv1_2",
+        tls_maximum_protocol_version="TLSv1_3",
+        cipher_suites=cipher_suites,
+        ecdh_curves=curves,
     )
 
 
@@ -98,7 +101,7 @@ def upstream_socket(tls: TlsOrigination) -> Message:
 @lru_cache(maxsize=4096)
 def _mesh_common(names: tuple[str, ...], alpn: tuple[str, ...]) -> Message:
     return listener.COMMON_TLS.shared(
-        tls_params=_versions(),
+        tls_params=_parameters(),
         alpn_protocols=alpn,
         tls_certificate_sds_secret_configs=(_secret("default"),),
         combined_validation_context=listener.COMBINED_VALIDATION(
@@ -120,12 +123,13 @@ def _written_common(tls: TlsOrigination) -> Message:
             certificates = (_secret(_files(tls.certificate, tls.private_key)),)
         ca = f"file-root:{tls.ca or 'system'}"
     values: dict[str, Value] = {
-        "tls_params": _versions(),
+        "tls_params": _parameters(tls.cipher_suites, tls.curves),
         "alpn_protocols": tls.alpn,
         "tls_certificate_sds_secret_configs": certificates,
     }
     if not tls.verify:
-        return listener.COMMON_TLS.shared(**values, validation_context=listener.VALIDATION_CONTEXT())
+        unchecked = None if tls.credential_name else listener.VALIDATION_CONTEXT()
+        return listener.COMMON_TLS.shared(**values, validation_context=unchecked)
     crl = core.DATA_SOURCE(filename=tls.ca_crl) if tls.ca_crl else None
     default = listener.VALIDATION_CONTEXT(match_subject_alt_names=_names(tls.subject_alt_names), crl=crl)
     combined = listener.COMBINED_VALIDATION(
@@ -137,7 +141,7 @@ def _written_common(tls: TlsOrigination) -> Message:
 def _written_context(tls: TlsOrigination) -> Message:
     return _written_common(TlsOrigination(
         tls.mode, "", tls.subject_alt_names, tls.ca, tls.ca_crl, tls.certificate, tls.private_key, tls.credential_name,
-        tls.auto_sni, tls.verify, tls.alpn,
+        tls.auto_sni, tls.verify, tls.alpn, tls.cipher_suites, tls.curves,
     ))  # fmt: skip
 
 
@@ -160,28 +164,36 @@ def _plain_match(proxied: str) -> Message:
 
 def downstream_socket(tls: ServerTls, alpn: Sequence[str]) -> Message:
     """TLS that a router ends."""
-    names = _server_secrets(tls)
-    validation = None
-    if tls.mode != "SIMPLE":
-        validation = listener.COMBINED_VALIDATION(
-            default_validation_context=listener.VALIDATION_CONTEXT(
-                match_subject_alt_names=_names(tls.subject_alt_names),
-                verify_certificate_spki=tls.certificate_spki,
-                verify_certificate_hash=tls.certificate_hash,
-                crl=core.DATA_SOURCE(filename=tls.ca_crl) if tls.ca_crl else None,
-                trust_chain_verification="ACCEPT_UNTRUSTED" if tls.mode == "OPTIONAL_MUTUAL" else None,
-            ),
-            validation_context_sds_secret_config=_secret(_server_ca(tls)),
-        )
     common = listener.COMMON_TLS(
-        tls_params=_server_versions(tls),
+        tls_params=_server_parameters(tls),
         alpn_protocols=tuple(alpn),
-        tls_certificate_sds_secret_configs=tuple([_secret(name) for name in names]),
-        combined_validation_context=validation,
+        tls_certificate_sds_secret_configs=tuple([_secret(name) for name in _server_secrets(tls)]),
+        **_client_check(tls),
     )
     required = tls.mode in ("MUTUAL", "ISTIO_MUTUAL")
     context = listener.DOWNSTREAM_TLS(common_tls_context=common, require_client_certificate=required)
     return core.TRANSPORT_SOCKET(name=TLS_SOCKET, typed_config=context)
+
+
+def _client_check(tls: ServerTls) -> dict[str, Value]:
+    """What a client's certificate must be like."""
+    if tls.mode != "SIMPLE":
+        default = listener.VALIDATION_CONTEXT(
+            match_subject_alt_names=_names(tls.subject_alt_names),
+            verify_certificate_spki=tls.certificate_spki,
+            verify_certificate_hash=tls.certificate_hash,
+            crl=core.DATA_SOURCE(filename=tls.ca_crl) if tls.ca_crl else None,
+            trust_chain_verification="ACCEPT_UNTRUSTED" if tls.accepts_untrusted else None,
+        )
+        ca = _secret(_server_ca(tls))
+        combined = listener.COMBINED_VALIDATION(
+            default_validation_context=default, validation_context_sds_secret_config=ca
+        )
+        return {"combined_validation_context": combined}
+    if tls.credentials and tls.subject_alt_names:
+        names = _names(tls.subject_alt_names)
+        return {"validation_context": listener.VALIDATION_CONTEXT(match_subject_alt_names=names)}
+    return {}
 
 
 def _server_secrets(tls: ServerTls) -> list[str]:
@@ -193,14 +205,12 @@ def _server_secrets(tls: ServerTls) -> list[str]:
 
 
 def _server_ca(tls: ServerTls) -> str:
-    if tls.mode == "ISTIO_MUTUAL":
-        return "ROOTCA"
-    if tls.credentials or (tls.ca_credential and not tls.ca):
+    if tls.credentials:
         return _credential(tls.ca_credential)
-    return f"file-root:{tls.ca}"
+    return "ROOTCA" if tls.mode == "ISTIO_MUTUAL" or not tls.ca else f"file-root:{tls.ca}"
 
 
-def _server_versions(tls: ServerTls) -> Message | None:
+def _server_parameters(tls: ServerTls) -> Message | None:
     if not (tls.min_version or tls.max_version or tls.cipher_suites or tls.curves):
         return None
     return listener.TLS_PARAMETERS(
