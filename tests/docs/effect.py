@@ -104,7 +104,10 @@ def _networks(text: bytes) -> MeshNetworks:
 
 def _lowered(mesh: Mesh) -> list[object]:
     lowering = Lowering()
-    return [mesh.outbound, *(lowering.unit(host) for host in mesh.hosts.values())]
+    proxy = mesh.proxy
+    unknown = (mesh.outbound, mesh.egress_cluster, proxy.dynamic_dns, proxy.unknown_tls, proxy.paths)
+    reached = (proxy.connect_timeout, proxy.keepalive)
+    return [unknown, reached, *(lowering.unit(host) for host in mesh.hosts.values())]
 
 
 def _without(value: _T, struct: type[msgspec.Struct], field: str) -> _T:

@@ -13,6 +13,7 @@ import msgspec
 from roadstead.config.kinds import KINDS
 from roadstead.config.mesh_config import MeshConfig
 from roadstead.config.schema import Entries, Items, Object, Shape, fields_of
+from roadstead.config.validate.effects import EFFECTS
 
 DOCS = Path(__file__).parent.parent.parent / "python" / "docs"
 TABLE = DOCS / "fields.md"
@@ -22,7 +23,7 @@ PROOF = "tests/docs/test_fields.py::test_what_is_compiled_has_an_effect"
 class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """compiled: the sample that changes without the field, a case of tests/golden or a file of tests/docs/data; "" where
     the field is not compiled. engine: the same for what the engine is given. test: another proof. note: why nothing
-    comes of it, or how it differs from Istio."""
+    comes of it, or how it differs from Istio; "" where the finding EFF-1 says it."""
 
     compiled: str = ""
     engine: str = ""
@@ -41,6 +42,14 @@ def facts() -> Facts:
 def fact_of(told: Facts, message: str, name: str) -> Fact | None:
     rows = told.get(message, {})
     return rows.get(name) or rows.get("*")
+
+
+def effect_of(struct: type[msgspec.Struct], name: str) -> str:
+    """What the finding EFF-1 says of a field, "" where it has none."""
+    effect = EFFECTS.get(struct, {}).get(fields_of(struct).attributes[name])
+    if effect is None:
+        return ""
+    return f"EFF-1: {effect.reads}" + (f"; instead: {effect.instead}" if effect.instead else "")
 
 
 def messages() -> dict[str, type[msgspec.Struct]]:
@@ -66,7 +75,7 @@ def markdown() -> str:
         for name in fields_of(struct).attributes:
             fact = fact_of(told, message, name) or Fact()
             proof = ", ".join(dict.fromkeys(one for one in (fact.compiled, fact.engine, fact.test) if one))
-            cells = (name, _mark(fact.compiled), _mark(fact.engine), proof, fact.note)
+            cells = (name, _mark(fact.compiled), _mark(fact.engine), proof, fact.note or effect_of(struct, name))
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

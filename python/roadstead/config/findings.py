@@ -1,7 +1,7 @@
 """What is said about documents, and every code it is said under.
 
-Codes of rules are those of Istio's behaviour as this project numbers it: META, SE, WE, WG, VS, DR, GW, SC, PA, EXP
-(Istio's own validation), K-… (the schema of the Kubernetes resource). DOC: the document as such; DEC: fields and
+Codes of rules are those of Istio's behaviour as this project numbers it: META, SE, WE, WG, VS, DR, GW, SC, PA, EXP,
+MC (Istio's own validation), K-… (the schema of the Kubernetes resource). DOC: the document as such; DEC: fields and
 values; ENG: the engine; EXT: the extended dialect; EFF: what is accepted and does nothing here.
 """
 
@@ -29,7 +29,7 @@ CODES: dict[str, str] = {
     "DEC-8": "required field missing",
     "DEC-9": "several members of a oneof",
     "META-1": "unknown top-level field",
-    "EFF-1": "accepted, without effect here",
+    "EFF-1": "accepted, without effect on what leaves the workload",
     "ENG-1": "refused by the engine",
     "EXT-1": "STATIC with host names as endpoints",
     "EXT-2": "endpoints together with workloadSelector",

@@ -167,6 +167,7 @@ class MeshConfig(Message, frozen=True, kw_only=True):
     enable_auto_mtls: BoolValue = field(default=True, name="enableAutoMtls")
     h2_upgrade_policy: MeshH2UpgradePolicy = "DO_NOT_UPGRADE"
     default_http_retry_policy: HTTPRetry | None = None
+    default_inbound_http_retry_policy: HTTPRetry | None = None
     default_traffic_policy: DefaultTrafficPolicy | None = None
     locality_lb_setting: LocalityLoadBalancerSetting | None = LocalityLoadBalancerSetting(enabled=True)
     zone_aware_lb_setting: ZoneAwareLoadBalancerSetting | None = None

@@ -14,7 +14,9 @@ from roadstead.config.mesh_config import MeshConfig, MeshNetworks
 from roadstead.config.meta import Resource, Spec
 from roadstead.config.validate import (
     destination_rule,
+    effects,
     gateway,
+    mesh_config,
     peer_authentication,
     service_entry,
     sidecar,
@@ -58,28 +60,13 @@ def validate_mesh(settings: MeshConfig | MeshNetworks) -> tuple[Finding, ...]:
     report = Report("extended", "", {}, {})
     _checker(type(settings)).run(settings, (), report)
     if isinstance(settings, MeshConfig):
-        _without_effect(settings, report)
+        mesh_config.rules(settings, report)
     return tuple(
         msgspec.structs.replace(
             found, path=found.path.removeprefix("spec").removeprefix("."), pointer=found.pointer.removeprefix("/spec")
         )
         for found in report.findings
     )
-
-
-def _without_effect(settings: MeshConfig, report: Report) -> None:
-    """What Istio would heed and nothing here does: told, never silently ignored."""
-    policy = settings.outbound_traffic_policy
-    unheeded = (
-        (settings.proxy_http_port, ("proxyHttpPort",)),
-        (settings.verify_certificate_at_client, ("verifyCertificateAtClient",)),
-        (settings.mesh_mtls, ("meshMTLS",)),
-        (settings.tls_defaults, ("tlsDefaults",)),
-        (policy and policy.tls, ("outboundTrafficPolicy", "tls")),
-    )
-    for value, path in unheeded:
-        if value:
-            report.warning("EFF-1", path, f"{path[-1]} has no effect here", "Istio heeds it")
 
 
 @cache
@@ -89,8 +76,11 @@ def _checker(struct: type[msgspec.Struct]) -> Checker:
 
 @cache
 def _fields() -> Rules:
-    merged = {struct: rules for rule_set in _SETS for struct, rules in rule_set.FIELDS.items()}
-    assert len(merged) == sum(len(rule_set.FIELDS) for rule_set in _SETS), "a struct has its rules in one place"
+    sets = (*_SETS, mesh_config)
+    merged = {struct: rules for rule_set in sets for struct, rules in rule_set.FIELDS.items()}
+    assert len(merged) == sum(len(rule_set.FIELDS) for rule_set in sets), "a struct has its rules in one place"
+    for struct, rules in effects.rules().items():
+        merged[struct] = (*merged.get(struct, ()), *rules)
     return merged
 
 

@@ -224,12 +224,15 @@ def _load_balancer(settings: LoadBalancerSettings, at: Path, report: Report) -> 
     if locality is not None:
         check_locality(locality, (*at, "localityLbSetting"), report)
     if zones is not None:
-        _failover(zones.failover, (*at, "zoneAwareLbSetting"), report)
-        for index, name in enumerate(zones.failover_priority):
-            if name.partition("=")[0] in _TOPOLOGY_LABELS:
-                report.error(
-                    "DR-53", (*at, "zoneAwareLbSetting", "failoverPriority", index), f"{name!r} is the topology's own"
-                )
+        check_zones(zones, (*at, "zoneAwareLbSetting"), report)
+
+
+def check_zones(zones: ZoneAwareLoadBalancerSetting, at: Path, report: Report) -> None:
+    """Also the mesh's own."""
+    _failover(zones.failover, at, report)
+    for index, name in enumerate(zones.failover_priority):
+        if name.partition("=")[0] in _TOPOLOGY_LABELS:
+            report.error("DR-53", (*at, "failoverPriority", index), f"{name!r} is the topology's own")
 
 
 def check_locality(setting: LocalityLoadBalancerSetting, at: Path, report: Report) -> None:
@@ -300,4 +303,4 @@ def _tls(tls: ClientTLSSettings, at: Path, report: Report) -> None:
                 report.error("DR-64", (*at, name), "is required for MUTUAL")
 
 
-__all__ = ["FIELDS", "check_locality", "check_outlier", "check_pool", "rules"]
+__all__ = ["FIELDS", "check_locality", "check_outlier", "check_pool", "check_zones", "rules"]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from roadstead.config.duration import complaint as duration_complaint
+from roadstead.config.findings import Severity
 from roadstead.config.schema import Entries, Items, Object, Shape, Text, fields_of
 from roadstead.config.validate.report import Path, Report
 
@@ -21,13 +22,15 @@ Test = Callable[..., str]
 
 class Rule(msgspec.Struct, frozen=True):
     """test gives a complaint or "". on: what it is given: the "value" (None is left alone unless `always`), "each" item
-    of a list, the "keys" or the "values" of a map."""
+    of a list, the "keys" or the "values" of a map. Only an error refuses the resource."""
 
     code: str
     field: str
     test: Test
     on: str = "value"
     always: bool = False
+    severity: Severity = "error"
+    hint: str = ""
 
 
 class Oneof(msgspec.Struct, frozen=True):
@@ -48,6 +51,11 @@ class _Check(msgspec.Struct, frozen=True):
     code: str
     always: bool
     keys: bool
+    severity: Severity
+    hint: str
+
+    def say(self, path: Path, complaint: str, report: Report) -> None:
+        report.say(self.code, self.severity, path, complaint, self.hint)
 
 
 class _Child(msgspec.Struct, frozen=True):
@@ -143,15 +151,15 @@ class Checker(msgspec.Struct, frozen=True, dict=True):
         for check in self.values:
             found = getattr(value, check.attribute)
             if (found is not None or check.always) and (complaint := check.test(found)):
-                report.error(check.code, (*path, check.name), complaint)
+                check.say((*path, check.name), complaint, report)
         for check in self.items:
             for index, item in enumerate(getattr(value, check.attribute)):
                 if complaint := check.test(item):
-                    report.error(check.code, (*path, check.name, index), complaint)
+                    check.say((*path, check.name, index), complaint, report)
         for check in self.maps:
             for key, item in getattr(value, check.attribute).items():
                 if complaint := check.test(key if check.keys else item):
-                    report.error(check.code, (*path, check.name, key), complaint)
+                    check.say((*path, check.name, key), complaint, report)
         for code, members, needed in self.oneofs:
             given = [name for attribute, name in members if getattr(value, attribute) is not None]
             if len(given) > 1:
@@ -188,7 +196,19 @@ def _compile(struct: type[msgspec.Struct], rules: Rules, made: dict[type[msgspec
             if not checker.idle:
                 children.append(_Child(attribute, name, checker, not isinstance(shape, Object)))
     checks = [
-        (rule.on, _Check(rule.field, names[rule.field], rule.test, rule.code, rule.always, rule.on == "keys"))
+        (
+            rule.on,
+            _Check(
+                rule.field,
+                names[rule.field],
+                rule.test,
+                rule.code,
+                rule.always,
+                rule.on == "keys",
+                rule.severity,
+                rule.hint,
+            ),
+        )
         for rule in single
     ]
     made[struct] = Checker(

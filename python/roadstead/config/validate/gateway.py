@@ -91,15 +91,8 @@ def _port(server: Server, where: Port, at: Path, report: Report) -> None:
         report.error("GW-33", (*at, "tls"), f"{spoken or 'this protocol'} takes no tls")
 
 
-def _unheeded(tls: ServerTLSSettings, path: Path, report: Report) -> None:
-    if tls.insecure_skip_verify:
-        name = "insecureSkipVerify"
-        report.warning("EFF-1", (*path, name), f"{name} has no effect here", "Istio heeds it")
-
-
 def check_tls(tls: ServerTLSSettings, path: Path, report: Report) -> None:
     """Also for the listeners of a Sidecar."""
-    _unheeded(tls, path, report)
     for name in ("credential_names", "tls_certificates"):
         if len(getattr(tls, name)) > 2:
             report.error("K-GW-3", path, f"at most two {name}")

@@ -25,17 +25,17 @@ class Report:
         self.findings: list[Finding] = []
 
     def error(self, code: str, path: Path, message: str, hint: str = "") -> None:
-        self._add(code, "error", path, message, hint)
+        self.say(code, "error", path, message, hint)
 
     def warning(self, code: str, path: Path, message: str, hint: str = "") -> None:
-        self._add(code, "warning", path, message, hint)
+        self.say(code, "warning", path, message, hint)
 
     def extension(self, code: str, path: Path) -> None:
         """Says that a row of the extended dialect is in use, and what Istio would do."""
         row = EXTENSIONS[code]
-        self._add(code, "warning", path, row.means, f"Istio {row.istio}")
+        self.say(code, "warning", path, row.means, f"Istio {row.istio}")
 
-    def _add(self, code: str, severity: Severity, path: Path, message: str, hint: str) -> None:
+    def say(self, code: str, severity: Severity, path: Path, message: str, hint: str) -> None:
         self.findings.append(
             Finding(code, severity, message, path=path_text(path), hint=hint, pointer=self.base + pointer(path))
         )

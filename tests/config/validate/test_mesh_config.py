@@ -1,0 +1,94 @@
+"""MeshConfig."""
+
+from __future__ import annotations
+
+import pytest
+
+from roadstead.config.read import read_mesh
+
+
+def said(text: str, severity: str = "error") -> list[tuple[str, str]]:
+    read = read_mesh(text.encode(), "mesh.yaml")
+    assert all(found.line and found.column for found in read.findings)
+    assert (read.value is None) is any(found.severity == "error" for found in read.findings)
+    return [(found.code, found.path) for found in read.findings if found.severity == severity]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "path"),
+    [
+        ("proxyListenPort: 0", "MC-1", "proxyListenPort"),
+        ("proxyListenPort: 70000", "MC-1", "proxyListenPort"),
+        ("connectTimeout: 0s", "MC-2", "connectTimeout"),
+        ("connectTimeout: 2h", "MC-2", "connectTimeout"),
+        ("connectTimeout: 1500us", "MC-2", "connectTimeout"),
+        ("connectTimeout: 1x", "DEC-6", "connectTimeout"),
+        ("protocolDetectionTimeout: 1500us", "MC-3", "protocolDetectionTimeout"),
+        ("serviceSettings: [{hosts: [a_b.test]}]", "MC-4", "serviceSettings[0].hosts[0]"),
+        ("trustDomain: ''", "MC-5", "trustDomain"),
+        ("trustDomain: a_b", "MC-5", "trustDomain"),
+        ("trustDomainAliases: [ok.test, a..b]", "MC-5", "trustDomainAliases[1]"),
+        ("meshMTLS: {ecdhCurves: [P-256]}", "MC-6", "meshMTLS.ecdhCurves"),
+        ("localityLbSetting: {distribute: [{from: a/*, to: {a/*: 50}}]}", "DR-49", "localityLbSetting.distribute[0].to"),
+        ("localityLbSetting: {failover: [{from: a, to: a}]}", "DR-52", "localityLbSetting.failover[0]"),
+        (
+            "zoneAwareLbSetting: {failoverPriority: [topology.kubernetes.io/zone]}",
+            "DR-53",
+            "zoneAwareLbSetting.failoverPriority[0]",
+        ),
+        ("defaultTrafficPolicy: {connectionPool: {}}", "DR-30", "defaultTrafficPolicy.connectionPool"),
+        (
+            "defaultTrafficPolicy: {outlierDetection: {consecutiveLocalOriginFailures: 1}}",
+            "DR-22",
+            "defaultTrafficPolicy.outlierDetection.consecutiveLocalOriginFailures",
+        ),
+        (
+            "defaultTrafficPolicy: {outlierDetection: {maxEjectionPercent: 101}}",
+            "DR-23",
+            "defaultTrafficPolicy.outlierDetection.maxEjectionPercent",
+        ),
+    ],
+)  # fmt: skip
+def test_what_istiod_refuses(text: str, code: str, path: str) -> None:
+    assert said(text) == [(code, path)]
+
+
+SELECTOR = "serviceEntryVisibility: {policies: [{matchingRules: [{namespaceSelector: {matchExpressions: [%s]}}]}]}"
+AT = "serviceEntryVisibility.policies[0].matchingRules[0].namespaceSelector.matchExpressions[0]"
+
+
+@pytest.mark.parametrize(
+    ("term", "path"),
+    [
+        ("{key: a, operator: Near}", ".operator"),
+        ("{key: a, operator: In}", ".values"),
+        ("{key: a, operator: Exists, values: [b]}", ".values"),
+    ],
+)
+def test_a_selector_that_means_nothing(term: str, path: str) -> None:
+    assert said(SELECTOR % term) == [("MC-8", AT + path)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "proxyListenPort: 15001",
+        "connectTimeout: 1ms",
+        "connectTimeout: 1h",
+        "protocolDetectionTimeout: 0s",
+        "trustDomain: cluster.local.",
+        "trustDomainAliases: [td1, td2.example]",
+        "serviceSettings: [{hosts: ['*.a.test', b.test]}]",
+        "localityLbSetting: {enabled: false}",
+        # The mesh's default has localities on, and zones come before them.
+        "localityLbSetting: {enabled: true}\nzoneAwareLbSetting: {minClusterSize: 3}",
+        SELECTOR % "{key: a, operator: NotIn, values: [b]}",
+    ],
+)
+def test_what_istiod_takes(text: str) -> None:
+    assert said(text) == []
+
+
+def test_curves_that_envoy_does_not_have() -> None:
+    text = "tlsDefaults: {ecdhCurves: [P-256, secp256k1, P-256]}"
+    assert said(text, "warning") == [("MC-7", "tlsDefaults.ecdhCurves[1]"), ("MC-7", "tlsDefaults.ecdhCurves[2]")]
