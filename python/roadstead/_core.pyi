@@ -44,6 +44,7 @@ from typing import Literal, Self, TypeAlias, final
 from typing_extensions import Buffer
 
 from roadstead._lowered import LocalityGroup, Unit
+from roadstead.errors import Waiting
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 Kind: TypeAlias = Literal["forward", "redirect", "direct_response", "passthrough", "refused", "not_found", "no_cluster"]
@@ -104,6 +105,10 @@ class Engine:
     def update_endpoints(self, cluster: str, groups: Sequence[LocalityGroup]) -> None:
         """Replace a cluster's endpoints; visible when this returns. KeyError for an unknown cluster. Counters, health and
         ejections of endpoints that stay (same address, port, ordinal) survive. An update by `publish` replaces it again."""
+    def hold(self, cluster: str, want: Callable[[], Waiting]) -> None:
+        """Take a cluster's endpoints away until `update_endpoints` brings some (or none): what they are is not known yet.
+        A pick there meanwhile raises EndpointsPending, which calls `want`, in the thread of the pick. KeyError for an
+        unknown cluster."""
     def set_health(self, cluster: str, address: str, port: int, health: int) -> None:
         """Active health (HEALTHY, UNHEALTHY, DEGRADED; UNKNOWN takes the mark away); takes effect at once."""
     def explain(self, decision: Decision) -> Sequence[tuple[int, int, str]]:
@@ -324,7 +329,8 @@ class Decision:
     def draw(self) -> int:
         """The random number that decided; given to `route(…, draw=)` it decides the same again."""
     def pick(self, *, hash_key: bytes | int | None = None, exclude: Iterable[Endpoint] = ()) -> Endpoint:
-        """Choose an endpoint; each call is a new pick. NoHealthyEndpoint (503 UH) when there is none.
+        """Choose an endpoint; each call is a new pick. NoHealthyEndpoint (503 UH) when there is none, EndpointsPending in a
+        cluster that is on `Engine.hold`.
 
         exclude: as Envoy's previous_hosts predicate: up to retry_host_attempts + 1 picks, then the last one is used."""
     def lease(

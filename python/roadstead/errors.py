@@ -8,10 +8,18 @@ RoadsteadError
 └── Unavailable                 no endpoint can be used right now; `.status` and `.flags` as Envoy answers
     ├── NoHealthyEndpoint       503 UH
     ├── Overflow                503 UO; `.limit` names the circuit breaker
-    └── EndpointsPending        a resolver has not answered yet
+    └── EndpointsPending        a resolver has not answered yet; can be awaited
 """
 
 from __future__ import annotations
+
+# The name type checkers know: the classes above are loaded by everybody, what annotates them by nobody.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from typing import Protocol
+else:
+    Protocol = object
 
 
 class RoadsteadError(Exception):
@@ -63,8 +71,30 @@ class Overflow(Unavailable):
         self.limit = limit
 
 
+class Waiting(Protocol):
+    """A resolver's first word about a cluster, which is still to come."""
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until it came. TimeoutError after so many seconds; not for the thread of the resolver's own loop."""
+
+    def __await__(self) -> Generator[object, None, None]:
+        """The same for a coroutine, in whatever loop."""
+
+
 class EndpointsPending(Unavailable):
-    """The cluster's names are not resolved yet."""
+    """The cluster's names are not resolved yet; raising it has asked for them. Once it was waited for (`wait`, or
+    `await`), there are endpoints, or none: pick again."""
+
+    def __init__(self, message: str, want: Callable[[], Waiting]) -> None:
+        super().__init__(message)
+        self._waiting = want()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until the resolver said something. TimeoutError after so many seconds."""
+        self._waiting.wait(timeout)
+
+    def __await__(self) -> Generator[object, None, None]:
+        return self._waiting.__await__()
 
 
 __all__ = [

@@ -1,6 +1,7 @@
 //! `Engine`: one node's view, asked from Python.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
@@ -33,6 +34,8 @@ pub struct Engine {
     pub core: Arc<engine::Engine<PyAttach>>,
     draws: Arc<Draws>,
     interned: Mutex<Interned>,
+    /// Clusters whose endpoints are not known yet: what asks for them.
+    held: Mutex<HashMap<String, Py<PyAny>>>,
 }
 
 impl Engine {
@@ -42,6 +45,13 @@ impl Engine {
             Ok(mut interned) => convert(&mut interned),
             Err(_) => convert(&mut Interned::default()),
         }
+    }
+
+    /// What asks for the endpoints of a cluster that is on hold.
+    #[cold]
+    pub fn want(&self, py: Python<'_>, cluster: &str) -> Option<Py<PyAny>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(cluster).map(|want| want.clone_ref(py))
     }
 
     #[inline]
@@ -107,7 +117,7 @@ impl Engine {
         let starts = Arc::clone(&draws);
         let core = Arc::new(engine::Engine::new(clock, Arc::new(move || starts.start())));
         remember(&core);
-        Ok(Engine { core, draws, interned: Mutex::default() })
+        Ok(Engine { core, draws, interned: Mutex::default(), held: Mutex::default() })
     }
 
     #[getter]
@@ -214,7 +224,17 @@ impl Engine {
 
     fn update_endpoints(&self, py: Python<'_>, cluster: &str, groups: &Bound<'_, PyAny>) -> PyResult<()> {
         let groups = self.interning(|interned| convert::groups(groups, interned))?;
-        self.core.update_endpoints(cluster, groups).map_err(|error| errors::from_core(py, &error))
+        self.core.update_endpoints(cluster, groups).map_err(|error| errors::from_core(py, &error))?;
+        let known = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(cluster);
+        drop(known);
+        Ok(())
+    }
+
+    fn hold(&self, py: Python<'_>, cluster: &str, want: Py<PyAny>) -> PyResult<()> {
+        self.core.update_endpoints(cluster, Vec::new()).map_err(|error| errors::from_core(py, &error))?;
+        let before = self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(cluster.to_owned(), want);
+        drop(before);
+        Ok(())
     }
 
     fn set_health(&self, py: Python<'_>, cluster: &str, address: &str, port: u16, health: usize) -> PyResult<()> {

@@ -9,6 +9,7 @@ use roadstead_core::overlay::Overflow;
 
 static ENGINE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static NO_HEALTHY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static PENDING: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static OVERFLOW: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// A class of `roadstead.errors` with its arguments; where that module cannot be imported, the import's own error.
@@ -28,6 +29,16 @@ pub fn engine(py: Python<'_>, message: &str) -> PyErr {
 
 pub fn no_healthy(py: Python<'_>, message: String) -> PyErr {
     raise(py, &NO_HEALTHY, "NoHealthyEndpoint", message)
+}
+
+/// `want`: asks for the endpoints, when the error is made.
+pub fn pending(py: Python<'_>, message: String, want: Py<PyAny>) -> PyErr {
+    let class = match PENDING.import(py, "roadstead.errors", "EndpointsPending") {
+        Ok(class) => class,
+        Err(error) => return error,
+    };
+    // Made here and not when somebody looks at it: making it asks.
+    class.call1((message, want)).map_or_else(|error| error, PyErr::from_value)
 }
 
 /// `cluster`: the name of the one that is at its limit.

@@ -67,7 +67,7 @@ impl Decision {
         let state = live.state();
         match live.pick(&state, self.input(py, live, hash, 0)) {
             Some(index) => Ok(endpoint::object(py, &state, index)?.clone_ref(py)),
-            None => Err(none_healthy(py, cluster)),
+            None => Err(self.none_healthy(py, cluster)),
         }
     }
 
@@ -99,7 +99,7 @@ impl Decision {
                 return Ok(found.clone_ref(py));
             }
         }
-        Err(none_healthy(py, cluster))
+        Err(self.none_healthy(py, cluster))
     }
 
     /// Clusters without endpoints of their own.
@@ -128,6 +128,14 @@ impl Decision {
         }
         let bytes = py.get_type::<PyBytes>().call1((key,))?;
         Ok(Some(xxh64(bytes.cast::<PyBytes>()?.as_bytes(), 0)))
+    }
+
+    #[cold]
+    fn none_healthy(&self, py: Python<'_>, cluster: &Cluster<PyAttach>) -> PyErr {
+        match self.engine.bind(py).get().want(py, &cluster.name) {
+            Some(want) => errors::pending(py, format!("{}: its names are not resolved yet", cluster.name), want),
+            None => errors::no_healthy(py, format!("{}: no healthy endpoint", cluster.name)),
+        }
     }
 
     #[cold]
@@ -177,9 +185,4 @@ fn refused<'py>(exclude: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>>
         Ok(tuple) if tuple.is_empty() => Ok(Vec::new()),
         _ => exclude.try_iter()?.collect(),
     }
-}
-
-#[cold]
-fn none_healthy(py: Python<'_>, cluster: &Cluster<PyAttach>) -> PyErr {
-    errors::no_healthy(py, format!("{}: no healthy endpoint", cluster.name))
 }

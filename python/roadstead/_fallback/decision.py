@@ -20,7 +20,7 @@ from roadstead._fallback.routes import FORWARDED_PROTO, Route, VirtualHost
 from roadstead._fallback.service import Service
 from roadstead._fallback.snapshot import Snapshot
 from roadstead._fallback.xxh64 import xxh64
-from roadstead.errors import EngineError, NoHealthyEndpoint
+from roadstead.errors import EndpointsPending, EngineError, NoHealthyEndpoint
 
 Kind: TypeAlias = Literal["forward", "redirect", "direct_response", "passthrough", "refused", "not_found", "no_cluster"]
 _MILLION = 1_000_000
@@ -395,8 +395,11 @@ class Decision:
             return EngineError(f"a {self.kind} decision has no endpoint: this process answers by itself")
         return NoHealthyEndpoint(f"no cluster to pick from: {self.kind} ({', '.join(self.reasons)})")
 
-    def _none_healthy(self, cluster: Cluster) -> NoHealthyEndpoint:
+    def _none_healthy(self, cluster: Cluster) -> Exception:
         cluster._counters.upstream_cx_none_healthy += 1
+        want = cluster._live.want
+        if want is not None:
+            return EndpointsPending(f"{cluster.name}: its names are not resolved yet", want)
         return NoHealthyEndpoint(f"{cluster.name}: no healthy endpoint")
 
     def _asked_for(self, cluster: Cluster) -> Endpoint:

@@ -27,7 +27,7 @@ from roadstead._fallback.rng import GOLDEN, SplitMix64, entropy
 from roadstead._fallback.routes import VirtualHost
 from roadstead._fallback.service import Service
 from roadstead._fallback.snapshot import Snapshot
-from roadstead.errors import EngineError
+from roadstead.errors import EngineError, Waiting
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -119,7 +119,16 @@ class Engine:
         given = tuple(groups)
         check(given)
         with self._lock:
-            self._known(cluster)._update(given)
+            known = self._known(cluster)
+            known._update(given)
+            known._live.want = None
+
+    def hold(self, cluster: str, want: Callable[[], Waiting]) -> None:
+        """Take a cluster's endpoints away; picks raise EndpointsPending until `update_endpoints`."""
+        with self._lock:
+            known = self._known(cluster)
+            known._update(())
+            known._live.want = want
 
     def set_health(self, cluster: str, address: str, port: int, health: int) -> None:
         """Active health of an endpoint; UNKNOWN takes the mark away. KeyError for an unknown cluster or endpoint."""

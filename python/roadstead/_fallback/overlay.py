@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from roadstead import _lowered as low
 from roadstead._fallback.balance.schedule import Schedule
+
+if TYPE_CHECKING:
+    from roadstead.errors import Waiting
 
 Identity: TypeAlias = tuple[str, int, int]
 UNLIMITED = 0xFFFFFFFF
@@ -80,11 +83,12 @@ class Counters:
 
 
 class Live:
-    """Counters, slots and schedules of a cluster. start: where cursors begin. clock: the engine's, ns.
+    """Counters, slots and schedules of a cluster. start: where cursors begin. clock: the engine's, ns. want: what asks
+    for endpoints that are not known yet.
 
     One lock for what is taken, given back and built; re-entrant, as the collector may end a lease anywhere."""
 
-    __slots__ = ("clock", "counters", "lock", "schedules", "slots", "start")
+    __slots__ = ("clock", "counters", "lock", "schedules", "slots", "start", "want")
 
     def __init__(self, start: int, clock: Callable[[], int]) -> None:
         self.counters = Counters()
@@ -92,6 +96,7 @@ class Live:
         self.schedules: dict[tuple[int, int, int], Schedule] = {}
         self.start = start
         self.clock = clock
+        self.want: Callable[[], Waiting] | None = None
         self.lock = threading.RLock()
 
     def schedule(self, key: tuple[int, int, int], members: list[tuple[int, int]]) -> Schedule:
