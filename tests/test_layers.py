@@ -29,6 +29,7 @@ ALLOWED = {
     "sources": GROUND | {"config"},
     "dns": GROUND | {"mesh"},
     "health": GROUND | {"mesh"},
+    "live": GROUND | {"config", "dns", "health", "mesh", "registry", "sources"},
     "xds": GROUND | {"registry", "mesh"},
 }
 # Libraries that one room has to itself.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         RoadsteadError,
         Unavailable,
     )
+    from roadstead.live import Live
     from roadstead.mesh import Delta, Mesh, Node, Origin
     from roadstead.registry.endpoints import ClusterEndpoints
     from roadstead.registry.registry import Registry
@@ -48,6 +49,7 @@ __all__ = [
     "Finding",
     "InputError",
     "Lease",
+    "Live",
     "LookupFailed",
     "Mesh",
     "MeshConfig",
@@ -78,6 +80,7 @@ _HOMES = {
     "Finding": "config",
     "InputError": "errors",
     "Lease": "objects",
+    "Live": "live",
     "LookupFailed": "errors",
     "Mesh": "mesh",
     "MeshConfig": "config",

@@ -32,7 +32,8 @@ GRACE = Policy(grace=20)
 VIEWS = [
     (Policy(), [], 0, (), ()),
     (Policy(), [(0, TWO)], 1, (A, B), (A,)),
-    (Policy(), [(0, TWO), (30, OTHER)], 31, (C, A), (C,)),
+    (Policy(), [(0, TWO), (30, OTHER)], 31, (A, C), (C,)),
+    (Policy(), [(0, TWO), (30, Answer((B, A), 30))], 31, (A, B), (B,)),
     # A failure keeps what there was, for ever; no such name empties STRICT_DNS alone.
     (Policy(), [(0, TWO), (30, FAIL)], 1e9, (A, B), (A,)),
     (Policy(), [(0, TWO), (30, NONE)], 31, (), (A,)),
@@ -43,9 +44,9 @@ VIEWS = [
     (STALE, [(0, TWO), (30, FAIL)], 99, (A, B), (A,)),
     (STALE, [(0, TWO), (30, FAIL)], 100, (), ()),
     (STALE, [(0, TWO), (30, FAIL), (90, TWO)], 189, (A, B), (A,)),
-    (STALE, [(0, TWO), (150, OTHER)], 151, (C, A), (C,)),
-    (GRACE, [(0, TWO), (30, OTHER)], 49, (C, A, B), (C,)),
-    (GRACE, [(0, TWO), (30, OTHER)], 50, (C, A), (C,)),
+    (STALE, [(0, TWO), (150, OTHER)], 151, (A, C), (C,)),
+    (GRACE, [(0, TWO), (30, OTHER)], 49, (A, C, B), (C,)),
+    (GRACE, [(0, TWO), (30, OTHER)], 50, (A, C), (C,)),
     (GRACE, [(0, TWO), (30, OTHER), (40, TWO)], 41, (A, B, C), (A,)),
     (GRACE, [(0, TWO), (30, NONE)], 40, (A, B), (A,)),
     (GRACE, [(0, TWO), (30, NONE)], 50, (), (A,)),

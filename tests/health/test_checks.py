@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from tests.health.server import HealthServer
 
 from roadstead.health import Checks, CheckStatus, Event, Health, Result
+from roadstead.health.probes import probe
 from roadstead.mesh import Endpoint, HealthCheck
 
 CLUSTER = "outbound|80||api.test"
@@ -49,7 +50,7 @@ class Book:
 
 @asynccontextmanager
 async def running(book: Book) -> AsyncIterator[Checks]:
-    checks = Checks(book)
+    checks = Checks(book, probe)
     task = asyncio.create_task(checks.run())
     try:
         yield checks

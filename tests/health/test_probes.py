@@ -6,7 +6,8 @@ import pytest
 from tests.health.server import Behaviour, HealthServer
 
 from roadstead.health import Result
-from roadstead.health.probes import Target, probe
+from roadstead.health.probes import probe
+from roadstead.health.target import Target
 from roadstead.mesh import HealthCheck
 
 CHECK = HealthCheck(1, 0.3, 1, 1, "/health", (("x-health-check", "istio"),))

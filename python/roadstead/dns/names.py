@@ -122,7 +122,10 @@ class NameState:
         self.failures, self.error = 0, ""
         if answer.addresses:
             self._leave(answer.addresses, now)
-            self._good, self._good_at, self._first = answer.addresses, now, answer.addresses[0]
+            # A server that turns its records round tells nothing new: those that stay keep their places.
+            stay = [address for address in self._good if address in answer.addresses]
+            self._good = (*stay, *[address for address in answer.addresses if address not in stay])
+            self._good_at, self._first = now, answer.addresses[0]
             self._stale = False
         elif policy.stale_if_error is not None and self._good:
             self._stale = True

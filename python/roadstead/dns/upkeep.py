@@ -122,6 +122,10 @@ class Upkeep:
         if keys:
             self._hand(cluster.name)
 
+    def wants(self, cluster: str) -> bool:
+        """Whether the cluster's names are kept."""
+        return cluster in self._clusters
+
     def forget(self, cluster: str) -> None:
         """The cluster is gone, or nobody needs its names."""
         wanted = self._clusters.pop(cluster, None)

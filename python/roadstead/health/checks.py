@@ -11,8 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from roadstead.health.probes import Target, probe
 from roadstead.health.session import Event, Health, Result, Session
+from roadstead.health.target import Target
 from roadstead.mesh import Endpoint, HealthCheck
 
 Place = tuple[str, str, int]
@@ -54,14 +54,14 @@ class _Probe:
 class Checks:
     """Checks the endpoints of the clusters it is told of, until told otherwise.
 
-    Endpoints with the same address, check and authority share one probe. run_probe: what does the check. clock:
-    monotonic seconds. Everything but `run` is for the thread of the loop."""
+    Endpoints with the same address, check and authority share one probe. run_probe: does a check (`probes.probe`).
+    clock: monotonic seconds. Everything but `run` is for the thread of the loop."""
 
     def __init__(
         self,
         sink: Sink,
+        run_probe: Callable[[Target], Awaitable[Result]],
         *,
-        run_probe: Callable[[Target], Awaitable[Result]] = probe,
         parallel: int = 64,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

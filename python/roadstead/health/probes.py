@@ -5,38 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
-
-import msgspec
 
 from roadstead.errors import MissingExtra
 from roadstead.health.session import Result
-from roadstead.mesh import HealthCheck
+from roadstead.health.target import Opener, Streams, Target
 
 try:
     import h11
 except ImportError as error:
     raise MissingExtra("active health checks", "health", "h11") from error
 
-Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _AGENT = "Envoy/HC"
 _DEGRADED = b"x-envoy-degraded"
-
-
-class Target(msgspec.Struct, frozen=True, gc=False):
-    """What is checked, and how; equal targets are one probe. port 0: `address` is the path of a unix socket.
-    authority: the Host header. secure: the cluster whose TLS is spoken first, "" for none."""
-
-    address: str
-    port: int
-    check: HealthCheck
-    authority: str
-    secure: str = ""
-
-
-Opener: TypeAlias = Callable[[Target], Awaitable[Streams]]
-"""Opens a connection to a target, TLS included. OSError where it cannot."""
 
 
 async def open_plain(target: Target) -> Streams:

@@ -11,6 +11,7 @@ from roadstead.registry.lower import MARKS, lowered_groups
 
 if TYPE_CHECKING:
     from roadstead._core import Engine
+    from roadstead.errors import Waiting
 
 Health = Literal["unknown", "healthy", "unhealthy", "degraded"]
 Arrange = Callable[[Sequence[Endpoint]], tuple[LocalityGroup, ...]]
@@ -39,6 +40,11 @@ class ClusterEndpoints:
         is gone; ValueError for text that is no endpoint."""
         given = [parse_endpoint(one) if isinstance(one, str) else one for one in endpoints]
         self._engine.update_endpoints(self.name, lowered_groups(self._arrange(given), once=self._once))
+
+    def hold(self, want: Callable[[], Waiting]) -> None:
+        """Take the endpoints away until `update` brings some: what they are is not known yet. Who picks meanwhile gets
+        EndpointsPending, which calls `want`. KeyError once the cluster is gone."""
+        self._engine.hold(self.name, want)
 
     def set_health(self, address: str, port: int, health: Health) -> None:
         """What an active check found; takes effect at once. "unknown" takes the mark away. KeyError for an endpoint

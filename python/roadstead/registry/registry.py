@@ -112,6 +112,11 @@ class Registry(View):
         registry._load([("", text.encode() if isinstance(text, str) else text)])
         return registry
 
+    @property
+    def dialect(self) -> Dialect:
+        """How documents are read: "istio" or "extended"."""
+        return self._dialect
+
     def view(self, node: Node) -> View:
         """The same configuration for another node. It follows every `apply` as long as somebody holds it."""
         with self._shared.lock:

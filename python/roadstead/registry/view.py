@@ -13,7 +13,7 @@ from roadstead.compile.index import Index
 from roadstead.compile.scope import ClientScope
 from roadstead.compile.touch import GATEWAYS, Touch, touched
 from roadstead.config import Finding, ResourceKey
-from roadstead.mesh import Cluster, Delta, Mesh, Node, Origin
+from roadstead.mesh import Cluster, Delta, Mesh, Node, Origin, Proxy
 from roadstead.registry.advice import advice
 from roadstead.registry.calls import Clusters, Connect, Explain, Find, FindMany, Route, RouteMany, Services
 from roadstead.registry.endpoints import ClusterEndpoints
@@ -56,6 +56,7 @@ class View:
     __slots__ = (
         "__weakref__",
         "_node_engine",
+        "_observers",
         "_shared",
         "clusters",
         "connect",
@@ -90,6 +91,7 @@ class View:
         self.services = engine.services
         self.clusters = engine.clusters
         shared.views.add(self)
+        self._observers: list[Callable[[Delta], None]] = []
 
     # Reading
 
@@ -114,6 +116,12 @@ class View:
         what `endpoints(…).update` set is the engine's alone and not in it."""
         with self._shared.lock:
             return self._node_engine.mesh()
+
+    @property
+    def proxy(self) -> Proxy:
+        """What MeshConfig says of the node's proxy as a whole (`Mesh.proxy`)."""
+        with self._shared.lock:
+            return self._node_engine.scope.proxy()
 
     @property
     def resources(self) -> Resources:
@@ -174,6 +182,12 @@ class View:
                 found += advice(self._node_engine.hosts.values(), self._shared.store, about=key)
         return tuple(sorted(found))
 
+    def observe(self, observer: Callable[[Delta], None]) -> Callable[[], None]:
+        """Call `observer` with what every change published from now on was; what comes back ends that. It is called in
+        the thread that changes, which waits for it, after readers see the change."""
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
     # Changing: the registry's business
 
     def stage(self, what: Touch) -> Staged:
@@ -202,7 +216,10 @@ class View:
         """Make a staged change visible, and say what is new, different or gone."""
         hosts, clusters = self._node_engine.publish(staged)
         said = advice([host for host in staged.made.values() if host is not None], self._shared.store)
-        return Delta(tuple(hosts), tuple(clusters), tuple(said))
+        delta = Delta(tuple(hosts), tuple(clusters), tuple(said))
+        for observer in list(self._observers):
+            observer(delta)
+        return delta
 
     def resettle(self, settings: Settings) -> None:
         """Take over other mesh-wide settings; the next stage has to be of everything."""
