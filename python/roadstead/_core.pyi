@@ -4,6 +4,8 @@ readable specification). Written by hand, first; stubtest and tests/core hold bo
 Rules both engines keep
 -----------------------
 * Input is `roadstead._lowered`; nothing here knows YAML or Istio. Errors raised are the classes of `roadstead.errors`.
+* `spec`, `route` and `virtual_host` give the handle of a piece, or what its unit's maker makes of it each time they are read;
+  what a maker raises is raised. What is read of every decision (timeout, retry, cors, a cluster's policy) is handed back as it came.
 * Time and randomness are arguments or come from `seed`/`clock`. A `draw` is a u64. Where one is not given it is the next
   number of the calling thread's generator: SplitMix64, state seeded with `seed + i * 0x9E3779B97F4A7C15` for the i-th
   thread (i from 0, in order of first use) of the engine, or from the system's entropy without `seed` and again after a fork.
@@ -135,7 +137,7 @@ class Builder:
         """ALLOW_ANY | REGISTRY_ONLY | GATEWAY | ALLOW_ANY_DYNAMIC_DNS for unknown hosts (the last one: plain HTTP is dialled by
         its Host: "AllowAnyDynamicDNSCluster"); egress_cluster: unknown traffic goes there (ALLOW_ANY). paths: KEEP_PATH |
         NORMALIZE | MERGE_SLASHES | DECODE_SLASHES, how `route` normalises paths before anything looks at them. passthrough,
-        dynamic: the mesh.UnknownCluster of "PassthroughCluster" and of "AllowAnyDynamicDNSCluster", their `spec`; None: as it was."""
+        dynamic: the mesh.UnknownCluster of "PassthroughCluster" and of "AllowAnyDynamicDNSCluster", their `spec`, whose attributes are the policy; None: as it was."""
 
 @final
 class HostColumn:

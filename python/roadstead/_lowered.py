@@ -4,12 +4,12 @@
 them by position, so **the order of the fields is part of the contract** (`_core.pyi`): fields are only appended.
 Everything here is already decided: names are resolved, ports are settled, locality became priority and weight, time is
 seconds. `handle` fields are opaque to the engine: it stores the object and hands it back (the mesh object a decision
-names).
+names). Where the unit has a `maker`, handles are None and the maker makes the object whenever somebody reads it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 # StringMatch kinds
 EXACT, PREFIX, REGEX, PRESENT, SUFFIX = 0, 1, 2, 3, 4
@@ -135,8 +135,17 @@ class Fault(NamedTuple):
     abort_grpc_status: int = -1
 
 
+class RoutePolicy(NamedTuple):
+    """What callers read of every decision: opaque, handed back as it is; routes with equal policies share one object.
+    timeout: seconds; retry: the mesh.Retry; cors: the mesh.Cors; None: none."""
+
+    timeout: float | None = None
+    retry: object | None = None
+    cors: object | None = None
+
+
 class Route(NamedTuple):
-    """One Envoy route. `handle` is the mesh.Route (timeout, retry, cors, origin … are read from it by callers)."""
+    """One Envoy route. `handle` is the mesh.Route."""
 
     handle: object
     match: Match
@@ -156,6 +165,7 @@ class Route(NamedTuple):
     hash_policies: tuple[HashPolicy, ...] = ()
     fault: Fault | None = None
     retry_host_attempts: int = 5  # host_selection_retry_max_attempts, for `pick(exclude=…)`
+    policy: RoutePolicy | None = None  # None: nothing is set
 
 
 class VirtualHost(NamedTuple):
@@ -245,8 +255,19 @@ class Limits(NamedTuple):
     retry_budget: tuple[float, int] | None = None
 
 
+class ClusterPolicy(NamedTuple):
+    """What callers read of a cluster: opaque, handed back as it is; clusters with equal policies share one object.
+    mesh.ConnectionPool, mesh.OutlierDetection, mesh.HealthCheck objects, mesh.LoadBalancer, mesh.TlsOrigination."""
+
+    connection_pool: object | None = None
+    outlier_detection: object | None = None
+    health_checks: tuple[object, ...] = ()
+    load_balancer: object | None = None
+    tls: object | None = None
+
+
 class Cluster(NamedTuple):
-    """`handle` is the mesh.Cluster (policy, tls, origins are read from it by callers).
+    """`handle` is the mesh.Cluster.
 
     name: "outbound|80|v1|host". port_override: ORIGINAL_DST upstream_port_override; DYNAMIC_DNS: the port of a request
     whose authority names none (0: none; there the request's own)."""
@@ -258,6 +279,7 @@ class Cluster(NamedTuple):
     limits: Limits
     groups: tuple[LocalityGroup, ...]
     port_override: int = 0
+    policy: ClusterPolicy | None = None  # None: nothing is set
 
 
 class Chain(NamedTuple):
@@ -279,10 +301,22 @@ class Chain(NamedTuple):
     hash_policies: tuple[HashPolicy, ...] = ()
 
 
+class Maker(Protocol):
+    """Makes what the handles of a unit stand for, each time somebody reads one: positions are those in the unit; those
+    of routes count through all its virtual hosts."""
+
+    def service(self, at: int, /) -> object: ...
+    def cluster(self, at: int, /) -> object: ...
+    def virtual_host(self, at: int, /) -> object: ...
+    def route(self, at: int, /) -> object: ...
+    def chain(self, at: int, /) -> object: ...
+
+
 class Unit(NamedTuple):
     """What one host (or one VirtualService host without a service) means for this node; replaced as one piece.
 
-    key: unique name of the unit. order: text that sorts by (creation time, name, namespace); decides conflicts."""
+    key: unique name of the unit. order: text that sorts by (creation time, name, namespace); decides conflicts. maker:
+    None: the handles are the objects themselves."""
 
     key: str
     order: str
@@ -290,3 +324,4 @@ class Unit(NamedTuple):
     clusters: tuple[Cluster, ...]
     virtual_hosts: tuple[VirtualHost, ...]
     chains: tuple[Chain, ...]
+    maker: Maker | None = None

@@ -9,14 +9,13 @@ from tests.compile.selected import client
 
 from roadstead.compile.retries import DEFAULT, default_retry, retry_of
 from roadstead.config import HTTPRetry
-from roadstead.mesh import Origin, Retry
+from roadstead.mesh import Retry
 
-ORIGIN = Origin("VirtualService", "default", "vs", "/spec/http/0/retries")
 WORDS = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
 
 
 def retry(text: str, hashed: bool = False) -> Retry | None:
-    return retry_of(msgspec.convert(yaml.safe_load(text), HTTPRetry), ORIGIN, hashed)
+    return retry_of(msgspec.convert(yaml.safe_load(text), HTTPRetry), hashed)
 
 
 @pytest.mark.parametrize("text", ["{}", "{attempts: 0}", "{attempts: 0, perTryTimeout: 1s, retryOn: 5xx}"])
@@ -45,7 +44,7 @@ def test_numbers_in_retry_on_become_codes(written: str, words: str, codes: tuple
 def test_every_field() -> None:
     assert retry(
         "{attempts: 4, perTryTimeout: 2s, backoff: 40ms, retryRemoteLocalities: true, retryIgnorePreviousHosts: false}"
-    ) == Retry(4, WORDS, (), 2.0, 0.04, False, True, 5, ORIGIN)
+    ) == Retry(4, WORDS, (), 2.0, 0.04, False, True, 5)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_timeout_and_retries() -> None:
     assert made.timeout == 10.0
     assert made.retry is not None
     assert (made.retry.attempts, made.retry.per_try_timeout) == (3, 3.0)
-    assert made.retry.origin == Origin("VirtualService", "default", "vs", "/spec/http/0/retries")
+    assert made.retry_origin == Origin("VirtualService", "default", "vs", "/spec/http/0/retries")
     assert route(f"{{retries: {{}}, {TO_A}}}").retry is None
 
 

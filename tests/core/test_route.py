@@ -527,38 +527,6 @@ def chain_to(host: str, name: str, addresses: tuple[str, ...], cidrs: tuple[str,
     return low.Chain(None, host, 90, addresses, cidrs, (), 0, to(name))
 
 
-def test_handles(engine: ModuleType) -> None:
-    """What compile made is handed back as it is."""
-
-    class Handle:
-        timeout, retry, cors = 2.5, "retry", "cors"
-        connection_pool, tls, outlier_detection = "pool", "tls", None
-        health_checks, load_balancer = ("check",), "lb"
-
-    rule, host, upstream, owner = Handle(), object(), Handle(), object()
-    eng = published(
-        engine,
-        unit(
-            HOST,
-            service(HOST, 80, handle=owner),
-            cluster(CLUSTER, "10.0.0.1:80", handle=upstream),
-            virtual_host(forward(CLUSTER, handle=rule), domains=(HOST,), handle=host),
-        ),
-    )
-    decision = eng.route(HOST, 80)
-    assert decision.route is rule
-    assert decision.virtual_host is host
-    assert (decision.timeout, decision.retry, decision.cors) == (2.5, "retry", "cors")
-    assert (decision.connection_pool, decision.tls) == ("pool", "tls")
-    assert decision.service is not None
-    assert decision.service.spec is owner
-    assert decision.cluster is not None
-    assert decision.cluster is eng.cluster(CLUSTER)
-    assert decision.cluster.spec is upstream
-    assert (decision.cluster.outlier_detection, decision.cluster.health_checks) == (None, ("check",))
-    assert (decision.cluster.load_balancer, decision.cluster.connection_pool) == ("lb", "pool")
-
-
 def test_explain(engine: ModuleType) -> None:
     rules = (
         forward(CLUSTER, path=prefix("/api")),

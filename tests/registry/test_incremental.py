@@ -55,13 +55,15 @@ def follow(node: Node, changes: Steps) -> None:
         assert set(registry.resources) == set(scratch.resources)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.usefixtures("forgetful")
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps(universe.documents))
 def test_the_mesh_equals_one_compiled_from_scratch(changes: Steps) -> None:
     follow(SIDECAR, changes)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.usefixtures("forgetful")
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps(universe.around_gateways))
 def test_the_mesh_of_a_router_equals_one_compiled_from_scratch(changes: Steps) -> None:
     follow(ROUTER, changes)

@@ -99,8 +99,24 @@ def test_clusters(unit: low.Unit) -> None:
     ]
     assert first.groups[1].endpoints[0][:5] == ("10.0.0.1", 80, low.IP, 3, low.UNKNOWN)
     assert [one.address for group in subset.groups for one in group.endpoints] == ["10.0.0.1"]
-    assert all(cluster.handle.name == cluster.name for cluster in unit.clusters)  # type: ignore[attr-defined]
     assert len({id(cluster.lb) for cluster in unit.clusters}) == 1
+
+
+def test_what_callers_read_of_every_decision_is_shared(unit: low.Unit, host: HostMesh) -> None:
+    for lowered, cluster in zip(unit.clusters, host.clusters, strict=True):
+        assert lowered.handle is None
+        assert lowered.policy == (
+            cluster.connection_pool,
+            cluster.outlier_detection,
+            cluster.health_checks,
+            cluster.load_balancer,
+            cluster.tls,
+        )
+    assert len({id(cluster.policy) for cluster in unit.clusters}) == 1
+    routes = [route for virtual_host in host.virtual_hosts for route in virtual_host.routes]
+    lowered_routes = [route for virtual_host in unit.virtual_hosts for route in virtual_host.routes]
+    for made, route in zip(lowered_routes, routes, strict=True):
+        assert made.policy == (route.timeout, route.retry, route.cors)
 
 
 def test_routes(unit: low.Unit) -> None:

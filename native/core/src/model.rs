@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 /// What the embedder attaches to the engine's objects.
 ///
-/// `Handle` comes in with a unit; `Cell` starts empty and lets an embedder keep an object it made for an endpoint.
+/// `Handle` comes in with a unit, `Labels` with an endpoint; `Cell` starts empty and lets an embedder keep an object it made.
 pub trait Attach: Send + Sync + 'static {
     type Handle: std::fmt::Debug + Send + Sync;
+    type Labels: std::fmt::Debug + Send + Sync;
     type Cell: std::fmt::Debug + Default + Send + Sync;
 }
 
@@ -19,6 +20,7 @@ pub struct Plain;
 
 impl Attach for Plain {
     type Handle = ();
+    type Labels = ();
     type Cell = ();
 }
 
@@ -255,8 +257,8 @@ impl Health {
 
 #[derive(Debug)]
 pub struct Endpoint<A: Attach> {
-    /// What the embedder keeps of the endpoint as it came (labels).
-    pub handle: A::Handle,
+    /// What the embedder keeps of the endpoint as it came.
+    pub labels: A::Labels,
     pub address: Box<str>,
     pub port: u16,
     pub kind: EndpointKind,

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyTuple;
 use roadstead_core::model::Attach;
 
 /// The embedder is Python.
@@ -12,28 +14,70 @@ pub struct PyAttach;
 
 impl Attach for PyAttach {
     type Handle = Handle;
+    type Labels = Py<PyAny>;
     type Cell = Made;
 }
 
-/// The mesh object of a service, cluster or route, or an endpoint's labels.
+/// What a handle of a unit is asked from the unit's maker as.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece {
+    Service,
+    Cluster,
+    VirtualHost,
+    Route,
+    Chain,
+}
+
+/// The mesh object of a service, cluster or route: itself, or the maker of its unit and where it stands there. With it what
+/// callers read of every decision, which all that have equal policies share.
 ///
 /// It goes when its unit goes; without the GIL, PyO3 puts the release off until the GIL is held.
 #[derive(Debug)]
-pub struct Handle(Py<PyAny>);
+pub struct Handle {
+    /// The object, or with a piece the maker.
+    object: Py<PyAny>,
+    /// A `_lowered.ClusterPolicy` or `RoutePolicy`.
+    policy: Option<Py<PyTuple>>,
+    piece: Option<Piece>,
+    at: u32,
+}
 
 impl Handle {
-    pub fn new(given: Py<PyAny>) -> Self {
-        Handle(given)
+    pub fn given(object: Py<PyAny>, policy: Option<Py<PyTuple>>) -> Self {
+        Handle { object, policy, piece: None, at: 0 }
     }
 
     /// Whether it is that very object.
-    pub fn is(&self, other: &Py<PyAny>) -> bool {
-        self.0.is(other)
+    pub fn is(&self, other: &Handle) -> bool {
+        self.object.is(&other.object)
     }
 
-    /// What the unit brought.
-    pub fn given(&self, py: Python<'_>) -> Py<PyAny> {
-        self.0.clone_ref(py)
+    pub fn made_by(maker: Py<PyAny>, piece: Piece, at: u32, policy: Option<Py<PyTuple>>) -> Self {
+        Handle { object: maker, policy, piece: Some(piece), at }
+    }
+
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        let policy = self.policy.as_ref().map(|policy| policy.clone_ref(py));
+        Handle { object: self.object.clone_ref(py), policy, piece: self.piece, at: self.at }
+    }
+
+    /// What the unit brought, or its maker makes now.
+    pub fn object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let object = self.object.bind(py);
+        let name = match self.piece {
+            None => return Ok(object.clone()),
+            Some(Piece::Service) => intern!(py, "service"),
+            Some(Piece::Cluster) => intern!(py, "cluster"),
+            Some(Piece::VirtualHost) => intern!(py, "virtual_host"),
+            Some(Piece::Route) => intern!(py, "route"),
+            Some(Piece::Chain) => intern!(py, "chain"),
+        };
+        object.call_method1(name, (self.at,))
+    }
+
+    /// A field of the policy; None without one.
+    pub fn of_policy<'py>(&self, py: Python<'py>, field: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.policy.as_ref().map(|policy| policy.bind(py).get_item(field)).transpose()
     }
 }
 

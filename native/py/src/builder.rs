@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use roadstead_core::builder;
 use roadstead_core::cluster::Cluster;
 use roadstead_core::model::{Outbound, Paths};
@@ -41,12 +42,23 @@ impl Builder {
     }
 }
 
-/// Let a cluster of the outbound policy come with `spec`; it stays the same object where it did already.
-fn bring(cluster: &mut Arc<Cluster<PyAttach>>, spec: Option<Py<PyAny>>) {
-    if let Some(spec) = spec {
-        if !cluster.handle.as_ref().is_some_and(|known| known.is(&spec)) {
-            *cluster = Arc::new(cluster.with_handle(Handle::new(spec)));
-        }
+/// A handle for a cluster of the outbound policy: its policy is read from its spec.
+fn spec_handle(py: Python<'_>, spec: Option<Py<PyAny>>) -> PyResult<Option<Handle>> {
+    let names = ["connection_pool", "outlier_detection", "health_checks", "load_balancer", "tls"];
+    let handle = |spec: Py<PyAny>| {
+        let policy = names.iter().map(|name| spec.bind(py).getattr_opt(*name)).collect::<PyResult<Vec<_>>>()?;
+        let policy = PyTuple::new(py, policy)?.unbind();
+        Ok(Handle::given(spec, Some(policy)))
+    };
+    spec.map(handle).transpose()
+}
+
+/// Let a cluster of the outbound policy come with that; it stays the same object where it did already.
+fn bring(cluster: &mut Arc<Cluster<PyAttach>>, handle: Option<Handle>) {
+    if let Some(handle) = handle
+        && !cluster.handle.as_ref().is_some_and(|known| known.is(&handle))
+    {
+        *cluster = Arc::new(cluster.with_handle(handle));
     }
 }
 
@@ -83,6 +95,7 @@ impl Builder {
         let Some(paths) = usize::try_from(paths).ok().and_then(|code| Paths::CODES.get(code)).copied() else {
             return Err(errors::engine(py, &format!("no normalisation of paths {paths}")));
         };
+        let (passthrough, dynamic) = (spec_handle(py, passthrough)?, spec_handle(py, dynamic)?);
         let set = |builder: &mut builder::Builder<PyAttach>| {
             builder.set_outbound(outbound);
             builder.set_paths(paths);

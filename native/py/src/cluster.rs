@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use roadstead_core::balance::ClusterLive;
 use roadstead_core::cluster;
 
-use crate::attach::PyAttach;
+use crate::attach::{Handle, PyAttach};
 use crate::endpoint;
 
 /// Holds the live state, not the core's cluster: that one holds this object.
@@ -16,8 +15,8 @@ use crate::endpoint;
 pub struct Cluster {
     #[pyo3(get)]
     name: Py<PyString>,
-    #[pyo3(get)]
-    spec: Py<PyAny>,
+    /// None: of the outbound policy.
+    handle: Option<Handle>,
     live: Arc<ClusterLive<PyAttach>>,
 }
 
@@ -25,46 +24,50 @@ pub struct Cluster {
 #[inline]
 pub fn object<'a>(py: Python<'_>, cluster: &'a cluster::Cluster<PyAttach>) -> PyResult<&'a Py<PyAny>> {
     cluster.cell.get_or_make(py, || {
-        // The clusters of the outbound policy came with nothing.
-        let spec = cluster.handle.as_ref().map_or_else(|| py.None(), |handle| handle.given(py));
+        let handle = cluster.handle.as_ref().map(|handle| handle.clone_ref(py));
         let name = PyString::new(py, &cluster.name).unbind();
-        Ok(Py::new(py, Cluster { name, spec, live: Arc::clone(&cluster.live) })?.into_any())
+        Ok(Py::new(py, Cluster { name, handle, live: Arc::clone(&cluster.live) })?.into_any())
     })
 }
 
 impl Cluster {
-    /// An attribute of the mesh cluster; those of the outbound policy have none.
-    fn of_spec<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.spec.bind(name.py()).getattr_opt(name)
+    /// A field of `_lowered.ClusterPolicy`; the clusters of the outbound policy have none.
+    fn of_policy<'py>(&self, py: Python<'py>, field: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.handle.as_ref().and_then(|handle| handle.of_policy(py, field).transpose()).transpose()
     }
 }
 
 #[pymethods]
 impl Cluster {
     #[getter]
+    fn spec<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.handle.as_ref().map(|handle| handle.object(py)).transpose()
+    }
+
+    #[getter]
     pub fn connection_pool<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.of_spec(intern!(py, "connection_pool"))
+        self.of_policy(py, 0)
     }
 
     #[getter]
     fn outlier_detection<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.of_spec(intern!(py, "outlier_detection"))
+        self.of_policy(py, 1)
     }
 
     #[getter]
     fn health_checks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let found = self.of_spec(intern!(py, "health_checks"))?;
+        let found = self.of_policy(py, 2)?;
         Ok(found.unwrap_or_else(|| PyTuple::empty(py).into_any()))
     }
 
     #[getter]
     fn load_balancer<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.of_spec(intern!(py, "load_balancer"))
+        self.of_policy(py, 3)
     }
 
     #[getter]
     pub fn tls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.of_spec(intern!(py, "tls"))
+        self.of_policy(py, 4)
     }
 
     #[getter]

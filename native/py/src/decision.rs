@@ -76,12 +76,9 @@ impl Decision {
         request.headers.check().map(|()| made)
     }
 
-    /// An attribute of the mesh route; None where it has none.
-    fn of_route<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.core.rule_handle() {
-            Some(handle) => handle.given(name.py()).bind(name.py()).getattr_opt(name),
-            None => Ok(None),
-        }
+    /// A field of `_lowered.RoutePolicy`; None where nothing is set.
+    fn of_route<'py>(&self, py: Python<'py>, field: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.core.rule_handle().and_then(|handle| handle.of_policy(py, field).transpose()).transpose()
     }
 
     fn of_cluster<'py>(
@@ -175,13 +172,13 @@ impl Decision {
     }
 
     #[getter]
-    fn route(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.core.rule_handle().map(|handle| handle.given(py))
+    fn route<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.core.rule_handle().map(|handle| handle.object(py)).transpose()
     }
 
     #[getter]
-    fn virtual_host(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.core.virtual_host().map(|host| host.handle.given(py))
+    fn virtual_host<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.core.virtual_host().map(|host| host.handle.object(py)).transpose()
     }
 
     #[getter]
@@ -196,17 +193,17 @@ impl Decision {
 
     #[getter]
     fn timeout<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.of_route(intern!(py, "timeout"))
+        self.of_route(py, 0)
     }
 
     #[getter]
     fn retry<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.of_route(intern!(py, "retry"))
+        self.of_route(py, 1)
     }
 
     #[getter]
     fn cors<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.of_route(intern!(py, "cors"))
+        self.of_route(py, 2)
     }
 
     #[getter]

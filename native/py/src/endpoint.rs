@@ -45,7 +45,7 @@ impl Endpoint {
     fn new(py: Python<'_>, state: &ClusterState<PyAttach>, index: u32) -> PyResult<Self> {
         let endpoint = &state.membership.endpoints[index as usize];
         let group = &state.membership.groups[endpoint.group as usize];
-        let labels = endpoint.def.handle.given(py);
+        let labels = endpoint.def.labels.clone_ref(py);
         Ok(Endpoint {
             address: PyString::new(py, &endpoint.def.address).unbind(),
             port: endpoint.def.port,

@@ -54,8 +54,8 @@ impl Service {
     }
 
     #[getter]
-    fn spec(&self, py: Python<'_>) -> Py<PyAny> {
-        self.0.handle.given(py)
+    fn spec<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.handle.object(py)
     }
 
     fn __repr__(&self) -> String {

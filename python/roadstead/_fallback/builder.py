@@ -41,17 +41,22 @@ class Compiled:
     def __init__(self, unit: low.Unit, live: Callable[[str], Live]) -> None:
         self.key = unit.key
         self.order = unit.order
-        self.services = [Service._made(service) for service in unit.services]
-        self.clusters = [Cluster._made(cluster, live(cluster.name)) for cluster in unit.clusters]
+        maker = unit.maker
+        self.services = [Service._made(service, maker, at) for at, service in enumerate(unit.services)]
+        self.clusters = [
+            Cluster._made(cluster, live(cluster.name), maker, at) for at, cluster in enumerate(unit.clusters)
+        ]
         self.names: list[tuple[NameKey, Claim]] = []
         self.nodes: list[tuple[NodeKey, Claim]] = []
         self.heard: list[int] = []
         for service in self.services:
             self._claim_service(service)
-        for host in unit.virtual_hosts:
-            self._claim_domains(host)
+        routes = 0
+        for at, host in enumerate(unit.virtual_hosts):
+            self._claim_domains(host, maker, at, routes)
+            routes += len(host.routes)
         for at, chain in enumerate(unit.chains):
-            self._claim_listeners(at, Chain(chain))
+            self._claim_listeners(at, Chain(chain, maker, at))
 
     def _claim(self, kind: int, port: int, tier: int, value: Service | VirtualHost | Chain, seq: int = -1) -> Claim:
         return Claim(kind, port, tier, self.order, self.key, len(self.names) if seq < 0 else seq, value)
@@ -63,9 +68,9 @@ class Compiled:
             for key in keys:
                 self.names.append((key, self._claim(SERVICE, number, 0, service)))
 
-    def _claim_domains(self, host: low.VirtualHost) -> None:
+    def _claim_domains(self, host: low.VirtualHost, maker: low.Maker | None, at: int, first_route: int) -> None:
         owner = next((service for service in self.services if host.port in service._protocols), None)
-        made = VirtualHost(host, owner)
+        made = VirtualHost(host, owner, maker, at, first_route)
         for domain, tier in host.domains:
             # The port of a Host header is ignored, so a domain with one never matches.
             if port_start(domain) < 0 or ip_of(domain) is not None:

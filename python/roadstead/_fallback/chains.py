@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from roadstead import _lowered as low
 from roadstead._fallback.hosts import Address, masked, network_of
 from roadstead._fallback.matching import fold
-from roadstead._fallback.routes import Weighted
+from roadstead._fallback.routes import NO_POLICY, Weighted
 
 # Transports of a connection and of a chain.
 ANY, TLS, RAW = 0, 1, 2
@@ -16,13 +16,19 @@ ANY, TLS, RAW = 0, 1, 2
 class Chain:
     """One filter chain, its conditions taken apart. networks: (version, prefix length, bits)."""
 
-    __slots__ = ("lowered", "networks", "snis", "weighted")
+    __slots__ = ("at", "lowered", "maker", "networks", "policy", "snis", "weighted")
 
-    def __init__(self, chain: low.Chain) -> None:
+    def __init__(self, chain: low.Chain, maker: low.Maker | None = None, at: int = 0) -> None:
+        self.maker, self.at = maker, at
+        self.policy = NO_POLICY
         self.lowered = chain
         self.networks = tuple([network_of(text) for text in chain.cidrs])
         self.snis = tuple([fold(sni) for sni in chain.snis])
         self.weighted = Weighted(chain.destinations)
+
+    @property
+    def handle(self) -> object:
+        return self.lowered.handle if self.maker is None else self.maker.chain(self.at)
 
 
 def choose(chains: Iterable[Chain], address: Address | None, sni: str, transport: int) -> Chain | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast, final
+from typing import Literal, final
 
 from roadstead import _lowered as low
 from roadstead._fallback.balance.balancer import DEGRADED, EXCLUDED, HEALTHY, UNHEALTHY, Balancer, Group
@@ -153,21 +153,25 @@ def _hash_key(endpoint: low.Endpoint) -> str:
     return f"[{endpoint.address}]:{endpoint.port}" if ":" in endpoint.address else f"{endpoint.address}:{endpoint.port}"
 
 
+_NO_POLICY = low.ClusterPolicy()
+
+
 @final
 class Cluster:
     """One upstream cluster of one published snapshot; what lives in it is shared with its successors."""
 
-    __slots__ = ("_groups", "_index", "_live", "_low", "_state", "name", "spec")
+    __slots__ = ("_at", "_groups", "_index", "_live", "_low", "_maker", "_policy", "_state", "name")
 
     name: str
-    spec: object
 
     @classmethod
-    def _made(cls, lowered: low.Cluster, live: Live) -> Cluster:
+    def _made(cls, lowered: low.Cluster, live: Live, maker: low.Maker | None = None, at: int = 0) -> Cluster:
         lb = lowered.lb
         check_sizes(lb.ring_min, lb.ring_max, lb.table_size)
         made = cls()
-        made.spec, made.name = lowered.handle, lowered.name
+        made.name = lowered.name
+        made._maker, made._at = maker, at
+        made._policy = lowered.policy or _NO_POLICY
         made._low = lowered
         made._live = live
         made._groups = lowered.groups
@@ -177,9 +181,17 @@ class Cluster:
 
     def _with_spec(self, spec: object) -> Cluster:
         """The same with another spec; itself where it has it already."""
-        return self if spec is self.spec else Cluster._made(self._low._replace(handle=spec), self._live)
+        if spec is self.spec:
+            return self
+        policy = low.ClusterPolicy._make(
+            [getattr(spec, name, default) for name, default in low.ClusterPolicy._field_defaults.items()]
+        )
+        return Cluster._made(self._low._replace(handle=spec, policy=policy), self._live)
 
     _low: low.Cluster
+    _maker: low.Maker | None
+    _at: int
+    _policy: low.ClusterPolicy
     _live: Live
     _groups: Sequence[low.LocalityGroup]
     _state: State | None
@@ -242,24 +254,28 @@ class Cluster:
     # What compile made; the clusters of the outbound policy have no spec
 
     @property
+    def spec(self) -> object:
+        return self._low.handle if self._maker is None else self._maker.cluster(self._at)
+
+    @property
     def connection_pool(self) -> object:
-        return getattr(self.spec, "connection_pool", None)
+        return self._policy.connection_pool
 
     @property
     def outlier_detection(self) -> object | None:
-        return getattr(self.spec, "outlier_detection", None)
+        return self._policy.outlier_detection
 
     @property
     def health_checks(self) -> Sequence[object]:
-        return cast("Sequence[object]", getattr(self.spec, "health_checks", ()))
+        return self._policy.health_checks
 
     @property
     def load_balancer(self) -> object:
-        return getattr(self.spec, "load_balancer", None)
+        return self._policy.load_balancer
 
     @property
     def tls(self) -> object | None:
-        return getattr(self.spec, "tls", None)
+        return self._policy.tls
 
     # What lives
 

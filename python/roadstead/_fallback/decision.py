@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, TypeAlias, cast, final
+from typing import Literal, TypeAlias, final
 
 from roadstead import _lowered as low
 from roadstead._fallback import hash as hash_policy
@@ -170,11 +170,11 @@ class Decision:
     @property
     def route(self) -> object | None:
         """The mesh.Route or mesh.TcpRoute."""
-        return None if self._rule is None else self._rule.lowered.handle
+        return None if self._rule is None else self._rule.handle
 
     @property
     def virtual_host(self) -> object | None:
-        return None if self._vhost is None else self._vhost.lowered.handle
+        return None if self._vhost is None else self._vhost.handle
 
     @property
     def route_index(self) -> int:
@@ -187,15 +187,15 @@ class Decision:
 
     @property
     def timeout(self) -> float | None:
-        return cast("float | None", getattr(self.route, "timeout", None))
+        return None if self._rule is None else self._rule.policy.timeout
 
     @property
     def retry(self) -> object | None:
-        return getattr(self.route, "retry", None)
+        return None if self._rule is None else self._rule.policy.retry
 
     @property
     def cors(self) -> object | None:
-        return getattr(self.route, "cors", None)
+        return None if self._rule is None else self._rule.policy.cors
 
     @property
     def connection_pool(self) -> object | None:

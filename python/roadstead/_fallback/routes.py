@@ -49,12 +49,29 @@ class Weighted:
         raise AssertionError("the draw is below the total")
 
 
+NO_POLICY = low.RoutePolicy()
+
+
 class Route:
-    """One route: `lowered` and what was made of it."""
+    """One route: `lowered` and what was made of it. at: its position among the routes of the unit."""
 
-    __slots__ = ("conditions", "index", "kind", "lowered", "rewrite", "test", "text", "weighted")
+    __slots__ = (
+        "at",
+        "conditions",
+        "index",
+        "kind",
+        "lowered",
+        "maker",
+        "policy",
+        "rewrite",
+        "test",
+        "text",
+        "weighted",
+    )
 
-    def __init__(self, route: low.Route, index: int) -> None:
+    def __init__(self, route: low.Route, index: int, maker: low.Maker | None, at: int) -> None:
+        self.maker, self.at = maker, at
+        self.policy = route.policy or NO_POLICY
         self.lowered = route
         self.index = index
         match = route.match
@@ -67,6 +84,10 @@ class Route:
         self.weighted: Weighted | None = Weighted(route.destinations) if route.action == low.FORWARD else None
         if route.action == low.REDIRECT and route.redirect is None:
             raise EngineError("a redirect route without a redirect")
+
+    @property
+    def handle(self) -> object:
+        return self.lowered.handle if self.maker is None else self.maker.route(self.at)
 
     def takes_path(self, path: str) -> bool:
         if self.kind == _PREFIX:
@@ -114,16 +135,27 @@ class VirtualHost:
     """Domains of one port and their routes. names: headers that the routes read, for matching or hashing."""
 
     __slots__ = (
-        "_exact", "_lengths", "_others", "_prefixes", "_scan", "everything", "lowered", "name_lengths", "names",
-        "plain", "routes", "service",
+        "_exact", "_lengths", "_others", "_prefixes", "_scan", "at", "everything", "lowered", "maker", "name_lengths",
+        "names", "plain", "routes", "service",
     )  # fmt: skip
 
-    def __init__(self, host: low.VirtualHost, service: Service | None) -> None:
+    def __init__(
+        self,
+        host: low.VirtualHost,
+        service: Service | None,
+        maker: low.Maker | None = None,
+        at: int = 0,
+        first_route: int = 0,
+    ) -> None:
+        """at: its position in the unit; first_route: how many routes stand before its own in the unit."""
+        self.maker, self.at = maker, at
         self.lowered = host
         self.service = service
         # Its service is there and speaks no TLS: a request without scheme is plain HTTP.
         self.plain = service is not None and service._protocols.get(host.port) != low.PROTO_TLS
-        self.routes = tuple([Route(route, index) for index, route in enumerate(host.routes)])
+        self.routes = tuple(
+            [Route(route, index, maker, first_route + index) for index, route in enumerate(host.routes)]
+        )
         self.names = frozenset(
             matching.header_name(name) for route in host.routes for name in _names(route) if not name.startswith(":")
         ) - {":authority"}
@@ -139,6 +171,10 @@ class VirtualHost:
         self._others = [route for route in self.routes if route.kind == _TEST]
         if not self._scan:
             self._make_index()
+
+    @property
+    def handle(self) -> object:
+        return self.lowered.handle if self.maker is None else self.maker.virtual_host(self.at)
 
     def _make_index(self) -> None:
         """For each exact path and each prefix, all routes whose path condition may hold there, in order."""

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from roadstead.compile.inputs import Env
 from roadstead.config import HTTPRetry
 from roadstead.config.duration import seconds
-from roadstead.mesh import Origin, Retry
+from roadstead.mesh import Retry
 
 DEFAULT = Retry()
 # The same for a route that hashes to one destination: a try may well hit the host that the hash gives again.
@@ -21,11 +21,13 @@ def default_retry(env: Env, hashed: bool = False) -> Retry | None:
     hashed: one destination, chosen by a hash."""
     written = env.mesh.default_http_retry_policy
     if written is not None:
-        return retry_of(written, None, hashed)
+        return retry_of(written, hashed)
     return _DEFAULT_HASHED if hashed else DEFAULT
 
 
-def retry_of(written: HTTPRetry, origin: Origin | None, hashed: bool = False) -> Retry | None:
+# Meshes have few policies: equal ones are one object.
+@lru_cache(maxsize=256)
+def retry_of(written: HTTPRetry, hashed: bool = False) -> Retry | None:
     """A policy as written; None where it switches retries off, as it does without `attempts`."""
     if written.attempts <= 0:
         return None
@@ -39,7 +41,6 @@ def retry_of(written: HTTPRetry, origin: Origin | None, hashed: bool = False) ->
         backoff=None if written.backoff is None else seconds(written.backoff),
         ignore_previous_hosts=not hashed if ignore is None else ignore,
         remote_localities=bool(written.retry_remote_localities),
-        origin=origin,
     )
 
 

@@ -196,7 +196,7 @@ class _Compiler:
             headers=ops,
             headers_after=after,
             timeout=(seconds(written.timeout) or None) if written.timeout is not None else None,
-            retry=self._retry(written, rule, len(targets) == 1 and bool(hash_policies)),
+            retry=self._retry(written, len(targets) == 1 and bool(hash_policies)),
             prefix_rewrite=None if rewrite is None or regex is not None else rewrite.uri or None,
             regex_rewrite=None if regex is None else (regex.match, regex.rewrite),
             host_rewrite=host_rewrite,
@@ -209,6 +209,7 @@ class _Compiler:
             origin=origin,
             delegate_origin=delegate_origin,
             has_fault=fault is not None,
+            retry_origin=None if written.retries is None else self._rules.origin(f"/spec/http/{rule.index}/retries"),
         )
 
     def _weighted(self, target: HTTPRouteDestination) -> Destination:
@@ -245,10 +246,8 @@ class _Compiler:
                 found += self._hashes.of(target.host, self._target_port(target), target.subset, explicit)
         return found
 
-    def _retry(self, written: HTTPRoute, rule: HttpRule, hashed: bool) -> Retry | None:
-        if written.retries is None:
-            return default_retry(self._env, hashed)
-        return retry_of(written.retries, self._rules.origin(f"/spec/http/{rule.index}/retries"), hashed)
+    def _retry(self, written: HTTPRoute, hashed: bool) -> Retry | None:
+        return default_retry(self._env, hashed) if written.retries is None else retry_of(written.retries, hashed)
 
     def _mirrors(self, written: HTTPRoute) -> tuple[Mirror, ...]:
         wanted: list[tuple[Target, int, Share]] = []

@@ -13,7 +13,7 @@ from roadstead.mesh.route import FilterChain, VirtualHost
 from roadstead.mesh.service import Service
 
 
-class HostMesh(msgspec.Struct, frozen=True):
+class HostMesh(msgspec.Struct, frozen=True, weakref=True):
     """One host: its services (one per address; the first is the merged view that `find` hands out), clusters by port
     and subset, virtual hosts by port, and filter chains. A VirtualService host without a service has virtual hosts
     only.

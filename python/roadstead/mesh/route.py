@@ -134,7 +134,6 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
     ignore_previous_hosts: bool = True
     remote_localities: bool = False
     host_attempts: int = 5
-    origin: Origin | None = None
 
 
 class Cors(msgspec.Struct, frozen=True, gc=False):
@@ -158,7 +157,8 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     of a single destination; their removals run with the route's, their set and add after the route's.
     has_fault: a fault is written, if only an empty one. refused: Envoy takes no table with it (a redirect with no code
     it knows, which then has no action; a direct response with no status).
-    origin: the rule ("/spec/http/1" or the match "/spec/http/1/match/0"); of a default route the service."""
+    origin: the rule ("/spec/http/1" or the match "/spec/http/1/match/0"); of a default route the service. retry_origin:
+    where `retry` is written; None: it is the mesh's."""
 
     name: str
     match: RouteMatch
@@ -182,6 +182,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     delegate_origin: Origin | None = None
     has_fault: bool = False
     refused: bool = False
+    retry_origin: Origin | None = None
 
 
 class VirtualHost(msgspec.Struct, frozen=True, gc=False):

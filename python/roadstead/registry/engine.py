@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from types import ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
 
@@ -15,9 +16,12 @@ from roadstead.compile.inputs import Env
 from roadstead.compile.proxy import unknown_clusters
 from roadstead.compile.scope import ClientScope, Outbound
 from roadstead.compile.touch import GATEWAYS, Notes, PortPlace
+from roadstead.config import ResourceKey
 from roadstead.errors import EngineError
 from roadstead.mesh import Cluster, HostMesh, Mesh, UnknownCluster
+from roadstead.registry.advice import advised
 from roadstead.registry.lower import OUTBOUND, PATHS, Lowering
+from roadstead.registry.made import Source, UnitMaker, keeping
 from roadstead.registry.refusal import Refused, refused_pieces
 
 if TYPE_CHECKING:
@@ -25,62 +29,99 @@ if TYPE_CHECKING:
 
 # Seconds of compiling between two offers of the interpreter to other threads.
 _BREATH = 0.001
+# Units for which what is published and what replaces it are in memory together.
+_AT_ONCE = 1024
+
+Lock: TypeAlias = Callable[[], AbstractContextManager[object]]
+"""The lock that a change holds, as a context."""
 
 
 class Staged(msgspec.Struct):
-    """A change of one node that is ready to be published. made: hosts by key, None: gone. notes: what each unit read.
-    refused: pieces the engine does not take; with any of them nothing here may be published."""
+    """A change of one node that is ready to be published. made: makers by key, None: gone. clusters: names of those
+    that are new, different or gone. advised: VirtualServices of each unit to give advice about. fresh: some of the
+    hosts made. replaced: makers of what goes, and what they made. notes: what each unit read. refused: pieces the
+    engine does not take; with any of them nothing here may be published."""
 
     builder: Builder
     outbound: tuple[Outbound, str]
-    made: dict[str, HostMesh | None]
-    notes: dict[str, tuple[set[str], dict[int, PortPlace | None]]]
-    refused: list[Refused]
+    made: dict[str, UnitMaker | None] = {}
+    clusters: list[str] = []
+    advised: dict[str, tuple[ResourceKey, ...]] = {}
+    fresh: list[tuple[UnitMaker, HostMesh]] = []
+    replaced: list[tuple[UnitMaker, HostMesh]] = []
+    notes: dict[str, tuple[set[str], dict[int, PortPlace | None]]] = {}
+    refused: list[Refused] = []
     gateways: tuple[str, ...] | None = None
 
 
 class NodeEngine:
-    """The engine of one node and the mesh it holds. That one writer at a time stages and publishes is the caller's
+    """The engine of one node and the units it holds. That one writer at a time stages and publishes is the caller's
     business."""
 
-    __slots__ = ("_gateways", "_lowering", "_outbound", "_unknown", "engine", "hosts", "notes", "scope", "stale")
+    __slots__ = (
+        "_lowering", "_outbound", "_unknown", "advised", "engine", "notes", "scope", "source", "stale", "units",
+    )  # fmt: skip
 
     def __init__(
-        self, module: ModuleType, scope: ClientScope, seed: int | None, clock: Callable[[], int] | None
+        self,
+        module: ModuleType,
+        scope: ClientScope,
+        lock: Lock,
+        seed: int | None,
+        clock: Callable[[], int] | None,
     ) -> None:
         self._lowering = Lowering()
         self._outbound: tuple[Outbound, str] | None = None
-        self._gateways: tuple[str, ...] = ()
         # What the clusters of the outbound policy are, and under which settings.
         self._unknown: tuple[Env, UnknownCluster, UnknownCluster] | None = None
         self.engine = cast("Engine", module.Engine(seed=seed, clock=clock))
+        # Of what is staged; that of what is published is the source's.
         self.scope = scope
-        self.hosts: dict[str, HostMesh] = {}
+        self.source = Source(scope, lock)
+        self.units: dict[str, UnitMaker] = {}
+        self.advised: dict[str, tuple[ResourceKey, ...]] = {}
         self.notes = Notes()
         # Whether every unit has to be made again with the next publish.
         self.stale = False
 
     def mesh(self) -> Mesh:
-        """What is published, in Istio's order of services."""
-        return mesh_of(self.hosts, *(self._outbound or self.scope.outbound()), self.scope.proxy())
+        """What is published, in Istio's order of services; compiled where nobody holds it any more."""
+        hosts = {key: maker.host() for key, maker in self.units.items()}
+        return mesh_of(hosts, *(self._outbound or self.scope.outbound()), self.scope.proxy())
 
-    def stage(self, units: Iterable[str]) -> Staged:
-        """Compile units and hand those that changed to a builder. Readers go on with what is published."""
-        staged = Staged(self.engine.builder(), self.scope.outbound(), {}, {}, [])
-        breath = time.perf_counter() + _BREATH
-        for unit in units:
-            if time.perf_counter() > breath:
-                # A reader that waits for the interpreter would otherwise get it only after the switch interval (5 ms).
-                if threading.active_count() > 1:
-                    time.sleep(0)
-                breath = time.perf_counter() + _BREATH
-            if unit == GATEWAYS:
-                self._stage_gateways(staged)
-            else:
-                self._stage(staged, unit, compile_host(self.scope, unit))
-            staged.notes[unit] = self.scope.notes()
+    def stage(self, units: Sequence[str], published: Lock) -> Staged:
+        """Compile units and hand those that changed to a builder. Readers go on with what is published.
+
+        published: the configuration as it was when that was published, for a while."""
+        staged = Staged(self.engine.builder(), self.scope.outbound())
+        breath = _Breath()
+        for first in range(0, len(units), _AT_ONCE):
+            some = units[first : first + _AT_ONCE]
+            before = self._published(some, published, breath)
+            for unit in some:
+                breath.take()
+                if unit == GATEWAYS:
+                    self._stage_gateways(staged, before)
+                else:
+                    self._stage(staged, unit, compile_host(self.scope, unit), before.get(unit))
+                staged.notes[unit] = self.scope.notes()
         self._stage_settings(staged)
         return staged
+
+    def _published(self, units: Iterable[str], published: Lock, breath: _Breath) -> dict[str, HostMesh]:
+        """What units are by now, compiled where nobody holds it."""
+        makers = [maker for unit in units if (maker := self.units.get(unit)) is not None]
+        if GATEWAYS in units:
+            makers += self.source.gateways.values()
+        known = {maker: host for maker in makers if (host := maker.known()) is not None}
+        lost = [maker for maker in makers if maker not in known]
+        if lost:
+            with published():
+                scope = self.source.scope.with_env(self.source.scope.env)
+                for maker in lost:
+                    breath.take()
+                    known.update(self.source.compiled([maker], scope) if maker not in known else {})
+        return {maker.key: host for maker, host in known.items()}
 
     def _stage_settings(self, staged: Staged) -> None:
         mode, cluster = staged.outbound
@@ -99,64 +140,78 @@ class NodeEngine:
             dynamic=dynamic,
         )
 
-    def _stage_gateways(self, staged: Staged) -> None:
+    def _stage_gateways(self, staged: Staged, before: dict[str, HostMesh]) -> None:
         made = {host.key: host for host in compile_gateways(self.scope)}
         staged.gateways = tuple(made)
-        for key in self._gateways:
+        for key in self.source.gateways:
             if key not in made:
-                self._stage(staged, key, None)
+                self._stage(staged, key, None, before.get(key))
         for key, host in made.items():
-            self._stage(staged, key, host)
+            self._stage(staged, key, host, before.get(key))
 
-    def _stage(self, staged: Staged, key: str, host: HostMesh | None) -> None:
-        before = self.hosts.get(key)
+    def _stage(self, staged: Staged, key: str, host: HostMesh | None, before: HostMesh | None) -> None:
         if before == host:
             return
+        maker = None
         if host is None:
             staged.builder.delete(key)
-        elif before is not None:
-            host = _keeping(before, host)
-        if host is not None:
+        else:
+            if before is not None:
+                host = keeping(before, host)
+            maker = UnitMaker(self.source, key, before)
             try:
-                staged.builder.put(self._lowering.unit(host))
+                staged.builder.put(self._lowering.unit(host, maker))
             except EngineError as error:
                 staged.refused += refused_pieces(host, self.engine.builder) or [_whole(host, str(error))]
                 return
-        staged.made[key] = host
+            about = advised(host)
+            if about:
+                staged.advised[key] = about
+            if len(staged.fresh) < _AT_ONCE:
+                staged.fresh.append((maker, host))
+        if before is not None:
+            staged.replaced.append((self.units[key], before))
+        staged.made[key] = maker
+        staged.clusters += _changed(() if before is None else before.clusters, () if host is None else host.clusters)
 
     def publish(self, staged: Staged) -> tuple[list[str], list[str]]:
         """Make a staged change visible; (keys of hosts, names of clusters) that are new, different or gone."""
+        for maker, host in staged.replaced:
+            maker.leave(host)
         self.engine.publish(staged.builder)
         self._outbound = staged.outbound
         self.stale = False
-        if staged.gateways is not None:
-            self._gateways = staged.gateways
         for unit, notes in staged.notes.items():
             self.notes.put(unit, *notes)
-        clusters: list[str] = []
-        for key, host in staged.made.items():
-            before = self.hosts.pop(key, None)
-            if host is not None:
-                self.hosts[key] = host
-            clusters += _changed(() if before is None else before.clusters, () if host is None else host.clusters)
-        return list(staged.made), clusters
+        for key, made in staged.made.items():
+            self.units.pop(key, None)
+            self.advised.pop(key, None)
+            if made is not None:
+                self.units[key] = made
+        self.advised.update(staged.advised)
+        if staged.gateways is not None:
+            self.source.gateways = {key: self.units[key] for key in staged.gateways}
+        self.source.scope = self.scope
+        for maker, host in staged.fresh:
+            maker.remember(host)
+        self.source.keep(host for _, host in staged.fresh)
+        return list(staged.made), staged.clusters
 
 
-def _keeping(before: HostMesh, host: HostMesh) -> HostMesh:
-    """The new host with the old objects where nothing changed."""
-    known = {cluster.name: cluster for cluster in before.clusters}
-    return msgspec.structs.replace(
-        host,
-        services=before.services if before.services == host.services else host.services,
-        clusters=tuple(
-            [
-                old if (old := known.get(cluster.name)) == cluster and old is not None else cluster
-                for cluster in host.clusters
-            ]
-        ),
-        virtual_hosts=before.virtual_hosts if before.virtual_hosts == host.virtual_hosts else host.virtual_hosts,
-        chains=before.chains if before.chains == host.chains else host.chains,
-    )
+class _Breath:
+    """Offers the interpreter to other threads now and then: a reader that waits for it would otherwise get it only
+    after the switch interval (5 ms)."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self) -> None:
+        self._next = time.perf_counter() + _BREATH
+
+    def take(self) -> None:
+        if time.perf_counter() > self._next:
+            if threading.active_count() > 1:
+                time.sleep(0)
+            self._next = time.perf_counter() + _BREATH
 
 
 def _whole(host: HostMesh, reason: str) -> Refused:

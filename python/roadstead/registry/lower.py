@@ -6,7 +6,9 @@ ClusterPolicy for equal policies, so one LbConfig and one Limits stand for thous
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -104,27 +106,32 @@ _GRPC_CODES = {
 }
 
 
+_Column = TypeVar("_Column", bound=tuple[object, ...])
+_Lowered: TypeAlias = tuple[ClusterPolicy, low.LbConfig, low.Limits, low.ClusterPolicy]
+
 # Made without the Python frame of a named tuple's own constructor, which would double the time; all fields are given.
 _new = tuple.__new__
 _ANY = low.Match(None)
-# Policies remembered; after so many changes it starts again, or those of old configurations would stay.
-_KEPT = 16384
+# Policies remembered by identity: what neighbouring hosts share. Each keeps a policy of the mesh.
+_KEPT = 512
+# Different ones that were met; after so many it starts again, or those of old configurations would stay.
+_DISTINCT = 4096
 
 
 class Lowering:
     """Lowers the hosts of one node. It keeps what equal policies and shared routes became: they are made once."""
 
-    __slots__ = ("_balancers", "_groups", "_limits", "_policies", "_routes")
+    __slots__ = ("_distinct", "_groups", "_policies", "_routes")
 
     def __init__(self) -> None:
-        self._policies: dict[int, tuple[ClusterPolicy, low.LbConfig, low.Limits]] = {}
-        self._balancers: dict[low.LbConfig, low.LbConfig] = {}
-        self._limits: dict[low.Limits, low.Limits] = {}
+        self._policies: dict[int, _Lowered] = {}
+        self._distinct: dict[tuple[object, ...], tuple[object, ...]] = {}
         self._groups: dict[tuple[int, bool], tuple[tuple[LocalityGroup, ...], tuple[low.LocalityGroup, ...]]] = {}
         self._routes: dict[int, tuple[Route, low.Route]] = {}
 
-    def unit(self, host: HostMesh) -> low.Unit:
-        """The unit of one host. Groups and routes are shared inside one host only: their memory goes with it."""
+    def unit(self, host: HostMesh, maker: low.Maker | None = None) -> low.Unit:
+        """The unit of one host; maker: makes the host again. Groups and routes are shared inside one host only: their
+        memory goes with it."""
         self._groups.clear()
         self._routes.clear()
         return low.Unit(
@@ -134,10 +141,11 @@ class Lowering:
             tuple([self._cluster(cluster) for cluster in host.clusters]),
             tuple([self._virtual_host(virtual_host, host) for virtual_host in host.virtual_hosts]),
             tuple([_chain(chain) for chain in host.chains]),
+            maker,
         )
 
     def _cluster(self, cluster: Cluster) -> low.Cluster:
-        _, balancer, limits = self._policies.get(id(cluster.policy)) or self._policy(cluster.policy)
+        _, balancer, limits, policy = self._policies.get(id(cluster.policy)) or self._policy(cluster.policy)
         kind = _CLUSTER_TYPES[cluster.type]
         key = (id(cluster.groups), kind == low.EDS)
         shared = self._groups.get(key)
@@ -147,22 +155,31 @@ class Lowering:
         if kind == low.DYNAMIC_DNS:
             # Envoy's dynamic forward proxy forgets which port was dialled.
             port = 80 if cluster.tls is None or cluster.tls.mode == "AUTO" else 443
-        return _new(low.Cluster, (cluster, cluster.name, kind, balancer, limits, shared[1], port))
+        if cluster.tls is not None:
+            policy = policy._replace(tls=cluster.tls)
+        return _new(low.Cluster, (None, cluster.name, kind, balancer, limits, shared[1], port, policy))
 
-    def _policy(self, policy: ClusterPolicy) -> tuple[ClusterPolicy, low.LbConfig, low.Limits]:
+    def _policy(self, policy: ClusterPolicy) -> _Lowered:
         if len(self._policies) >= _KEPT:
-            for kept in (self._policies, self._balancers, self._limits):
-                kept.clear()
-        # Policies differ in where they come from; what the engine reads of them is often the same.
-        balancer, limits = _lb_config(policy), _limits(policy)
-        balancer = self._balancers.setdefault(balancer, balancer)
-        limits = self._limits.setdefault(limits, limits)
-        made = self._policies[id(policy)] = (policy, balancer, limits)
+            self._policies.clear()
+        # Policies differ in where they come from; what is read of them is often the same.
+        read = low.ClusterPolicy(
+            policy.connection_pool, policy.outlier_detection, policy.health_checks, policy.load_balancer
+        )
+        made = (policy, self._one(_lb_config(policy)), self._one(_limits(policy)), self._one(read))
+        self._policies[id(policy)] = made
         return made
+
+    def _one(self, value: _Column) -> _Column:
+        """The one object for equal values: policies of clusters and routes."""
+        if len(self._distinct) >= _DISTINCT:
+            self._distinct.clear()
+        # Of different types with equal values one would do for the other otherwise.
+        return cast("_Column", self._distinct.setdefault((type(value), value), value))
 
     def _virtual_host(self, host: VirtualHost, unit: HostMesh) -> low.VirtualHost:
         return low.VirtualHost(
-            host,
+            None,
             host.port,
             host.domains,
             tuple([self._route(route) for route in host.routes]),
@@ -173,7 +190,8 @@ class Lowering:
     def _route(self, route: Route) -> low.Route:
         shared = self._routes.get(id(route))
         if shared is None:
-            shared = (route, _route(route))
+            policy = self._one(low.RoutePolicy(route.timeout, route.retry, route.cors))
+            shared = (route, _route(route, policy))
             self._routes[id(route)] = shared
         return shared[1]
 
@@ -219,11 +237,16 @@ def _services(services: tuple[Service, ...]) -> tuple[low.Service, ...]:
     if len(services) == 1:
         service = services[0]
         return (_service(service, addresses_of(service)),)
+    return tuple([_service(service, tuple(addresses)) for service, addresses in distinct_services(services)])
+
+
+def distinct_services(services: Iterable[Service]) -> list[tuple[Service, list[str]]]:
+    """The services of a host as the engine has them, each with the addresses of all that share its ports."""
     by_ports: dict[object, tuple[Service, list[str]]] = {}
     for service in services:
         entry = by_ports.setdefault((service.namespace, service.ports), (service, []))
         entry[1].extend(address for address in addresses_of(service) if address not in entry[1])
-    return tuple([_service(service, tuple(addresses)) for service, addresses in by_ports.values()])
+    return list(by_ports.values())
 
 
 def addresses_of(service: Service) -> tuple[str, ...]:
@@ -233,7 +256,7 @@ def addresses_of(service: Service) -> tuple[str, ...]:
 
 def _service(service: Service, addresses: tuple[str, ...]) -> low.Service:
     ports = tuple([_port(port) for port in service.ports])
-    return low.Service(service, service.host, service.namespace, addresses, ports)
+    return low.Service(None, service.host, service.namespace, addresses, ports)
 
 
 @lru_cache(maxsize=256)
@@ -301,7 +324,7 @@ def _limits(policy: ClusterPolicy) -> low.Limits:
 
 def _chain(chain: FilterChain) -> low.Chain:
     return low.Chain(
-        chain.route,
+        None,
         chain.host,
         chain.port,
         chain.addresses,
@@ -313,7 +336,7 @@ def _chain(chain: FilterChain) -> low.Chain:
     )
 
 
-def _route(route: Route) -> low.Route:
+def _route(route: Route, policy: low.RoutePolicy) -> low.Route:
     if route.redirect is not None:
         action = low.REDIRECT
     else:
@@ -327,7 +350,7 @@ def _route(route: Route) -> low.Route:
     return _new(
         low.Route,
         (
-            route,
+            None,
             _match(route.match),
             action,
             _destinations(route.destinations),
@@ -343,6 +366,7 @@ def _route(route: Route) -> low.Route:
             _hash_policies(route.hash_policies) if route.hash_policies else (),
             _fault(route),
             0 if retry is None else retry.host_attempts,
+            policy,
         ),
     )
 
@@ -453,4 +477,4 @@ def _grpc_code(text: str) -> int:
     return int(text) if text.isdigit() else _GRPC_CODES[text.upper()]
 
 
-__all__ = ["MARKS", "OUTBOUND", "Lowering", "addresses_of", "lowered_groups"]
+__all__ = ["MARKS", "OUTBOUND", "Lowering", "addresses_of", "distinct_services", "lowered_groups"]

@@ -206,12 +206,13 @@ class Registry(View):
         """Take the changes in, stage them in every view, put back what an engine refuses, publish. Of this view's own
         node is what comes back."""
         before = {key: self._shared.store.get(key) for key in changes}
+        published = dict(before)
         self._set(changes, touch)
         # Only the store keeps what was taken in, so that a bulk load's memory can be used again.
         changes.clear()
         views = list(self._shared.views)
         while True:
-            staged = {view: view.stage(touch) for view in views}
+            staged = {view: view.stage(touch, lambda: self._holding(published)) for view in views}
             refused = [piece for one in staged.values() for piece in one.refused]
             if not refused:
                 break
@@ -229,6 +230,16 @@ class Registry(View):
             else:
                 store.put(resource)
                 index.put(resource, touch)
+
+    @contextmanager
+    def _holding(self, resources: Changes) -> Iterator[None]:
+        """With these resources as they were; afterwards as they are."""
+        now = {key: self._shared.store.get(key) for key in resources}
+        self._set(resources, Touch())
+        try:
+            yield
+        finally:
+            self._set(now, Touch())
 
     def _put_back(self, refused: Iterable[Refused], before: Changes, findings: list[Finding]) -> Changes:
         """The previous versions of what the engine refuses; what was refused before goes altogether."""

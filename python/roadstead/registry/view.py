@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from itertools import chain
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from roadstead.mesh import Cluster, Delta, Mesh, Node, Origin, Proxy
 from roadstead.registry.advice import advice
 from roadstead.registry.calls import Clusters, Connect, Explain, Find, FindMany, Route, RouteMany, Services
 from roadstead.registry.endpoints import ClusterEndpoints
-from roadstead.registry.engine import NodeEngine, Staged
+from roadstead.registry.engine import Lock, NodeEngine, Staged
 from roadstead.registry.provenance import place_of
 from roadstead.registry.settings import Settings, env_of
 from roadstead.registry.store import Resources, Store
@@ -80,7 +82,8 @@ class View:
     def __init__(self, shared: Shared, node: Node) -> None:
         scope = ClientScope(env_of(node, shared.settings), shared.index, shared.store.load)
         self._shared = shared
-        self._node_engine = NodeEngine(shared.engine, scope, shared.seed, shared.clock)
+        # After a fork there is another lock.
+        self._node_engine = NodeEngine(shared.engine, scope, lambda: shared.lock, shared.seed, shared.clock)
         engine = self._node_engine.engine
         self.find = engine.find
         self.route = engine.route
@@ -135,7 +138,7 @@ class View:
         with self._shared.lock:
             told = (*self._shared.findings.values(), *self._shared.refusals.values())
             found = [finding for said in told for finding in said]
-            found += advice(self._node_engine.hosts.values(), self._shared.store)
+            found += advice(chain.from_iterable(self._node_engine.advised.values()), self._shared.store)
         return tuple(sorted(found))
 
     def cluster(self, name: str) -> LiveCluster | None:
@@ -179,7 +182,8 @@ class View:
                 source = resource.origin
                 together = self._shared.findings.get(f"{source.file}#{source.index}", ())
                 found += [one for one in together if one.pointer.startswith(f"{source.pointer}/")]
-                found += advice(self._node_engine.hosts.values(), self._shared.store, about=key)
+                if any(key in about for about in self._node_engine.advised.values()):
+                    found += advice((key,), self._shared.store)
         return tuple(sorted(found))
 
     def observe(self, observer: Callable[[Delta], None]) -> Callable[[], None]:
@@ -190,14 +194,15 @@ class View:
 
     # Changing: the registry's business
 
-    def stage(self, what: Touch) -> Staged:
-        """Compile what a change touches; readers see nothing yet."""
+    def stage(self, what: Touch, published: Lock = nullcontext) -> Staged:
+        """Compile what a change touches; readers see nothing yet. published: the configuration as it was when what is
+        published was made, for a while."""
         mine = self._node_engine
         scope = mine.scope
         # A change may be staged again, without what an engine refused; what it made stale stays so.
         mine.stale = scope.changed(what) or mine.stale
         if mine.stale:
-            units = dict.fromkeys([*scope.units(), *mine.hosts, GATEWAYS])
+            units = dict.fromkeys([*scope.units(), *mine.units, GATEWAYS])
         else:
             units = dict.fromkeys(
                 sorted(
@@ -210,12 +215,18 @@ class View:
                     )
                 )
             )
-        return mine.stage(units)
+        mine.source.changing = True
+        try:
+            return mine.stage(list(units), published)
+        except BaseException:
+            mine.source.changing = False
+            raise
 
     def publish(self, staged: Staged) -> Delta:
         """Make a staged change visible, and say what is new, different or gone."""
         hosts, clusters = self._node_engine.publish(staged)
-        said = advice([host for host in staged.made.values() if host is not None], self._shared.store)
+        self._node_engine.source.changing = False
+        said = advice(chain.from_iterable(staged.advised.values()), self._shared.store)
         delta = Delta(tuple(hosts), tuple(clusters), tuple(said))
         for observer in list(self._observers):
             observer(delta)

@@ -9,9 +9,9 @@ use roadstead_core::model::{
     Cluster, ClusterType, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup,
 };
 
+use super::Handles;
 use super::fields::Fields;
-use super::handle;
-use crate::attach::PyAttach;
+use crate::attach::{Piece, PyAttach};
 
 /// Policies and locality names that many clusters share are made once.
 ///
@@ -69,10 +69,14 @@ impl Interned {
     }
 }
 
-pub fn cluster(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Cluster<PyAttach>> {
-    let fields = Fields::of(value, "Cluster", 7)?;
+pub fn cluster(
+    value: &Bound<'_, PyAny>,
+    interned: &mut Interned,
+    handles: &mut Handles<'_>,
+) -> PyResult<Cluster<PyAttach>> {
+    let fields = Fields::of(value, "Cluster", 8)?;
     Ok(Cluster {
-        handle: handle(&fields, 0)?,
+        handle: handles.next(&fields, Piece::Cluster, Some(7))?,
         name: fields.string(1)?,
         kind: fields.code(2, &ClusterType::CODES)?,
         lb: interned.balancers.get(&*fields.get(3)?, lb_config)?,
@@ -101,7 +105,7 @@ fn group(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Locality
 fn endpoint(value: &Bound<'_, PyAny>) -> PyResult<Endpoint<PyAttach>> {
     let fields = Fields::of(value, "Endpoint", 8)?;
     Ok(Endpoint {
-        handle: handle(&fields, 5)?,
+        labels: fields.get(5)?.to_owned().unbind(),
         address: fields.text(0)?,
         port: fields.number(1)?,
         kind: fields.code(2, &EndpointKind::CODES)?,

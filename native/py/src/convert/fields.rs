@@ -42,6 +42,17 @@ impl<'a, 'py> Fields<'a, 'py> {
         errors::engine(self.items.py(), &format!("{}, field {index}: expected {expected}, got {got}", self.what))
     }
 
+    /// None where the field is None.
+    pub fn optional_tuple(&self, index: usize) -> PyResult<Option<Py<PyTuple>>> {
+        let Some(item) = self.optional(index)? else {
+            return Ok(None);
+        };
+        match (*item).cast::<PyTuple>() {
+            Ok(tuple) => Ok(Some(tuple.clone().unbind())),
+            Err(_) => Err(self.wrong(index, "a tuple")),
+        }
+    }
+
     fn with_str<T>(&self, index: usize, make: impl FnOnce(&str) -> T) -> PyResult<T> {
         let item = self.get(index)?;
         let text = item.cast::<PyString>().map_err(|_| self.wrong(index, "str"))?;

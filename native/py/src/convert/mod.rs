@@ -7,28 +7,50 @@ mod route;
 use pyo3::prelude::*;
 use roadstead_core::model::{Port, Protocol, Service, Unit};
 
-use crate::attach::{Handle, PyAttach};
+use crate::attach::{Handle, Piece, PyAttach};
 use fields::Fields;
 
 pub use cluster::{Interned, groups};
 
 /// A `_lowered.Unit` (or a plain tuple of the same shape).
 pub fn unit(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Unit<PyAttach>> {
-    let fields = Fields::of(value, "Unit", 6)?;
+    let fields = Fields::of(value, "Unit", 7)?;
+    let mut handles = Handles { maker: fields.optional(6)?.map(|maker| maker.to_owned()), counts: [0; 5] };
     Ok(Unit {
         key: fields.string(0)?,
         order: fields.string(1)?,
-        services: fields.list(2, |item| service(&item))?,
-        clusters: fields.list(3, |item| cluster::cluster(&item, interned))?,
-        virtual_hosts: fields.list(4, |item| route::virtual_host(&item))?,
-        chains: fields.list(5, |item| route::chain(&item))?,
+        services: fields.list(2, |item| service(&item, &mut handles))?,
+        clusters: fields.list(3, |item| cluster::cluster(&item, interned, &mut handles))?,
+        virtual_hosts: fields.list(4, |item| route::virtual_host(&item, &mut handles))?,
+        chains: fields.list(5, |item| route::chain(&item, &mut handles))?,
     })
 }
 
-fn service(value: &Bound<'_, PyAny>) -> PyResult<Service<PyAttach>> {
+/// The handles of one unit: what came with each piece, or its place for the unit's maker.
+struct Handles<'py> {
+    maker: Option<Bound<'py, PyAny>>,
+    /// Pieces of each sort so far.
+    counts: [u32; 5],
+}
+
+impl Handles<'_> {
+    /// The handle of the next piece of a sort. policy: the field that has one.
+    fn next(&mut self, fields: &Fields<'_, '_>, piece: Piece, policy: Option<usize>) -> PyResult<Handle> {
+        let policy = policy.map(|field| fields.optional_tuple(field)).transpose()?.flatten();
+        let Some(maker) = &self.maker else {
+            return Ok(Handle::given(fields.get(0)?.to_owned().unbind(), policy));
+        };
+        let count = &mut self.counts[piece as usize];
+        let at = *count;
+        *count += 1;
+        Ok(Handle::made_by(maker.clone().unbind(), piece, at, policy))
+    }
+}
+
+fn service(value: &Bound<'_, PyAny>, handles: &mut Handles<'_>) -> PyResult<Service<PyAttach>> {
     let fields = Fields::of(value, "Service", 5)?;
     Ok(Service {
-        handle: handle(&fields, 0)?,
+        handle: handles.next(&fields, Piece::Service, None)?,
         host: fields.text(1)?,
         namespace: fields.text(2)?,
         addresses: fields.strings(3)?,
@@ -39,8 +61,4 @@ fn service(value: &Bound<'_, PyAny>) -> PyResult<Service<PyAttach>> {
 fn port(value: &Bound<'_, PyAny>) -> PyResult<Port> {
     let fields = Fields::of(value, "Port", 3)?;
     Ok(Port { number: fields.number(0)?, name: fields.text(1)?, protocol: fields.code(2, &Protocol::CODES)? })
-}
-
-fn handle(fields: &Fields<'_, '_>, index: usize) -> PyResult<Handle> {
-    Ok(Handle::new(fields.get(index)?.to_owned().unbind()))
 }

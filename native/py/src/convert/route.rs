@@ -6,29 +6,29 @@ use roadstead_core::model::{
     QueryMatch, Redirect, Route, Transport, ValueMatch, VirtualHost,
 };
 
+use super::Handles;
 use super::fields::Fields;
-use super::handle;
-use crate::attach::PyAttach;
+use crate::attach::{Piece, PyAttach};
 
-pub fn virtual_host(value: &Bound<'_, PyAny>) -> PyResult<VirtualHost<PyAttach>> {
+pub fn virtual_host(value: &Bound<'_, PyAny>, handles: &mut Handles<'_>) -> PyResult<VirtualHost<PyAttach>> {
     let fields = Fields::of(value, "VirtualHost", 6)?;
     Ok(VirtualHost {
-        handle: handle(&fields, 0)?,
+        handle: handles.next(&fields, Piece::VirtualHost, None)?,
         port: fields.number(1)?,
         domains: fields.list(2, |item| {
             let domain = Fields::of(&item, "domain", 2)?;
             Ok((domain.string(0)?, domain.number(1)?))
         })?,
-        routes: fields.list(3, |item| route(&item))?,
+        routes: fields.list(3, |item| route(&item, handles))?,
         tls: fields.flag(4)?,
         addresses: fields.strings(5)?,
     })
 }
 
-fn route(value: &Bound<'_, PyAny>) -> PyResult<Route<PyAttach>> {
-    let fields = Fields::of(value, "Route", 16)?;
+fn route(value: &Bound<'_, PyAny>, handles: &mut Handles<'_>) -> PyResult<Route<PyAttach>> {
+    let fields = Fields::of(value, "Route", 17)?;
     Ok(Route {
-        handle: handle(&fields, 0)?,
+        handle: handles.next(&fields, Piece::Route, Some(16))?,
         matcher: request_match(&*fields.get(1)?)?,
         action: fields.code(2, &Action::CODES)?,
         destinations: fields.list(3, |item| destination(&item))?,
@@ -144,10 +144,10 @@ fn fault(value: &Bound<'_, PyAny>) -> PyResult<Fault> {
     })
 }
 
-pub fn chain(value: &Bound<'_, PyAny>) -> PyResult<Chain<PyAttach>> {
+pub fn chain(value: &Bound<'_, PyAny>, handles: &mut Handles<'_>) -> PyResult<Chain<PyAttach>> {
     let fields = Fields::of(value, "Chain", 9)?;
     Ok(Chain {
-        handle: handle(&fields, 0)?,
+        handle: handles.next(&fields, Piece::Chain, None)?,
         host: fields.string(1)?,
         port: fields.number(2)?,
         addresses: fields.strings(3)?,

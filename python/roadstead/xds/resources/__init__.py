@@ -31,10 +31,12 @@ class ResourceMaker:
     """Makes the resources of one view again and again. What comes from objects of the mesh that are still the same is
     the same message as before."""
 
-    __slots__ = ("_assigned", "_clusters", "_node", "_routes")
+    __slots__ = ("_assigned", "_clusters", "_mesh", "_node", "_routes")
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        # As long as somebody holds a mesh, what stays the same in the next one is the same object.
+        self._mesh: Mesh | None = None
         self._clusters = ClusterMaker()
         self._routes = RouteMaker()
         self._assigned: dict[str, tuple[tuple[LocalityGroup, ...], Message]] = {}
@@ -46,10 +48,12 @@ class ResourceMaker:
 
     def clusters(self, mesh: Mesh) -> list[Message]:
         """Clusters, hosts in order."""
+        self._mesh = mesh
         return self._clusters.clusters(mesh, self._node)
 
     def endpoints(self, mesh: Mesh) -> list[Message]:
         """Endpoints of the EDS clusters, hosts in order."""
+        self._mesh = mesh
         before, self._assigned = self._assigned, {}
         made = []
         for name, cluster, only_mtls in _discovered(mesh):
@@ -62,6 +66,7 @@ class ResourceMaker:
 
     def listeners_and_routes(self, mesh: Mesh) -> tuple[list[Message], list[Message]]:
         """Listeners, and the route tables that they name."""
+        self._mesh = mesh
         router = self._node.type == "router"
         made: Made = router_listeners(mesh, self._node) if router else sidecar_listeners(mesh, self._node)
         tables = self._routes.tables(mesh, made.tables, router=router)
