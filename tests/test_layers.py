@@ -30,6 +30,7 @@ ALLOWED = {
     "dns": GROUND | {"mesh"},
     "health": GROUND | {"mesh"},
     "live": GROUND | {"config", "dns", "health", "mesh", "registry", "sources"},
+    "clients": GROUND | {"mesh", "registry", "steps"},
     "xds": GROUND | {"registry", "mesh"},
 }
 # Libraries that one room has to itself.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         NoHealthyEndpoint,
         Overflow,
         RoadsteadError,
+        TlsRefused,
         Unavailable,
     )
     from roadstead.live import Live
@@ -64,6 +65,7 @@ __all__ = [
     "ResourceKey",
     "RoadsteadError",
     "Service",
+    "TlsRefused",
     "Unavailable",
     "View",
 ]
@@ -95,6 +97,7 @@ _HOMES = {
     "ResourceKey": "config",
     "RoadsteadError": "errors",
     "Service": "objects",
+    "TlsRefused": "errors",
     "Unavailable": "errors",
     "View": "registry.view",
 }

@@ -5,6 +5,7 @@ RoadsteadError
 ├── EngineError                 the engine was told something it cannot work with (a regex outside RE2 …)
 ├── LookupFailed                a name's servers say nothing that can be used
 ├── MissingExtra                a library is not installed; names the extra that brings it
+├── TlsRefused                  the TLS of the configuration cannot be spoken: a file or an identity is missing
 └── Unavailable                 no endpoint can be used right now; `.status` and `.flags` as Envoy answers
     ├── NoHealthyEndpoint       503 UH
     ├── Overflow                503 UO; `.limit` names the circuit breaker
@@ -44,6 +45,10 @@ class MissingExtra(RoadsteadError, ImportError):
     def __init__(self, doing: str, extra: str, library: str) -> None:
         super().__init__(f"{doing} needs {library}: pip install 'roadstead[{extra}]'")
         self.extra = extra
+
+
+class TlsRefused(RoadsteadError):
+    """The TLS of the configuration cannot be spoken: a file or the workload's identity is missing or wrong."""
 
 
 class Unavailable(RoadsteadError):
@@ -106,5 +111,6 @@ __all__ = [
     "NoHealthyEndpoint",
     "Overflow",
     "RoadsteadError",
+    "TlsRefused",
     "Unavailable",
 ]
