@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roadstead import Node, Registry
+from roadstead import Node, NoHealthyEndpoint, Registry
 
 GUIDE = Path(__file__).parent.parent / "python" / "examples" / "guide"
 
@@ -226,3 +226,58 @@ def test_health_check(engine_name: str) -> None:
     assert outlier.consecutive_gateway_failure == 5
     assert (outlier.interval, outlier.base_ejection_time, outlier.max_ejection_percent) == (30.0, 30.0, 50)
     assert outlier.always_eject_one_host
+
+
+def test_the_circuit_breaker_opens_and_closes(engine_name: str) -> None:
+    """Five gateway errors in a row take an address out for 30 s, to the next tick of 30 s; half of them at most."""
+    second = 10**9
+    now = 7 * second
+    registry = load("12-health-check.yaml", engine_name, clock=lambda: now)
+    name = "outbound|443||external-api.example.com"
+    registry.endpoints(name).update(["10.0.0.1:443", "10.0.0.2:443"])
+    live = registry.cluster(name)
+    assert live is not None
+
+    def fail(address: str, times: int) -> None:
+        while times:
+            with registry.route("external-api.example.com", scheme="https").lease() as lease:
+                if lease.endpoint.address == address:
+                    lease.finish(status=503)
+                    times -= 1
+
+    def served() -> set[str]:
+        return {endpoint[0] for endpoint in picked(registry, "external-api.example.com", 443, scheme="https")}
+
+    fail("10.0.0.1", 4)
+    assert served() == {"10.0.0.1", "10.0.0.2"}
+    assert registry.sweep() is None
+    fail("10.0.0.1", 1)
+    assert served() == {"10.0.0.2"}
+    assert [endpoint.health for endpoint in live.endpoints] == ["unhealthy", "unknown"]
+    fail("10.0.0.2", 10)
+    assert served() == {"10.0.0.2"}
+    stats = live.stats
+    prefix = "outlier_detection.ejections_"
+    assert (stats[f"{prefix}active"], stats[f"{prefix}enforced_consecutive_gateway_failure"]) == (1, 1)
+    # Ten 503 in a row are found twice by each of both detectors.
+    assert stats[f"{prefix}overflow"] == 4
+    # 30 s are over at 37 s; ticks are at 30 and 60 s.
+    assert registry.sweep() == 53 * second
+    now = 59 * second
+    assert registry.sweep() == second
+    assert served() == {"10.0.0.2"}
+    now = 60 * second
+    registry.sweep()
+    assert served() == {"10.0.0.1", "10.0.0.2"}
+
+
+def test_the_circuit_breaker_opens_for_a_lone_address(engine_name: str) -> None:
+    """Unlike outlierDetection with the same numbers: then nothing is left to ask, and a check that passes brings it back."""
+    registry = load("12-health-check.yaml", engine_name)
+    name = "outbound|443||external-api.example.com"
+    for _ in range(5):
+        registry.route("external-api.example.com", scheme="https").lease().finish(error="timeout")
+    with pytest.raises(NoHealthyEndpoint):
+        registry.route("external-api.example.com", scheme="https").pick()
+    registry.endpoints(name).set_health("external-api.example.com", 443, "healthy")
+    assert picked(registry, "external-api.example.com", 443, scheme="https") == {("external-api.example.com", 443)}

@@ -37,6 +37,32 @@ Rules both engines keep
   the engine reads it. Ports beyond 65,535 and draws beyond 2**64 - 1 raise OverflowError.
 * Health: an endpoint is unhealthy when UNHEALTHY by EDS health or by `set_health`, or ejected; DRAINING is unhealthy and
   excluded from denominators; DEGRADED is its own class. Loads, panic, locality weighting: as Envoy (load_balancer_impl.cc), integer arithmetic.
+* Outlier detection (clusters with `_lowered.OutlierDetection`) is Envoy's (outlier_detection_impl.cc) with its three detectors of
+  consecutive failures: gateway, 5xx, local origin. How a lease ends becomes a code c, or with `split_external_local_origin_errors`
+  a code, a local failure or a local success:
+
+      end of a lease                            not split   split
+      status c of an answer                     c           local success, then c
+      neither status nor error                  200         local success, then, of a request, 200
+      "connect_failure"                         503         local failure
+      "reset", "timeout" of a request           503, 504    local success, then local failure; while pending only that
+      "timeout" of a ConnectionLease            504         local failure
+      other errors, an Exception passing        503         local failure
+      "reset" of a ConnectionLease              200         local success
+
+  What `ready()` told (a local success; of a ConnectionLease its 200 too) is not told again. A grpc_status counts as the HTTP status
+  that Envoy maps it to. With `error_codes` an answer counts as 200 unless its status is one of them, then as 500 where it is no 5xx.
+  Code 5xx: gateway + 1 for 502, 503, 504, else gateway = 0; 5xx + 1. Other codes: both 0. Local failure: local + 1, success: local = 0.
+  A counter that *equals* its threshold detects: in the order gateway, 5xx, and each only if the endpoint is not ejected (yet): count
+  the detection; where `100 * (ejected + 1) > max_ejection_percent * endpoints` of the cluster (but for the first with
+  `always_eject_one_host`) count an overflow; else eject with the chance of `enforcing_…` percent (between 0 and 100 exclusive:
+  a draw of the calling thread's generator, `draw % 100 < percent`). Then that counter is 0 again.
+  Ejecting: `ejections` + 1; jitter = a draw `% (max_ejection_time_jitter + 1 ms)` in ms, where there is jitter; multiplier m + 1 where
+  `m * base < max + base`; the time is `min(m * base, max) + jitter`. Times are whole ms, half up, at most 10**9 s.
+  Ticks are the multiples of the cluster's interval on the engine's clock. At the first tick when the time is over the endpoint is
+  back and its three counters are 0; m goes down by 1 at each tick that is an interval or more after that. Ticks are done by
+  `Engine.sweep`, and those of a cluster before it ejects, as if in time. A mark HEALTHY or DEGRADED (a check that passed)
+  brings an ejected endpoint back at once. A threshold that a cluster's earlier version was asked for counts in the published one.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -112,7 +138,12 @@ class Engine:
         A pick there meanwhile raises EndpointsPending, which calls `want`, in the thread of the pick. KeyError for an
         unknown cluster."""
     def set_health(self, cluster: str, address: str, port: int, health: int) -> None:
-        """Active health (HEALTHY, UNHEALTHY, DEGRADED; UNKNOWN takes the mark away); takes effect at once."""
+        """Active health (HEALTHY, UNHEALTHY, DEGRADED; UNKNOWN takes the mark away); takes effect at once. HEALTHY and DEGRADED
+        also end an ejection, so report each check that an ejected endpoint passes."""
+    def sweep(self, now: int | None = None) -> int | None:
+        """Do the ticks of outlier detection that are due: bring back endpoints whose ejection is over. now: ns of the engine's
+        clock, default its time. Nanoseconds until the next tick that has something to do; None while nothing is ejected (an
+        ejection that is made meanwhile lasts its base time at least). Looks only at clusters that have ejected."""
     def explain(self, decision: Decision) -> Sequence[tuple[int, int, str]]:
         """The slow walk: for each route of the decision's virtual host up to the one taken: (index, 1 taken / 0 not,
         first condition that failed, "" for the one taken): `path prefix "/api"`, `path "/exact"`, `path regex "a+"`,
@@ -195,11 +226,17 @@ class Cluster:
     def stats(self) -> dict[str, int]:
         """Envoy's names: upstream_cx_active, upstream_cx_total, upstream_rq_active, upstream_rq_total, upstream_rq_pending_active,
         upstream_rq_retry_active, upstream_rq_pending_overflow, upstream_cx_overflow, upstream_rq_active_overflow, upstream_rq_retry_overflow,
-        upstream_cx_none_healthy, lb_healthy_panic, membership_total, membership_healthy, membership_degraded, membership_excluded."""
+        upstream_cx_none_healthy, lb_healthy_panic, membership_total, membership_healthy, membership_degraded, membership_excluded;
+        circuit_breakers.default. cx_open, rq_pending_open, rq_open, rq_retry_open (1 at the limit), remaining_cx, remaining_pending,
+        remaining_rq, remaining_retries (0 with a retry budget); with outlier detection outlier_detection. ejections_active,
+        ejections_enforced_total, ejections_overflow, and ejections_detected_… and ejections_enforced_… of consecutive_5xx,
+        consecutive_gateway_failure, consecutive_local_origin_failure."""
     def priority_load(self) -> tuple[tuple[int, int], ...]:
         """(healthy load, degraded load) in percent of each priority."""
     def endpoint_stats(self) -> tuple[dict[str, int], ...]:
-        """Per endpoint: rq_active, rq_total, rq_success, rq_error, cx_active, cx_total, cx_connect_fail; order of `endpoints`."""
+        """Per endpoint: rq_active, rq_total, rq_success, rq_error, cx_active, cx_total, cx_connect_fail; order of `endpoints`. With
+        outlier detection also ejected (1 while it is), ejected_until (the tick that brings it back, ns of the engine's clock; 0
+        where it is not ejected), ejections (so far), consecutive_5xx, consecutive_gateway_failure, consecutive_local_origin_failure."""
 
 @final
 class Endpoint:
@@ -233,7 +270,7 @@ class Endpoint:
         """Its name: what a DNS endpoint is, or its addresses were resolved from; "" for an address alone."""
     @property
     def health(self) -> Literal["unknown", "healthy", "unhealthy", "draining", "degraded"]:
-        """What configuration and checks say by now; unknown counts as healthy."""
+        """What configuration and checks say by now; unknown counts as healthy, an ejected endpoint is unhealthy."""
 
 @final
 class Decision:
@@ -345,7 +382,8 @@ class Decision:
 
 class _Lease:
     """An endpoint in use, counted until it is finished. As a context manager: leaving without `finish` is success, or a
-    local-origin failure if an exception passes. A lease that is collected unfinished releases and warns."""
+    local-origin failure if an Exception passes (another BaseException, as cancellation, tells nothing of the endpoint: it only
+    releases). A lease that is collected unfinished releases and warns."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -353,8 +391,12 @@ class _Lease:
     @property
     def cluster(self) -> Cluster:
         """Whose limits it counts against."""
-    def finish(self, *, status: int | None = None, error: str | None = None, now: int | None = None) -> None:
-        """End it; the first call counts. status: HTTP status; error: "connect_failure" | "reset" | "timeout" | other text (local origin)."""
+    def finish(
+        self, *, status: int | None = None, error: str | None = None, grpc_status: int | None = None, now: int | None = None
+    ) -> None:
+        """End it; the first call counts. status: HTTP status; error: "connect_failure" (a connect timeout too) | "reset" | "timeout" |
+        other text (local origin); grpc_status: of a response's headers, in place of its HTTP status. An error outweighs both. now: ns
+        of the engine's clock, for outlier detection, default its time."""
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
 
@@ -369,6 +411,9 @@ class RequestLease(_Lease):
 @final
 class ConnectionLease(_Lease):
     """One upstream connection: counts against max_connections."""
+
+    def ready(self) -> None:
+        """The connection is there: a success for outlier detection now, not only when it ends. Later calls do nothing."""
 
 def yaml_load(
     data: bytes, *, max_depth: int, max_aliases: int, max_scalar: int, max_bytes: int

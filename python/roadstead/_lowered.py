@@ -266,6 +266,29 @@ class ClusterPolicy(NamedTuple):
     tls: object | None = None
 
 
+class OutlierDetection(NamedTuple):
+    """Envoy's outlier detection, its defaults filled in; interned. Times in seconds, shares in percent.
+
+    A threshold is the count of failures in a row that detects; `enforcing_…` the chance that what is detected is
+    ejected. interval: of the ticks that end ejections. max_ejection_time is at least base_ejection_time. error_codes:
+    the statuses that count as failures, () = 5xx."""
+
+    consecutive_5xx: int = 5
+    enforcing_consecutive_5xx: int = 100
+    consecutive_gateway_failure: int = 5
+    enforcing_consecutive_gateway_failure: int = 0
+    consecutive_local_origin_failure: int = 5
+    enforcing_consecutive_local_origin_failure: int = 100
+    split_external_local_origin_errors: bool = False
+    interval: float = 10.0
+    base_ejection_time: float = 30.0
+    max_ejection_time: float = 300.0
+    max_ejection_time_jitter: float = 0.0
+    max_ejection_percent: int = 10
+    always_eject_one_host: bool = False
+    error_codes: tuple[int, ...] = ()
+
+
 class Cluster(NamedTuple):
     """`handle` is the mesh.Cluster.
 
@@ -280,6 +303,7 @@ class Cluster(NamedTuple):
     groups: tuple[LocalityGroup, ...]
     port_override: int = 0
     policy: ClusterPolicy | None = None  # None: nothing is set
+    outlier_detection: OutlierDetection | None = None
 
 
 class Chain(NamedTuple):

@@ -146,9 +146,32 @@ class Mesh:
                 limits = limits._replace(retry_budget=(chance.choice((0.0, 20.0, 50.0)), chance.randint(0, 2)))
         features = [f"lb:{POLICY_WORDS[lb.policy]}", f"cluster:{TYPE_WORDS[kind]}"]
         features += ["lb:locality-weighted"] * lb.locality_weighted
+        outliers = self.outliers() if self.maybe(0.5) else None
+        features += ["outliers"] * (outliers is not None)
         features += ["lb:slow-start"] * bool(lb.slow_start_window) + ["lb:panic"] * bool(lb.panic_threshold)
         port = chance.choice((0, 0, 9999)) if kind == low.ORIGINAL_DST else 0
-        return low.Cluster(tuple(features), name, kind, lb, limits, self.groups(), port)
+        return low.Cluster(tuple(features), name, kind, lb, limits, self.groups(), port, outlier_detection=outliers)
+
+    def outliers(self) -> low.OutlierDetection:
+        """Quick to eject, and quick to bring back."""
+        chance = self.chance
+        base = chance.choice((0.5, 2.0, 30.0))
+        return low.OutlierDetection(
+            consecutive_5xx=chance.choice((0, 1, 1, 2)),
+            enforcing_consecutive_5xx=chance.choice((100, 100, 50, 0)),
+            consecutive_gateway_failure=chance.choice((0, 1, 2)),
+            enforcing_consecutive_gateway_failure=chance.choice((100, 30, 0)),
+            consecutive_local_origin_failure=chance.choice((1, 2)),
+            enforcing_consecutive_local_origin_failure=chance.choice((100, 100, 50)),
+            split_external_local_origin_errors=self.maybe(0.4),
+            interval=chance.choice((0.001, 0.25, 10.0)),
+            base_ejection_time=base,
+            max_ejection_time=base * chance.choice((1, 3)),
+            max_ejection_time_jitter=chance.choice((0.0, 0.0, 1.5)),
+            max_ejection_percent=chance.choice((10, 34, 50, 100, 100)),
+            always_eject_one_host=self.maybe(0.3),
+            error_codes=chance.choice(((), (), (429, 503))),
+        )
 
     def lb(self) -> low.LbConfig:
         chance = self.chance
@@ -485,7 +508,7 @@ def features() -> set[str]:
     found |= {f"{side}:{word}" for side in ("request", "response") for word in OPERATION_WORDS}
     found |= {f"hash:{word}" for word in (*HASH_WORDS, "made-cookie", "terminal")}
     found |= {f"lb:{word}" for word in (*POLICY_WORDS, "locality-weighted", "slow-start", "panic")}
-    found |= {f"cluster:{word}" for word in TYPE_WORDS}
+    found |= {f"cluster:{word}" for word in TYPE_WORDS} | {"outliers"}
     found |= {f"rewrite:{word}" for word in ("prefix", "regex", "host", "host-of-destination")}
     found |= {f"chain:{word}" for word in ("address", "network", "sni", "any", "tls", "raw", "weighted", "hash")}
     found |= {"redirect", *[f"redirect:{word}" for word in ("scheme", "host", "port", "path", "prefix")]}

@@ -30,6 +30,14 @@ REPRESENTATIVE = 1_000_000 // PARTS
 FIRST, SECOND = (ENGINES[0], ENGINES[-1])
 
 
+ENDS: tuple[dict[str, Any], ...] = (
+    *[{"status": status} for status in (200, 429, 500, 503, 503)],
+    *[{"error": error} for error in ("connect_failure", "reset", "timeout", "other")],
+    {"grpc_status": 14},
+    {},
+)
+
+
 class Clock:
     """Nanoseconds that pass when told; both engines read it."""
 
@@ -56,6 +64,9 @@ class Pair:
     def edit(self) -> None:
         """The same change in both, or the same refusal."""
         self.clock.now += self.chance.choice((0, 10**6, 4 * 10**9))
+        if self.chance.random() < 0.5:
+            due = [engine.sweep() for engine in self.engines]
+            assert due[0] == due[1]
         change = self.mesh.edit()
         outcomes = []
         for engine in self.engines:
@@ -103,9 +114,14 @@ class Pair:
             self.finish()
 
     def finish(self) -> None:
-        status = self.chance.choice((200, 503, None))
-        for lease in self.leases.pop(self.chance.randrange(len(self.leases))):
-            lease.finish(status=status)
+        """The end of a lease, as outlier detection tells ends apart."""
+        leases = self.leases.pop(self.chance.randrange(len(self.leases)))
+        if self.chance.random() < 0.2:
+            told = [attempt(lease.ready)[0] for lease in leases]
+            assert told[0] == told[1]
+        how = self.chance.choice(ENDS)
+        for lease in leases:
+            lease.finish(**how)
 
     def compare(self) -> None:
         """Everything that can be listed."""
@@ -193,6 +209,8 @@ def picked(decision: Any, **options: Any) -> Any:
 
 
 def endpoint_seen(one: Any) -> tuple[Any, ...]:
+    if one is None:
+        return ()
     return one.address, one.port, one.kind, one.locality, one.priority, one.weight, one.health, one.hostname
 
 

@@ -28,9 +28,9 @@ def limited(module: ModuleType, **limits: Any) -> Any:
 
 
 def counters(eng: Any, name: str = NAME) -> dict[str, int]:
-    """Those of the cluster that are not 0, but for its membership."""
+    """Those of the cluster that are not 0, but for its membership and the gauges of its breakers."""
     stats = eng.cluster(name).stats
-    return {key: value for key, value in stats.items() if value and not key.startswith("membership")}
+    return {key: value for key, value in stats.items() if value and key.startswith(("upstream_", "lb_"))}
 
 
 def request(eng: Any, **options: bool) -> Any:

@@ -74,10 +74,11 @@ def cluster(
     kind: int = low.EDS,
     handle: object = None,
     port_override: int = 0,
+    outliers: low.OutlierDetection | None = None,
 ) -> low.Cluster:
     """A cluster that balances round robin unless told otherwise."""
     policy = low.LbConfig(policy=low.ROUND_ROBIN) if lb is None else lb
-    return low.Cluster(handle, name, kind, policy, limits, groups(given), port_override)
+    return low.Cluster(handle, name, kind, policy, limits, groups(given), port_override, outlier_detection=outliers)
 
 
 def to(*clusters: str | tuple[str, int] | low.Destination) -> tuple[low.Destination, ...]:
@@ -171,6 +172,7 @@ def web(
     port: int = 80,
     lb: low.LbConfig | None = None,
     limits: low.Limits = UNLIMITED,
+    outliers: low.OutlierDetection | None = None,
     order: str | None = None,
 ) -> low.Unit:
     """An HTTP host: a service, its cluster `outbound|PORT||HOST` and its virtual host; without routes all goes to the cluster."""
@@ -178,7 +180,7 @@ def web(
     return unit(
         host,
         service(host, port),
-        cluster(name, *endpoints, lb=lb, limits=limits),
+        cluster(name, *endpoints, lb=lb, limits=limits, outliers=outliers),
         virtual_host(*(routes or (forward(name),)), domains=(host,), port=port),
         order=order,
     )

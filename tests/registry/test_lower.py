@@ -9,7 +9,7 @@ import pytest
 
 from roadstead import Node, Registry
 from roadstead import _lowered as low
-from roadstead.mesh import HostMesh
+from roadstead.mesh import HostMesh, OutlierDetection
 from roadstead.registry.lower import Lowering
 
 TEXT = """
@@ -172,3 +172,58 @@ def test_equal_policies_are_lowered_once(host: HostMesh) -> None:
     )
     assert one.lb is two.lb
     assert one.limits is two.limits
+    assert one.outlier_detection is two.outlier_detection
+
+
+@pytest.mark.parametrize(
+    ("written", "lowered"),
+    [
+        (None, None),
+        (OutlierDetection(), low.OutlierDetection()),
+        (
+            OutlierDetection(
+                consecutive_5xx=0,
+                enforcing_consecutive_5xx=0,
+                consecutive_gateway_failure=3,
+                enforcing_consecutive_gateway_failure=100,
+                interval=1.5,
+                base_ejection_time=400.0,
+                max_ejection_percent=50,
+                error_codes=("429", "503"),
+                always_eject_one_host=True,
+            ),
+            low.OutlierDetection(
+                0,
+                0,
+                3,
+                100,
+                5,
+                100,
+                False,
+                1.5,
+                400.0,
+                400.0,
+                0.0,
+                50,
+                always_eject_one_host=True,
+                error_codes=(429, 503),
+            ),
+        ),
+        (
+            OutlierDetection(
+                consecutive_local_origin_failure=2,
+                enforcing_consecutive_local_origin_failure=100,
+                split_external_local_origin_errors=True,
+            ),
+            low.OutlierDetection(5, 100, 5, 0, 2, 100, True),
+        ),
+    ],
+)
+def test_outlier_detection(
+    host: HostMesh, written: OutlierDetection | None, lowered: low.OutlierDetection | None
+) -> None:
+    """Envoy's defaults stand where nothing is set; an ejection lasts no longer than 300 s, or the base time."""
+    policy = msgspec.structs.replace(host.clusters[0].policy, outlier_detection=written)
+    cluster = msgspec.structs.replace(host.clusters[0], policy=policy)
+    made = Lowering().unit(msgspec.structs.replace(host, clusters=(cluster,))).clusters[0]
+    assert made.outlier_detection == lowered

@@ -174,7 +174,7 @@ impl<A: Attach> Builder<A> {
             index,
             unit: Arc::clone(unit),
             cell: A::Cell::default(),
-            live: Arc::new(ClusterLive::new(given.lb, given.limits, given.groups, start)),
+            live: Arc::new(ClusterLive::new(given.lb, given.limits, given.outliers, given.groups, start)),
         });
         let at = known.holders.partition_point(|holder| holder.unit <= *unit);
         known.holders.insert(at, Arc::clone(&cluster));

@@ -1,5 +1,6 @@
 //! The engine: what is published, how it changes, and what is asked of it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
@@ -10,6 +11,8 @@ use crate::columns::HostColumn;
 use crate::decision::{Decision, Kind};
 use crate::error::Error;
 use crate::model::{Attach, Health, LocalityGroup};
+use crate::outliers::Hits;
+use crate::overlay::Slot;
 use crate::request::{PlainRequest, Request};
 use crate::routing;
 use crate::snapshot::Snapshot;
@@ -21,10 +24,13 @@ pub type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
 /// One node's view. Readers load one pointer and wait for nobody; changes take turns.
 pub struct Engine<A: Attach> {
     snapshot: ArcSwap<Snapshot<A>>,
-    writer: Mutex<()>,
+    writer: Mutex<Waiting>,
     clock: Source<i64>,
     starts: Source<u64>,
 }
+
+/// Names of clusters that ejected, until nothing there waits for a tick.
+type Waiting = BTreeSet<Arc<str>>;
 
 impl<A: Attach> std::fmt::Debug for Engine<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,10 +41,10 @@ impl<A: Attach> std::fmt::Debug for Engine<A> {
 impl<A: Attach> Engine<A> {
     /// clock: nanoseconds, monotonic. starts: where the cursors of a new cluster begin (0 where runs are to be repeated).
     pub fn new(clock: Source<i64>, starts: Source<u64>) -> Self {
-        Engine { snapshot: ArcSwap::from_pointee(Snapshot::default()), writer: Mutex::new(()), clock, starts }
+        Engine { snapshot: ArcSwap::from_pointee(Snapshot::default()), writer: Mutex::default(), clock, starts }
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
+    fn turn(&self) -> MutexGuard<'_, Waiting> {
         // Nothing is left half done where a writer panics: the snapshot is swapped in one step.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,6 +109,33 @@ impl<A: Attach> Engine<A> {
         let now = self.now();
         let _turn = self.turn();
         Ok(self.known(cluster)?.live.set_health(address, port, health, now))
+    }
+
+    /// An endpoint failed as often in a row as outlier detection lets it. What is published now decides. draw: the next number
+    /// of the caller's generator.
+    pub fn eject(&self, cluster: &str, slot: &Arc<Slot>, hits: Hits, now: i64, draw: &mut dyn FnMut() -> u64) {
+        let mut waiting = self.turn();
+        if let Some(cluster) = self.cluster(cluster)
+            && cluster.live.eject(slot, hits, now, draw)
+        {
+            waiting.insert(Arc::clone(&cluster.name));
+        }
+    }
+
+    /// Do the ticks of outlier detection that are due. Nanoseconds until the next that has something to do; None while nothing
+    /// is ejected. now: None: the engine's time.
+    pub fn sweep(&self, now: Option<i64>) -> Option<i64> {
+        if self.turn().is_empty() {
+            return None;
+        }
+        let now = now.unwrap_or_else(|| self.now());
+        let mut next: Option<i64> = None;
+        self.turn().retain(|name| {
+            let due = self.cluster(name).and_then(|cluster| cluster.live.tick(now));
+            next = [next, due].into_iter().flatten().min();
+            due.is_some()
+        });
+        next.map(|next| next.saturating_sub(now))
     }
 
     fn known(&self, name: &str) -> Result<Arc<Cluster<A>>, Error> {

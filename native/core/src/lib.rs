@@ -20,6 +20,7 @@ pub mod matching;
 pub mod model;
 pub mod names;
 pub mod normal_path;
+pub mod outliers;
 pub mod overlay;
 mod paths;
 pub mod regex;

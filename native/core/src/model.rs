@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::outliers::Policy;
+
 /// What the embedder attaches to the engine's objects.
 ///
 /// `Handle` comes in with a unit, `Labels` with an endpoint; `Cell` starts empty and lets an embedder keep an object it made.
@@ -350,6 +352,47 @@ impl Default for Limits {
     }
 }
 
+/// Envoy's outlier detection: times in seconds, shares in percent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutlierDetection {
+    pub consecutive_5xx: u32,
+    pub enforcing_consecutive_5xx: u32,
+    pub consecutive_gateway_failure: u32,
+    pub enforcing_consecutive_gateway_failure: u32,
+    pub consecutive_local_origin_failure: u32,
+    pub enforcing_consecutive_local_origin_failure: u32,
+    pub split_external_local_origin_errors: bool,
+    pub interval: f64,
+    pub base_ejection_time: f64,
+    pub max_ejection_time: f64,
+    pub max_ejection_time_jitter: f64,
+    pub max_ejection_percent: u32,
+    pub always_eject_one_host: bool,
+    /// The statuses that count as failures; none: 5xx.
+    pub error_codes: Box<[u16]>,
+}
+
+impl Default for OutlierDetection {
+    fn default() -> Self {
+        OutlierDetection {
+            consecutive_5xx: 5,
+            enforcing_consecutive_5xx: 100,
+            consecutive_gateway_failure: 5,
+            enforcing_consecutive_gateway_failure: 0,
+            consecutive_local_origin_failure: 5,
+            enforcing_consecutive_local_origin_failure: 100,
+            split_external_local_origin_errors: false,
+            interval: 10.0,
+            base_ejection_time: 30.0,
+            max_ejection_time: 300.0,
+            max_ejection_time_jitter: 0.0,
+            max_ejection_percent: 10,
+            always_eject_one_host: false,
+            error_codes: Box::default(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClusterType {
     Eds,
@@ -373,6 +416,7 @@ pub struct Cluster<A: Attach> {
     pub limits: Arc<Limits>,
     pub groups: Vec<LocalityGroup<A>>,
     pub port_override: u16,
+    pub outliers: Option<Arc<Policy>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

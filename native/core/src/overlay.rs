@@ -3,9 +3,11 @@
 //! A slot belongs to an endpoint's identity (address, port, ordinal among equals) and outlives the tables: a change of
 //! the endpoints hands the slots of those that stay to the new state. A cluster nobody used has none.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::model::{Health, Limits};
+use crate::outliers::{Record, Tally};
 
 /// Live state of one endpoint in one cluster.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub struct Slot {
     pub rq_error: AtomicU64,
     pub cx_total: AtomicU64,
     pub cx_connect_fail: AtomicU64,
+    /// Of outlier detection; made by the first failure.
+    record: OnceLock<Box<Record>>,
 }
 
 /// When an endpoint came into its cluster or its mark left UNHEALTHY, in nanoseconds of the engine's clock: slow start counts
@@ -60,6 +64,18 @@ impl Default for Since {
 }
 
 impl Slot {
+    pub fn record(&self) -> Option<&Record> {
+        self.record.get().map(|record| &**record)
+    }
+
+    pub fn record_made(&self) -> &Record {
+        self.record.get_or_init(Box::default)
+    }
+
+    pub fn is_ejected(&self) -> bool {
+        self.record().is_some_and(Record::is_ejected)
+    }
+
     pub fn mark(&self) -> Health {
         match self.mark.load(Relaxed) {
             1 => Health::Healthy,
@@ -108,9 +124,38 @@ pub struct Counters {
     pub rq_retry_active: AtomicU64,
     pub rq_retry_overflow: AtomicU64,
     pub healthy_panic: AtomicU64,
+    /// Made by the first detection.
+    tally: OnceLock<Box<Tally>>,
 }
 
 impl Counters {
+    pub fn tally(&self) -> &Tally {
+        self.tally.get_or_init(Box::default)
+    }
+
+    /// Gauges of circuit breakers: 1 at the limit, and what is left (Istio: track_remaining). With a retry budget what is left
+    /// of retries is not tracked, and max_retries alone decides whether it is open.
+    pub fn breakers(&self, limits: &Limits) -> [(&'static str, u64); 8] {
+        let gauges = |counter: &AtomicU64, most: u32| {
+            let (active, most) = (counter.load(Relaxed), u64::from(most));
+            (u64::from(active >= most), most.saturating_sub(active))
+        };
+        let (cx_open, cx) = gauges(&self.cx_active, limits.max_connections);
+        let (pending_open, pending) = gauges(&self.rq_pending_active, limits.max_pending_requests);
+        let (rq_open, rq) = gauges(&self.rq_active, limits.max_requests);
+        let (retry_open, retries) = gauges(&self.rq_retry_active, limits.max_retries);
+        [
+            ("circuit_breakers.default.cx_open", cx_open),
+            ("circuit_breakers.default.remaining_cx", cx),
+            ("circuit_breakers.default.rq_pending_open", pending_open),
+            ("circuit_breakers.default.remaining_pending", pending),
+            ("circuit_breakers.default.rq_open", rq_open),
+            ("circuit_breakers.default.remaining_rq", rq),
+            ("circuit_breakers.default.rq_retry_open", retry_open),
+            ("circuit_breakers.default.remaining_retries", if limits.retry_budget.is_some() { 0 } else { retries }),
+        ]
+    }
+
     pub fn stats(&self) -> [(&'static str, u64); 12] {
         [
             ("upstream_cx_active", self.cx_active.load(Relaxed)),
@@ -164,10 +209,14 @@ pub enum LeaseKind {
 pub enum Outcome {
     /// HTTP status of the answer.
     Status(u16),
-    /// A connection that worked.
+    /// The HTTP status that stands for the answer's of gRPC.
+    Grpc(u16),
+    /// It worked.
     Success,
     ConnectFailure,
-    /// Reset, timeout and other failures of local origin.
+    Reset,
+    Timeout,
+    /// Other failures of local origin.
     Failure,
     /// The program never said (a collected lease): counts are released, nothing is learnt.
     Dropped,
@@ -251,13 +300,13 @@ pub fn release(counters: &Counters, slot: &Slot, kind: LeaseKind, outcome: Outco
         }
     }
     match outcome {
-        Outcome::Status(status) if status >= 500 => slot.rq_error.fetch_add(1, Relaxed),
-        Outcome::Status(_) | Outcome::Success => slot.rq_success.fetch_add(1, Relaxed),
+        Outcome::Status(status) | Outcome::Grpc(status) if status >= 500 => slot.rq_error.fetch_add(1, Relaxed),
+        Outcome::Status(_) | Outcome::Grpc(_) | Outcome::Success => slot.rq_success.fetch_add(1, Relaxed),
         Outcome::ConnectFailure => {
             slot.cx_connect_fail.fetch_add(1, Relaxed);
             slot.rq_error.fetch_add(1, Relaxed)
         }
-        Outcome::Failure => slot.rq_error.fetch_add(1, Relaxed),
+        Outcome::Reset | Outcome::Timeout | Outcome::Failure => slot.rq_error.fetch_add(1, Relaxed),
         Outcome::Dropped => 0,
     };
 }

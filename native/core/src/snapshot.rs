@@ -109,7 +109,7 @@ fn special<A: Attach>(name: &str, kind: ClusterType, port: u16) -> Arc<Cluster<A
         index: u32::MAX,
         unit: Arc::new(UnitId { order: "".into(), key: "".into() }),
         cell: A::Cell::default(),
-        live: Arc::new(ClusterLive::new(Arc::new(lb), Arc::new(Limits::default()), Vec::new(), 0)),
+        live: Arc::new(ClusterLive::new(Arc::new(lb), Arc::new(Limits::default()), None, Vec::new(), 0)),
     })
 }
 

@@ -89,7 +89,13 @@ impl Cluster {
 
     fn endpoint_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let state = self.live.state_full();
-        let rows = state.slots().iter().map(|slot| dict(py, &slot.stats()));
+        let rows = state.slots().iter().map(|slot| {
+            let made = dict(py, &slot.stats())?;
+            for (name, value) in self.live.outliers.iter().flat_map(|policy| policy.stats(slot)) {
+                made.set_item(name, value)?;
+            }
+            Ok(made)
+        });
         PyTuple::new(py, rows.collect::<PyResult<Vec<_>>>()?)
     }
 

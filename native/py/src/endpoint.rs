@@ -109,7 +109,7 @@ impl Endpoint {
 
     #[getter]
     fn health<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
-        match effective(self.eds, self.slot.mark()) {
+        match effective(self.eds, self.slot.mark(), self.slot.is_ejected()) {
             Health::Unknown => intern!(py, "unknown"),
             Health::Healthy => intern!(py, "healthy"),
             Health::Unhealthy => intern!(py, "unhealthy"),

@@ -12,6 +12,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyInt, PyList, PyString};
 use roadstead_core::draws::{self, Draws};
 use roadstead_core::model::Health;
+use roadstead_core::outliers::Hits;
+use roadstead_core::overlay::Slot;
 use roadstead_core::snapshot::Snapshot;
 use roadstead_core::text::ip_of;
 use roadstead_core::{engine, routing};
@@ -52,6 +54,13 @@ impl Engine {
     pub fn want(&self, py: Python<'_>, cluster: &str) -> Option<Py<PyAny>> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.get(cluster).map(|want| want.clone_ref(py))
+    }
+
+    /// An endpoint of a cluster failed as often in a row as outlier detection lets it.
+    pub fn detected(&self, cluster: &str, slot: &Arc<Slot>, hits: Hits, now: Option<i64>) {
+        // The clock is the embedder's: it must not run while others wait.
+        let now = now.unwrap_or_else(|| self.core.now());
+        self.core.eject(cluster, slot, hits, now, &mut || self.draws.draw());
     }
 
     #[inline]
@@ -246,6 +255,11 @@ impl Engine {
             Ok(false) => Err(errors::unknown(&format!("{cluster} has no endpoint {address}:{port}"))),
             Err(error) => Err(errors::from_core(py, &error)),
         }
+    }
+
+    #[pyo3(signature = (now=None))]
+    fn sweep(&self, now: Option<i64>) -> Option<i64> {
+        self.core.sweep(now)
     }
 
     fn explain<'py>(&self, py: Python<'py>, decision: &Decision) -> PyResult<Bound<'py, PyList>> {

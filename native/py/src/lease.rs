@@ -3,22 +3,28 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire};
 
-use pyo3::exceptions::PyResourceWarning;
+use pyo3::exceptions::{PyException, PyResourceWarning};
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use roadstead_core::balance::ClusterLive;
+use roadstead_core::outliers::{End, http_status};
 use roadstead_core::overlay::{LeaseKind, Outcome, Overflow, Slot, acquire, bind, release};
 
 use crate::attach::PyAttach;
 use crate::endpoint::Endpoint;
+use crate::engine::Engine;
 use crate::errors;
 
 /// Where a lease stands. It only ever moves on, so that whoever moves it counts, whatever the thread.
 const PENDING: u8 = 0;
 const ACTIVE: u8 = 1;
-const DONE: u8 = 2;
+/// `ready` told that the connection is there.
+const READY: u8 = 2;
+const DONE: u8 = 3;
 
 /// What both kinds of lease hold.
 pub struct Hold {
+    engine: Py<Engine>,
     endpoint: Py<PyAny>,
     cluster: Py<PyAny>,
     live: Arc<ClusterLive<PyAttach>>,
@@ -32,6 +38,7 @@ impl Hold {
     /// Count it. `cluster` and `endpoint` are the objects of `live` and of what was picked.
     pub fn take(
         py: Python<'_>,
+        engine: Py<Engine>,
         cluster: Py<PyAny>,
         live: Arc<ClusterLive<PyAttach>>,
         endpoint: Py<PyAny>,
@@ -41,12 +48,13 @@ impl Hold {
         let pending = matches!(kind, LeaseKind::Request { pending: true, .. });
         let stage = AtomicU8::new(if pending { PENDING } else { ACTIVE });
         match acquire(live.counters(), &slot, &live.limits, kind) {
-            Ok(()) => Ok(Hold { endpoint, cluster, live, slot, kind, stage }),
+            Ok(()) => Ok(Hold { engine, endpoint, cluster, live, slot, kind, stage }),
             Err(limit) => Err(refused(py, &cluster, limit)),
         }
     }
 
-    fn end(&self, outcome: Outcome) -> bool {
+    /// Whether this ends it. now: of the outcome, for outlier detection; None: the engine's time.
+    fn end(&self, py: Python<'_>, outcome: Outcome, now: Option<i64>) -> bool {
         let stage = self.stage.swap(DONE, AcqRel);
         if stage != DONE {
             let kind = match self.kind {
@@ -54,37 +62,87 @@ impl Hold {
                 LeaseKind::Connection => LeaseKind::Connection,
             };
             release(self.live.counters(), &self.slot, kind, outcome);
+            let connection = kind == LeaseKind::Connection;
+            self.learn(py, End { outcome, connection, pending: stage == PENDING, told: stage == READY }, now);
         }
         stage != DONE
     }
 
-    fn ready(&self, py: Python<'_>) -> PyResult<()> {
-        let LeaseKind::Request { retry, .. } = self.kind else { return Ok(()) };
-        if self.stage.compare_exchange(PENDING, ACTIVE, AcqRel, Acquire).is_err() {
-            return Ok(());
+    /// Feed outlier detection.
+    fn learn(&self, py: Python<'_>, end: End, now: Option<i64>) {
+        if let Some(policy) = &self.live.outliers {
+            let hits = policy.ended(&self.slot, end);
+            if hits.any() {
+                self.engine.get().detected(&self.cluster_name(py), &self.slot, hits, now);
+            }
         }
-        bind(self.live.counters(), &self.slot, &self.live.limits, retry).map_err(|limit| {
-            // Nothing is held any more.
-            self.stage.store(DONE, std::sync::atomic::Ordering::Release);
-            refused(py, &self.cluster, limit)
-        })
     }
 
-    fn finish(&self, status: Option<u16>, error: Option<&str>) {
-        self.end(match (status, error) {
-            (_, Some("connect_failure")) => Outcome::ConnectFailure,
-            (_, Some(_)) => Outcome::Failure,
-            (Some(status), None) => Outcome::Status(status),
-            (None, None) => Outcome::Success,
-        });
+    /// The connection is there.
+    fn ready(&self, py: Python<'_>) -> PyResult<()> {
+        let (before, connection) = match self.kind {
+            LeaseKind::Request { .. } => (PENDING, false),
+            LeaseKind::Connection => (ACTIVE, true),
+        };
+        if self.stage.compare_exchange(before, READY, AcqRel, Acquire).is_err() {
+            return Ok(());
+        }
+        if let LeaseKind::Request { retry, .. } = self.kind {
+            bind(self.live.counters(), &self.slot, &self.live.limits, retry).map_err(|limit| {
+                // Nothing is held any more.
+                self.stage.store(DONE, std::sync::atomic::Ordering::Release);
+                refused(py, &self.cluster, limit)
+            })?;
+        }
+        if let Some(policy) = &self.live.outliers {
+            policy.connected(&self.slot, connection);
+        }
+        Ok(())
+    }
+
+    fn finish(
+        &self,
+        py: Python<'_>,
+        status: Option<u16>,
+        error: Option<&str>,
+        grpc_status: Option<i64>,
+        now: Option<i64>,
+    ) {
+        let outcome = match (error, grpc_status, status) {
+            (Some("connect_failure"), ..) => Outcome::ConnectFailure,
+            (Some("reset"), ..) => Outcome::Reset,
+            (Some("timeout"), ..) => Outcome::Timeout,
+            (Some(_), ..) => Outcome::Failure,
+            (None, Some(code), _) => Outcome::Grpc(http_status(code)),
+            (None, None, Some(status)) => Outcome::Status(status),
+            (None, None, None) => Outcome::Success,
+        };
+        self.end(py, outcome, now);
+    }
+
+    /// Its block is left, with an exception of that class or without one.
+    fn leave(&self, py: Python<'_>, kind: &Bound<'_, PyAny>) {
+        let failed = || kind.cast::<PyType>().is_ok_and(|kind| kind.is_subclass_of::<PyException>().unwrap_or(true));
+        let outcome = if kind.is_none() {
+            Outcome::Success
+        } else if failed() {
+            Outcome::Failure
+        } else {
+            // The caller was cancelled or is to end: that says nothing of the endpoint.
+            Outcome::Dropped
+        };
+        self.end(py, outcome, None);
     }
 
     /// Released by the collector: the program never said how it went.
     fn drop_unfinished(&self) {
-        if !self.end(Outcome::Dropped) {
+        if self.stage.load(Acquire) == DONE {
             return;
         }
         Python::attach(|py| {
+            if !self.end(py, Outcome::Dropped, None) {
+                return;
+            }
             // A destructor may run while an exception is on its way: it must arrive unharmed.
             let passing = PyErr::take(py);
             let text = format!("a lease on {} was dropped without finish()\0", self.cluster_name(py));
@@ -107,7 +165,7 @@ impl Hold {
     fn repr(&self, py: Python<'_>, class: &str) -> PyResult<String> {
         let state = match self.stage.load(Acquire) {
             PENDING => "pending",
-            ACTIVE => "open",
+            ACTIVE | READY => "open",
             _ => "finished",
         };
         let endpoint = self.endpoint.bind(py).cast::<Endpoint>()?.get().name(py);
@@ -123,9 +181,9 @@ fn refused(py: Python<'_>, cluster: &Py<PyAny>, limit: Overflow) -> PyErr {
     errors::overflow(py, &name_of(cluster, py), limit)
 }
 
-/// Both classes are the same but for `ready`: PyO3 has no generic classes.
+/// Both classes are the same: PyO3 has no generic classes.
 macro_rules! lease_class {
-    ($class:ident { $($own:tt)* }) => {
+    ($class:ident) => {
         #[pyclass(frozen, weakref, module = "roadstead._core")]
         pub struct $class(pub Hold);
 
@@ -141,11 +199,20 @@ macro_rules! lease_class {
                 self.0.cluster.clone_ref(py)
             }
 
-            #[pyo3(signature = (*, status=None, error=None, now=None))]
-            fn finish(&self, status: Option<u16>, error: Option<&str>, now: Option<i64>) {
-                // Outlier detection will read `now`; counters do not need the time.
-                let _ = now;
-                self.0.finish(status, error);
+            #[pyo3(signature = (*, status=None, error=None, grpc_status=None, now=None))]
+            fn finish(
+                &self,
+                py: Python<'_>,
+                status: Option<u16>,
+                error: Option<&str>,
+                grpc_status: Option<i64>,
+                now: Option<i64>,
+            ) {
+                self.0.finish(py, status, error, grpc_status, now);
+            }
+
+            fn ready(&self, py: Python<'_>) -> PyResult<()> {
+                self.0.ready(py)
             }
 
             fn __enter__(slf: Py<Self>) -> Py<Self> {
@@ -154,14 +221,12 @@ macro_rules! lease_class {
 
             fn __exit__(&self, kind: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, trace: &Bound<'_, PyAny>) {
                 let _ = (value, trace);
-                self.0.end(if kind.is_none() { Outcome::Success } else { Outcome::Failure });
+                self.0.leave(kind.py(), kind);
             }
 
             fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
                 self.0.repr(py, stringify!($class))
             }
-
-            $($own)*
         }
 
         impl Drop for $class {
@@ -172,9 +237,5 @@ macro_rules! lease_class {
     };
 }
 
-lease_class!(RequestLease {
-    fn ready(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.ready(py)
-    }
-});
-lease_class!(ConnectionLease {});
+lease_class!(RequestLease);
+lease_class!(ConnectionLease);

@@ -169,11 +169,12 @@ impl Decision {
         };
         let object = cluster::object(py, cluster)?.clone_ref(py);
         let live = Arc::clone(&cluster.live);
+        let engine = self.engine.clone_ref(py);
         if connection {
-            let hold = Hold::take(py, object, live, endpoint, LeaseKind::Connection)?;
+            let hold = Hold::take(py, engine, object, live, endpoint, LeaseKind::Connection)?;
             Ok(Py::new(py, ConnectionLease(hold))?.into_any())
         } else {
-            let hold = Hold::take(py, object, live, endpoint, LeaseKind::Request { retry, pending })?;
+            let hold = Hold::take(py, engine, object, live, endpoint, LeaseKind::Request { retry, pending })?;
             Ok(Py::new(py, RequestLease(hold))?.into_any())
         }
     }

@@ -8,9 +8,11 @@ from roadstead.errors import EngineError
 _U16, _U32 = 0xFFFF, 0xFFFFFFFF
 # Envoy: priorities are at most 128.
 _PRIORITIES = 128
+# What times of outlier detection may be.
+_SECONDS = 1e9
 
 # Field: least and most. What is not here is text, or free.
-_RANGES: dict[type, dict[str, tuple[int, int]]] = {
+_RANGES: dict[type, dict[str, tuple[float, float]]] = {
     low.ValueMatch: {"kind": (0, low.SUFFIX)},
     low.HeaderOp: {"kind": (0, low.ADD_IF_ABSENT)},
     low.Destination: {"weight": (0, _U32)},
@@ -34,6 +36,19 @@ _RANGES: dict[type, dict[str, tuple[int, int]]] = {
         "max_pending_requests": (0, _U32),
         "max_requests": (0, _U32),
         "max_retries": (0, _U32),
+    },
+    low.OutlierDetection: {
+        "consecutive_5xx": (0, _U32),
+        "enforcing_consecutive_5xx": (0, 100),
+        "consecutive_gateway_failure": (0, _U32),
+        "enforcing_consecutive_gateway_failure": (0, 100),
+        "consecutive_local_origin_failure": (0, _U32),
+        "enforcing_consecutive_local_origin_failure": (0, 100),
+        "interval": (0.001, _SECONDS),
+        "base_ejection_time": (0.001, _SECONDS),
+        "max_ejection_time": (0.001, _SECONDS),
+        "max_ejection_time_jitter": (0, _SECONDS),
+        "max_ejection_percent": (0, _U32),
     },
     low.Cluster: {"type": (0, low.DYNAMIC_DNS), "port_override": (0, _U16)},
     low.Chain: {"port": (0, _U16), "transport": (0, 2)},

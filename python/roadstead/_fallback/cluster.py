@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, final
 
 from roadstead import _lowered as low
 from roadstead._fallback.balance.balancer import DEGRADED, EXCLUDED, HEALTHY, UNHEALTHY, Balancer, Group
 from roadstead._fallback.balance.hashing import check_sizes
-from roadstead._fallback.overlay import UNSET, Counters, Identity, Live, Slot
+from roadstead._fallback.outliers import Hits, Policy, active_in, policy_of
+from roadstead._fallback.overlay import UNSET, Counters, Identity, Live, Slot, breakers
 
 EndpointKind = Literal["ip", "hostname", "unix"]
 Health = Literal["unknown", "healthy", "unhealthy", "draining", "degraded"]
@@ -17,11 +18,12 @@ _KINDS: dict[int, EndpointKind] = {low.IP: "ip", low.HOSTNAME: "hostname", low.U
 _NO_LABELS: dict[str, str] = {}
 
 
-def health_class(eds: int, mark: int) -> int:
-    """The class of a host: the worse of EDS health and active health."""
+def health_class(eds: int, slot: Slot) -> int:
+    """The class of a host: the worst of EDS health, active health and outlier detection."""
+    mark = slot.mark
     if eds == low.DRAINING:
         return EXCLUDED
-    if eds == low.UNHEALTHY or mark in (low.UNHEALTHY, low.DRAINING):
+    if eds == low.UNHEALTHY or mark in (low.UNHEALTHY, low.DRAINING) or slot.ejected:
         return UNHEALTHY
     return DEGRADED if low.DEGRADED in (eds, mark) else HEALTHY
 
@@ -56,13 +58,12 @@ class Endpoint:
 
     @property
     def health(self) -> Health:
-        mark = self._slot.mark
-        found = health_class(self._eds, mark)
+        found = health_class(self._eds, self._slot)
         if found == EXCLUDED:
             return "draining"
         if found != HEALTHY:
             return "unhealthy" if found == UNHEALTHY else "degraded"
-        return "healthy" if low.HEALTHY in (self._eds, mark) else "unknown"
+        return "healthy" if low.HEALTHY in (self._eds, self._slot.mark) else "unknown"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Endpoint):
@@ -79,10 +80,11 @@ class Endpoint:
 class State:
     """One membership of a cluster: its endpoints, their slots, and the balancer once a pick asked for it."""
 
-    __slots__ = ("_groups", "_kept", "_lb", "_live", "balancer", "endpoints", "slots")
+    __slots__ = ("_ejects", "_groups", "_kept", "_lb", "_live", "balancer", "endpoints", "slots")
 
-    def __init__(self, lb: low.LbConfig, groups: Sequence[low.LocalityGroup], live: Live) -> None:
+    def __init__(self, lb: low.LbConfig, groups: Sequence[low.LocalityGroup], live: Live, ejects: bool) -> None:
         self._lb = lb
+        self._ejects = ejects
         self._groups = groups
         self._live = live
         endpoints: list[Endpoint] = []
@@ -101,6 +103,7 @@ class State:
         self.slots = [endpoint._slot for endpoint in endpoints]
         self.balancer: Balancer | None = None
         self._count_ages()
+        self._forget_ejections({})
 
     def balanced(self) -> Balancer:
         """The balancer of this membership and health, made when first asked for."""
@@ -119,10 +122,17 @@ class State:
             elif slot.since == UNSET:
                 slot.since = now
 
+    def _forget_ejections(self, gone: dict[Identity, Slot]) -> None:
+        """Those of slots that had been gone, and all where nothing is ejected any more."""
+        for slot in gone.values() if self._ejects else self.slots:
+            slot.record = None
+
     def reclaim(self, balanced: bool) -> None:
         """After another membership: what lives is again what lives here."""
+        gone = {identity: slot for identity, slot in self._kept.items() if identity not in self._live.slots}
         self._live.slots = self._kept
         self._count_ages()
+        self._forget_ejections(gone)
         if balanced or self.balancer is not None:
             self.rebuild()
 
@@ -131,7 +141,7 @@ class State:
         self.balancer = self._build()
 
     def classes(self) -> list[int]:
-        return [health_class(endpoint._eds, endpoint._slot.mark) for endpoint in self.endpoints]
+        return [health_class(endpoint._eds, endpoint._slot) for endpoint in self.endpoints]
 
     def _build(self) -> Balancer:
         classes = self.classes()
@@ -160,7 +170,7 @@ _NO_POLICY = low.ClusterPolicy()
 class Cluster:
     """One upstream cluster of one published snapshot; what lives in it is shared with its successors."""
 
-    __slots__ = ("_at", "_groups", "_index", "_live", "_low", "_maker", "_policy", "_state", "name")
+    __slots__ = ("_at", "_groups", "_index", "_live", "_low", "_maker", "_outliers", "_policy", "_state", "name")
 
     name: str
 
@@ -173,6 +183,7 @@ class Cluster:
         made._maker, made._at = maker, at
         made._policy = lowered.policy or _NO_POLICY
         made._low = lowered
+        made._outliers = policy_of(lowered.outlier_detection)
         made._live = live
         made._groups = lowered.groups
         made._state = None
@@ -192,6 +203,7 @@ class Cluster:
     _maker: low.Maker | None
     _at: int
     _policy: low.ClusterPolicy
+    _outliers: Policy | None
     _live: Live
     _groups: Sequence[low.LocalityGroup]
     _state: State | None
@@ -203,8 +215,11 @@ class Cluster:
             with self._live.lock:
                 state = self._state
                 if state is None:
-                    self._state = state = State(self._low.lb, self._groups, self._live)
+                    self._state = state = self._made_of(self._groups)
         return state
+
+    def _made_of(self, groups: Sequence[low.LocalityGroup]) -> State:
+        return State(self._low.lb, groups, self._live, self._outliers is not None)
 
     def _begin(self, before: Cluster | None) -> None:
         """Before it is seen: take over from the cluster of that name; what was in use there is ready here."""
@@ -228,24 +243,57 @@ class Cluster:
 
     def _renew(self, groups: Sequence[low.LocalityGroup], balanced: bool) -> None:
         with self._live.lock:
-            state = State(self._low.lb, groups, self._live)
+            state = self._made_of(groups)
             if balanced:
                 state.balanced()
             self._groups = groups
             self._state = state
 
-    def _set_health(self, address: str, port: int, health: int) -> bool:
+    def _set_health(self, address: str, port: int, health: int, now: int) -> bool:
         state = self._current()
         mark = low.UNHEALTHY if health == low.DRAINING else health
         found = [one._slot for one in state.endpoints if one.address == address and one.port == port]
         with self._live.lock:
             for slot in found:
                 if self._low.lb.slow_start_window and slot.mark == low.UNHEALTHY != mark:
-                    slot.since = self._live.clock()
+                    slot.since = now
                 slot.mark = mark
+                if mark in (low.HEALTHY, low.DEGRADED) and slot.record is not None and slot.record.ejected:
+                    slot.record.bring_back(now)
             if found:
                 state.rebuild()
         return bool(found)
+
+    def _eject(self, slot: Slot, hits: Hits, now: int, draw: Callable[[], int]) -> bool:
+        """What was detected of an endpoint, if it is still here; whether it is ejected now."""
+        policy, state = self._outliers, self._current()
+        if policy is None or slot.record is None or slot not in state.slots:
+            return False
+        with self._live.lock:
+            back = self._bring_back(policy, state, now)
+            ejected = policy.judge(slot.record, state.slots, hits, now, draw, self._live.tally)
+            if back or ejected:
+                state.rebuild()
+        return ejected
+
+    def _tick(self, now: int) -> int | None:
+        """Do the ticks that are due; the next one with something to do, None without."""
+        policy, state = self._outliers, self._current()
+        if policy is None:
+            return None
+        with self._live.lock:
+            if self._bring_back(policy, state, now):
+                state.rebuild()
+            due = [policy.tick(slot.record, now) for slot in state.slots if slot.record is not None]
+        return min([tick for tick in due if tick is not None], default=None)
+
+    def _bring_back(self, policy: Policy, state: State, now: int) -> bool:
+        """Whether an endpoint is back."""
+        ejected = [slot.record for slot in state.slots if slot.record is not None and slot.record.ejected]
+        for slot in state.slots:
+            if slot.record is not None:
+                policy.tick(slot.record, now)
+        return not all(record.ejected for record in ejected)
 
     @property
     def _counters(self) -> Counters:
@@ -285,13 +333,18 @@ class Cluster:
 
     @property
     def stats(self) -> dict[str, int]:
-        classes = self._current().classes()
-        return self._counters.stats() | {
+        state = self._current()
+        classes = state.classes()
+        made = self._counters.stats() | {
             "membership_total": len(classes),
             "membership_healthy": classes.count(HEALTHY),
             "membership_degraded": classes.count(DEGRADED),
             "membership_excluded": classes.count(EXCLUDED),
         }
+        made |= breakers(self._counters, self._low.limits)
+        if self._outliers is not None:
+            made |= self._live.tally.stats(active_in(state.slots))
+        return made
 
     def priority_load(self) -> tuple[tuple[int, int], ...]:
         """(healthy load, degraded load) in percent of each priority."""
@@ -300,7 +353,10 @@ class Cluster:
 
     def endpoint_stats(self) -> tuple[dict[str, int], ...]:
         """Per endpoint, in order of `endpoints`."""
-        return tuple([slot.stats() for slot in self._current().slots])
+        slots, policy = self._current().slots, self._outliers
+        if policy is None:
+            return tuple([slot.stats() for slot in slots])
+        return tuple([slot.stats() | policy.stats(slot.record) for slot in slots])
 
     def __repr__(self) -> str:
         return f"<Cluster {self.name}>"

@@ -21,7 +21,8 @@ from roadstead._fallback.decision import AS_CONNECTION, Decision
 from roadstead._fallback.hosts import Address, ip_of, normal_host, port_of
 from roadstead._fallback.matching import as_bytes, bare, fold
 from roadstead._fallback.normal_path import normal_path
-from roadstead._fallback.overlay import Live
+from roadstead._fallback.outliers import Hits
+from roadstead._fallback.overlay import Live, Slot
 from roadstead._fallback.rewrite import Headers
 from roadstead._fallback.rng import GOLDEN, SplitMix64, entropy
 from roadstead._fallback.routes import VirtualHost
@@ -46,7 +47,9 @@ class _Draws(threading.local):
 class Engine:
     """One node's view: the published snapshot, its balancers and what lives in them."""
 
-    __slots__ = ("__weakref__", "_clock", "_draw", "_draws", "_lock", "_random", "_seed", "_snapshot", "_threads")
+    __slots__ = (
+        "__weakref__", "_clock", "_draw", "_draws", "_lock", "_random", "_seed", "_snapshot", "_threads", "_waiting",
+    )  # fmt: skip
 
     _snapshot: Snapshot
     _seed: int | None
@@ -56,6 +59,8 @@ class Engine:
     _draw: Callable[[int], int]
     _draws: _Draws
     _threads: int
+    # Names of clusters that ejected, until nothing there waits for a tick.
+    _waiting: set[str]
 
     def __new__(cls, *, seed: int | None = None, clock: Callable[[], int] | None = None) -> Self:
         self = super().__new__(cls)
@@ -66,7 +71,9 @@ class Engine:
         self._draw = self._random.getrandbits if seed is None else self._seeded
         self._draws = _Draws()
         self._threads = 0
-        self._lock = threading.Lock()
+        # The collector may end a lease anywhere, and that eject.
+        self._lock = threading.RLock()
+        self._waiting = set()
         self._snapshot = Snapshot()
         _watch_forks()
         _engines.add(self)
@@ -74,7 +81,7 @@ class Engine:
 
     def _forked(self) -> None:
         """In a forked child: other draws than the parent's (a seed fixes them here too), and nothing active."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._random.seed()
         snapshot = self._snapshot
         for cluster in (*snapshot.clusters.values(), snapshot.passthrough, snapshot.blackhole, snapshot.dynamic):
@@ -100,7 +107,7 @@ class Engine:
         return Builder._over(self._snapshot, self._new_live)
 
     def _new_live(self) -> Live:
-        return Live(entropy() if self._seed is None else 0, self._clock)
+        return Live(entropy() if self._seed is None else 0, self._clock, weakref.WeakMethod(self._detected))
 
     def publish(self, builder: Builder) -> None:
         """Make the builder's state visible: one assignment. EngineError for a builder that is not the newest."""
@@ -134,9 +141,37 @@ class Engine:
         """Active health of an endpoint; UNKNOWN takes the mark away. KeyError for an unknown cluster or endpoint."""
         if health not in (low.UNKNOWN, low.HEALTHY, low.UNHEALTHY, low.DRAINING, low.DEGRADED):
             raise EngineError(f"no health {health}")
+        now = self._clock()
         with self._lock:
-            if not self._known(cluster)._set_health(address, port, health):
+            if not self._known(cluster)._set_health(address, port, health, now):
                 raise KeyError(f"{cluster} has no endpoint {address}:{port}")
+
+    def sweep(self, now: int | None = None) -> int | None:
+        """Do the ticks of outlier detection that are due; ns until the next that has something to do, None while
+        nothing is ejected."""
+        if not self._waiting:
+            return None
+        if now is None:
+            now = self._clock()
+        due = []
+        with self._lock:
+            for name in sorted(self._waiting):
+                cluster = self._snapshot.clusters.get(name)
+                tick = None if cluster is None else cluster._tick(now)
+                if tick is None:
+                    self._waiting.discard(name)
+                else:
+                    due.append(tick)
+        return min(due) - now if due else None
+
+    def _detected(self, name: str, slot: Slot, hits: Hits, now: int | None) -> None:
+        """An endpoint failed as often in a row as outlier detection lets it. What is published now decides."""
+        if now is None:
+            now = self._clock()
+        with self._lock:
+            cluster = self._snapshot.clusters.get(name)
+            if cluster is not None and cluster._eject(slot, hits, now, lambda: self._draw(64)):
+                self._waiting.add(name)
 
     def _known(self, name: str) -> Cluster:
         found = self._snapshot.clusters.get(name)

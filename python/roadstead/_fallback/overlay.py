@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from roadstead import _lowered as low
 from roadstead._fallback.balance.schedule import Schedule
+from roadstead._fallback.outliers import Hits, Record, Tally
 
 if TYPE_CHECKING:
     from roadstead.errors import Waiting
@@ -41,16 +42,22 @@ _COUNTERS = (
 class Slot:
     """Live state of one endpoint. credit: what LEAST_REQUEST over unequal weights saved up, in 2**-16 of a turn.
     mark: active health (`_lowered` UNKNOWN, HEALTHY, UNHEALTHY, DEGRADED). since: when the endpoint came into the
-    cluster or its mark left UNHEALTHY, in ns of the engine's clock; slow start counts from there. UNSET without one."""
+    cluster or its mark left UNHEALTHY, in ns of the engine's clock; slow start counts from there. UNSET without one.
+    record: of outlier detection, made by the first failure."""
 
-    __slots__ = (*_SLOT_COUNTERS, "credit", "mark", "since")
+    __slots__ = (*_SLOT_COUNTERS, "credit", "mark", "record", "since")
 
     def __init__(self) -> None:
         self.rq_active = self.rq_total = self.rq_success = self.rq_error = 0
         self.cx_active = self.cx_total = self.cx_connect_fail = 0
         self.credit = 0
         self.mark = low.UNKNOWN
+        self.record: Record | None = None
         self.since = UNSET
+
+    @property
+    def ejected(self) -> bool:
+        return self.record is not None and self.record.ejected
 
     def stats(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in _SLOT_COUNTERS}
@@ -82,21 +89,29 @@ class Counters:
         return {name: getattr(self, name) for name in _COUNTERS}
 
 
+Detected: TypeAlias = Callable[[str, Slot, Hits, int | None], None]
+"""To be told of a cluster's name, the endpoint's slot, what reached its threshold, and the time if it is known."""
+
+
 class Live:
     """Counters, slots and schedules of a cluster. start: where cursors begin. clock: the engine's, ns. want: what asks
-    for endpoints that are not known yet.
+    for endpoints that are not known yet. detected: gives whom outlier detection tells, None once the engine is gone.
 
     One lock for what is taken, given back and built; re-entrant, as the collector may end a lease anywhere."""
 
-    __slots__ = ("clock", "counters", "lock", "schedules", "slots", "start", "want")
+    __slots__ = ("clock", "counters", "detected", "lock", "schedules", "slots", "start", "tally", "want")
 
-    def __init__(self, start: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, start: int, clock: Callable[[], int], detected: Callable[[], Detected | None] = lambda: None
+    ) -> None:
         self.counters = Counters()
         self.slots: dict[Identity, Slot] = {}
         self.schedules: dict[tuple[int, int, int], Schedule] = {}
         self.start = start
         self.clock = clock
         self.want: Callable[[], Waiting] | None = None
+        self.detected = detected
+        self.tally = Tally()
         self.lock = threading.RLock()
 
     def schedule(self, key: tuple[int, int, int], members: list[tuple[int, int]]) -> Schedule:
@@ -104,6 +119,12 @@ class Live:
         made = Schedule(members, self.start)
         known = self.schedules.get(key)
         return known if known is not None and known.members == made.members else made
+
+    def tell(self, name: str, slot: Slot, hits: Hits, now: int | None) -> None:
+        """Thresholds of outlier detection were reached. Without the lock: the engine takes its own first."""
+        detected = self.detected()
+        if detected is not None:
+            detected(name, slot, hits, now)
 
     def forget_active(self) -> None:
         """In a forked child nothing is active; the lock may have been held by a thread that is not there any more."""
@@ -218,3 +239,21 @@ def _max_retries(counters: Counters, limits: low.Limits) -> float:
     percent, minimum = limits.retry_budget
     busy = counters.upstream_rq_active + counters.upstream_rq_pending_active
     return max(int(percent / 100.0 * busy), minimum)
+
+
+def breakers(counters: Counters, limits: low.Limits) -> dict[str, int]:
+    """Envoy's gauges of circuit breakers: 1 at the limit, and what is left (Istio: track_remaining). With a retry
+    budget what is left of retries is not tracked, and max_retries alone decides whether it is open."""
+    made = {}
+    resources = (
+        ("cx", "cx", counters.upstream_cx_active, limits.max_connections),
+        ("rq_pending", "pending", counters.upstream_rq_pending_active, limits.max_pending_requests),
+        ("rq", "rq", counters.upstream_rq_active, limits.max_requests),
+        ("rq_retry", "retries", counters.upstream_rq_retry_active, limits.max_retries),
+    )
+    for name, short, active, most in resources:
+        made[f"circuit_breakers.default.{name}_open"] = int(active >= most)
+        made[f"circuit_breakers.default.remaining_{short}"] = max(0, most - active)
+    if limits.retry_budget is not None:
+        made["circuit_breakers.default.remaining_retries"] = 0
+    return made

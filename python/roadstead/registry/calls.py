@@ -92,6 +92,18 @@ class Explain(Protocol):
     def __call__(self, decision: Decision) -> Sequence[tuple[int, int, str]]: ...
 
 
+class Sweep(Protocol):
+    """Bring back endpoints whose ejection is over; nanoseconds until there is something to do again, None while nothing
+    is ejected."""
+
+    def __call__(self, now: int | None = None) -> int | None:
+        """Do the ticks of outlier detection that are due: endpoints come back whose ejection is over.
+
+        now: nanoseconds of the registry's clock, default its time. Nanoseconds until the next tick that has something
+        to do; None while nothing is ejected, and then it is soon enough to ask again in a second: an ejection that is
+        made meanwhile lasts longer. Costs nothing where nothing is ejected."""
+
+
 class Services(Protocol):
     """All services in order of their index, None where one was removed."""
 

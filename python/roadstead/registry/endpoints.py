@@ -47,8 +47,9 @@ class ClusterEndpoints:
         self._engine.hold(self.name, want)
 
     def set_health(self, address: str, port: int, health: Health) -> None:
-        """What an active check found; takes effect at once. "unknown" takes the mark away. KeyError for an endpoint
-        that the cluster does not have."""
+        """What an active check found; takes effect at once. "unknown" takes the mark away. "healthy" and "degraded" end
+        an ejection too (Envoy: successful_active_health_check_uneject_host), so each check that an ejected endpoint
+        passes is to be reported. KeyError for an endpoint that the cluster does not have."""
         self._engine.set_health(self.name, address, port, MARKS[health])
 
 

@@ -22,6 +22,7 @@ from roadstead.mesh import (
     HeaderOps,
     HostMesh,
     LocalityGroup,
+    OutlierDetection,
     Port,
     Redirect,
     Route,
@@ -65,6 +66,17 @@ _HASH_KINDS = {
     "source_ip": low.HASH_SOURCE_IP,
     "query": low.HASH_QUERY,
 }
+_OUTLIER_NUMBERS = (
+    "consecutive_5xx",
+    "enforcing_consecutive_5xx",
+    "consecutive_gateway_failure",
+    "enforcing_consecutive_gateway_failure",
+    "consecutive_local_origin_failure",
+    "enforcing_consecutive_local_origin_failure",
+    "interval",
+    "base_ejection_time",
+    "max_ejection_percent",
+)
 _TRANSPORTS = {"": 0, "tls": 1, "raw": 2}
 OUTBOUND = {
     "ALLOW_ANY": low.ALLOW_ANY,
@@ -107,7 +119,7 @@ _GRPC_CODES = {
 
 
 _Column = TypeVar("_Column", bound=tuple[object, ...])
-_Lowered: TypeAlias = tuple[ClusterPolicy, low.LbConfig, low.Limits, low.ClusterPolicy]
+_Lowered: TypeAlias = tuple[ClusterPolicy, low.LbConfig, low.Limits, low.ClusterPolicy, low.OutlierDetection | None]
 
 # Made without the Python frame of a named tuple's own constructor, which would double the time; all fields are given.
 _new = tuple.__new__
@@ -145,7 +157,7 @@ class Lowering:
         )
 
     def _cluster(self, cluster: Cluster) -> low.Cluster:
-        _, balancer, limits, policy = self._policies.get(id(cluster.policy)) or self._policy(cluster.policy)
+        _, balancer, limits, policy, outliers = self._policies.get(id(cluster.policy)) or self._policy(cluster.policy)
         kind = _CLUSTER_TYPES[cluster.type]
         key = (id(cluster.groups), kind == low.EDS)
         shared = self._groups.get(key)
@@ -157,7 +169,7 @@ class Lowering:
             port = 80 if cluster.tls is None or cluster.tls.mode == "AUTO" else 443
         if cluster.tls is not None:
             policy = policy._replace(tls=cluster.tls)
-        return _new(low.Cluster, (None, cluster.name, kind, balancer, limits, shared[1], port, policy))
+        return _new(low.Cluster, (None, cluster.name, kind, balancer, limits, shared[1], port, policy, outliers))
 
     def _policy(self, policy: ClusterPolicy) -> _Lowered:
         if len(self._policies) >= _KEPT:
@@ -166,7 +178,14 @@ class Lowering:
         read = low.ClusterPolicy(
             policy.connection_pool, policy.outlier_detection, policy.health_checks, policy.load_balancer
         )
-        made = (policy, self._one(_lb_config(policy)), self._one(_limits(policy)), self._one(read))
+        outliers = _outliers(policy.outlier_detection)
+        made = (
+            policy,
+            self._one(_lb_config(policy)),
+            self._one(_limits(policy)),
+            self._one(read),
+            None if outliers is None else self._one(outliers),
+        )
         self._policies[id(policy)] = made
         return made
 
@@ -319,6 +338,21 @@ def _limits(policy: ClusterPolicy) -> low.Limits:
         pool.http.max_requests,
         pool.http.max_retries,
         pool.http.retry_budget,
+    )
+
+
+def _outliers(ejection: OutlierDetection | None) -> low.OutlierDetection | None:
+    """Envoy's defaults for what is not set; max_ejection_time never is: 300 s, or the base where that is longer."""
+    if ejection is None:
+        return None
+    default = low.OutlierDetection()
+    given = {name: getattr(ejection, name) for name in _OUTLIER_NUMBERS if getattr(ejection, name) is not None}
+    made = default._replace(**given)
+    return made._replace(
+        max_ejection_time=max(default.max_ejection_time, made.base_ejection_time),
+        split_external_local_origin_errors=ejection.split_external_local_origin_errors,
+        always_eject_one_host=ejection.always_eject_one_host,
+        error_codes=tuple([int(code) for code in ejection.error_codes]),
     )
 
 

@@ -17,7 +17,7 @@ from roadstead.compile.touch import GATEWAYS, Touch, touched
 from roadstead.config import Finding, ResourceKey
 from roadstead.mesh import Cluster, Delta, Mesh, Node, Origin, Proxy
 from roadstead.registry.advice import advice
-from roadstead.registry.calls import Clusters, Connect, Explain, Find, FindMany, Route, RouteMany, Services
+from roadstead.registry.calls import Clusters, Connect, Explain, Find, FindMany, Route, RouteMany, Services, Sweep
 from roadstead.registry.endpoints import ClusterEndpoints
 from roadstead.registry.engine import Lock, NodeEngine, Staged
 from roadstead.registry.provenance import place_of
@@ -52,8 +52,9 @@ class Shared:
 class View:
     """A registry as one node sees it (`Registry.view`; the registry itself is the view of its own node).
 
-    find, route, connect, find_many, route_many, explain, services and clusters are the engine's own bound methods: a
-    call enters the engine without a Python frame in between."""
+    find, route, connect, find_many, route_many, explain, services, clusters and sweep are the engine's own bound
+    methods: a call enters the engine without a Python frame in between. A view has its own ejections, so each is swept
+    by itself."""
 
     __slots__ = (
         "__weakref__",
@@ -68,6 +69,7 @@ class View:
         "route",
         "route_many",
         "services",
+        "sweep",
     )
 
     find: Find
@@ -78,6 +80,7 @@ class View:
     explain: Explain
     services: Services
     clusters: Clusters
+    sweep: Sweep
 
     def __init__(self, shared: Shared, node: Node) -> None:
         scope = ClientScope(env_of(node, shared.settings), shared.index, shared.store.load)
@@ -93,6 +96,7 @@ class View:
         self.explain = engine.explain
         self.services = engine.services
         self.clusters = engine.clusters
+        self.sweep = engine.sweep
         shared.views.add(self)
         self._observers: list[Callable[[Delta], None]] = []
 

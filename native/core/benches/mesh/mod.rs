@@ -87,6 +87,7 @@ pub fn unit(host: &str, routes: Vec<Route<Plain>>, lb: &Arc<LbConfig>, limits: &
             limits: Arc::clone(limits),
             groups: vec![group],
             port_override: 0,
+            outliers: None,
         }],
         virtual_hosts: vec![VirtualHost {
             handle: (),

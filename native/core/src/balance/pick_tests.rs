@@ -26,7 +26,7 @@ fn group(priority: u32, weight: Option<u32>, first_port: u16, hosts: Hosts<'_>) 
 }
 
 fn cluster(lb: LbConfig, groups: Vec<LocalityGroup<Plain>>) -> ClusterLive<Plain> {
-    let live = ClusterLive::new(Arc::new(lb), Arc::new(Limits::default()), groups, 0);
+    let live = ClusterLive::new(Arc::new(lb), Arc::new(Limits::default()), None, groups, 0);
     live.begin(None, 0);
     live
 }

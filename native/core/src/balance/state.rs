@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use super::loads::Census;
 use super::pick::{Balancer, PickInput};
 use crate::model::{Attach, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup};
+use crate::outliers::{Hits, Policy, Record, active_in};
 use crate::overlay::{Counters, Slot};
 
 /// One endpoint of a cluster with its place.
@@ -19,6 +20,12 @@ pub struct EndpointState<A: Attach> {
     /// Which of the endpoints with this address and port.
     pub ordinal: u32,
     pub cell: A::Cell,
+}
+
+impl<A: Attach> EndpointState<A> {
+    fn identity(&self) -> (&str, u16, u32) {
+        (&self.def.address, self.def.port, self.ordinal)
+    }
 }
 
 #[derive(Debug)]
@@ -73,7 +80,7 @@ impl<A: Attach> Membership<A> {
     }
 
     fn identities(&self) -> HashMap<(&str, u16, u32), usize> {
-        self.endpoints.iter().enumerate().map(|(i, e)| ((&*e.def.address, e.def.port, e.ordinal), i)).collect()
+        self.endpoints.iter().enumerate().map(|(index, endpoint)| (endpoint.identity(), index)).collect()
     }
 
     /// Text that hash balancers hash.
@@ -101,9 +108,11 @@ pub enum Class {
     Excluded,
 }
 
-pub fn class(eds: Health, mark: Health) -> Class {
+/// The worst of EDS health, active health and outlier detection.
+pub fn class(eds: Health, mark: Health, ejected: bool) -> Class {
     match (eds, mark) {
         (Health::Draining, _) => Class::Excluded,
+        _ if ejected => Class::Unhealthy,
         (Health::Unhealthy, _) | (_, Health::Unhealthy | Health::Draining) => Class::Unhealthy,
         (Health::Degraded, _) | (_, Health::Degraded) => Class::Degraded,
         (Health::Unknown | Health::Healthy, Health::Unknown | Health::Healthy) => Class::Healthy,
@@ -140,14 +149,19 @@ impl<A: Attach> ClusterState<A> {
             .endpoints
             .iter()
             .enumerate()
-            .map(|(i, e)| class(e.def.health, slots.map_or(Health::Unknown, |slots| slots[i].mark())))
+            .map(|(i, e)| match slots {
+                Some(slots) => class(e.def.health, slots[i].mark(), slots[i].is_ejected()),
+                None => class(e.def.health, Health::Unknown, false),
+            })
             .collect()
     }
 
     pub fn health(&self, index: u32) -> Health {
         let eds = self.membership.endpoints[index as usize].def.health;
-        let mark = self.used_slots().map_or(Health::Unknown, |slots| slots[index as usize].mark());
-        effective(eds, mark)
+        match self.used_slots().map(|slots| &slots[index as usize]) {
+            Some(slot) => effective(eds, slot.mark(), slot.is_ejected()),
+            None => effective(eds, Health::Unknown, false),
+        }
     }
 
     /// Of all priorities together.
@@ -160,9 +174,9 @@ impl<A: Attach> ClusterState<A> {
     }
 }
 
-/// What is told of an endpoint: the worse of EDS health and mark.
-pub fn effective(eds: Health, mark: Health) -> Health {
-    match class(eds, mark) {
+/// What is told of an endpoint.
+pub fn effective(eds: Health, mark: Health, ejected: bool) -> Health {
+    match class(eds, mark, ejected) {
         Class::Excluded => Health::Draining,
         Class::Unhealthy => Health::Unhealthy,
         Class::Degraded => Health::Degraded,
@@ -188,6 +202,7 @@ impl Census {
 pub struct ClusterLive<A: Attach> {
     pub lb: Arc<LbConfig>,
     pub limits: Arc<Limits>,
+    pub outliers: Option<Arc<Policy>>,
     counters: OnceLock<Arc<Counters>>,
     state: ArcSwap<ClusterState<A>>,
     /// Where cursors of new schedules start.
@@ -196,11 +211,18 @@ pub struct ClusterLive<A: Attach> {
 }
 
 impl<A: Attach> ClusterLive<A> {
-    pub fn new(lb: Arc<LbConfig>, limits: Arc<Limits>, groups: Vec<LocalityGroup<A>>, start: u64) -> Self {
+    pub fn new(
+        lb: Arc<LbConfig>,
+        limits: Arc<Limits>,
+        outliers: Option<Arc<Policy>>,
+        groups: Vec<LocalityGroup<A>>,
+        start: u64,
+    ) -> Self {
         let state = ClusterState::new(Arc::new(Membership::new(groups)));
         ClusterLive {
             lb,
             limits,
+            outliers,
             counters: OnceLock::new(),
             state: ArcSwap::from_pointee(state),
             start,
@@ -214,19 +236,23 @@ impl<A: Attach> ClusterLive<A> {
         self.counters.get_or_init(Arc::default)
     }
 
-    /// In Envoy's words; the cluster's counters, then its membership.
+    /// In Envoy's words; the cluster's counters, its membership, its circuit breakers, its ejections.
     pub fn stats(&self) -> Vec<(&'static str, u64)> {
-        let mut stats = match self.counters.get() {
-            Some(counters) => counters.stats().to_vec(),
-            None => Counters::default().stats().to_vec(),
-        };
-        let census = self.state.load().census();
+        let unused = Counters::default();
+        let counters = self.counters.get().map_or(&unused, |counters| &**counters);
+        let mut stats = counters.stats().to_vec();
+        let state = self.state.load();
+        let census = state.census();
         stats.extend([
             ("membership_total", census.hosts),
             ("membership_healthy", census.healthy),
             ("membership_degraded", census.degraded),
             ("membership_excluded", census.excluded),
         ]);
+        stats.extend(counters.breakers(&self.limits));
+        if self.outliers.is_some() {
+            stats.extend(counters.tally().stats(active_in(state.used_slots().unwrap_or_default())));
+        }
         stats
     }
 
@@ -263,6 +289,14 @@ impl<A: Attach> ClusterLive<A> {
             self.inherit(old, now);
         }
         self.count_ages(&self.state.load(), now);
+        self.forget_ejections(&self.state.load());
+    }
+
+    /// Where nothing is ejected any more.
+    fn forget_ejections(&self, state: &ClusterState<A>) {
+        if self.outliers.is_none() {
+            state.used_slots().unwrap_or_default().iter().filter_map(|slot| slot.record()).for_each(Record::forget);
+        }
     }
 
     /// From now, for endpoints that come in or had no slow start so far.
@@ -307,14 +341,16 @@ impl<A: Attach> ClusterLive<A> {
         // A cluster that is picked from gets its slots before it changes, so that both states count in the same ones.
         let slots = if balancer.is_some() { before.slots() } else { before.used_slots()? };
         let known = before.membership.identities();
-        let kept = membership.endpoints.iter().map(|endpoint| {
-            let identity = (&*endpoint.def.address, endpoint.def.port, endpoint.ordinal);
-            known.get(&identity).map_or_else(Arc::default, |old| Arc::clone(&slots[*old]))
-        });
+        let kept =
+            || membership.endpoints.iter().map(|endpoint| known.get(&endpoint.identity()).map(|old| &slots[*old]));
         // A cluster that had the name before has its slots, and those of the endpoints that stayed are the same.
-        membership.slots.get_or_init(|| kept.collect());
+        let own = membership.slots.get_or_init(|| kept().map(|slot| slot.cloned().unwrap_or_default()).collect());
+        // Those that had been gone begin anew.
+        let returned = own.iter().zip(kept()).filter(|(_, kept)| kept.is_none());
+        returned.filter_map(|(slot, _)| slot.record()).for_each(Record::forget);
         let next = ClusterState::new(Arc::clone(membership));
         self.count_ages(&next, now);
+        self.forget_ejections(&next);
         if let Some(balancer) = balancer {
             self.rebalance(&next, Some(balancer));
         }
@@ -339,15 +375,52 @@ impl<A: Attach> ClusterLive<A> {
                     slot.since.set(now);
                 }
                 slot.set_mark(health);
+                if matches!(health, Health::Healthy | Health::Degraded) {
+                    slot.record().filter(|record| record.is_ejected()).inspect(|record| record.bring_back(now));
+                }
                 found = true;
             }
         }
         if found {
-            let next = ClusterState::new(Arc::clone(&before.membership));
-            self.rebalance(&next, before.balancer.get().map(|balancer| &**balancer));
-            self.state.store(Arc::new(next));
+            self.reconsider(&before);
         }
         found
+    }
+
+    /// The same endpoints, after a change of their health.
+    fn reconsider(&self, before: &ClusterState<A>) {
+        let next = ClusterState::new(Arc::clone(&before.membership));
+        self.rebalance(&next, before.balancer.get().map(|balancer| &**balancer));
+        self.state.store(Arc::new(next));
+    }
+
+    /// What was detected of an endpoint, if it is still here; whether it is ejected now.
+    pub fn eject(&self, slot: &Arc<Slot>, hits: Hits, now: i64, draw: &mut dyn FnMut() -> u64) -> bool {
+        let Some(policy) = &self.outliers else { return false };
+        let _writer = self.locked();
+        let state = self.state.load_full();
+        let slots = state.used_slots().unwrap_or_default();
+        if !slots.iter().any(|known| Arc::ptr_eq(known, slot)) {
+            return false;
+        }
+        let (back, _) = ticked(policy, slots, now);
+        let ejected = policy.judge(slot.record_made(), slots, hits, now, draw, self.counters().tally());
+        if back || ejected {
+            self.reconsider(&state);
+        }
+        ejected
+    }
+
+    /// Do the ticks that are due; the next one with something to do, None without.
+    pub fn tick(&self, now: i64) -> Option<i64> {
+        let policy = self.outliers.as_ref()?;
+        let _writer = self.locked();
+        let state = self.state.load_full();
+        let (back, next) = ticked(policy, state.used_slots().unwrap_or_default(), now);
+        if back {
+            self.reconsider(&state);
+        }
+        next
     }
 
     /// One pick; counts panics and failures.
@@ -380,4 +453,16 @@ impl<A: Attach> ClusterLive<A> {
             slot.cx_active.store(0, Relaxed);
         }
     }
+}
+
+/// Do the ticks of all endpoints: whether one is back, and the next tick with something to do.
+fn ticked(policy: &Policy, slots: &[Arc<Slot>], now: i64) -> (bool, Option<i64>) {
+    let (mut back, mut next) = (false, None);
+    for record in slots.iter().filter_map(|slot| slot.record()) {
+        let ejected = record.is_ejected();
+        let due = policy.tick(record, now);
+        back |= ejected && !record.is_ejected();
+        next = [next, due].into_iter().flatten().min();
+    }
+    (back, next)
 }

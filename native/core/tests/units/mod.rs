@@ -60,6 +60,7 @@ pub fn cluster(name: &str) -> Cluster<Plain> {
         limits: Arc::default(),
         groups: vec![],
         port_override: 0,
+        outliers: None,
     }
 }
 

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use roadstead_core::model::{
-    Cluster, ClusterType, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup,
+    Cluster, ClusterType, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup, OutlierDetection,
 };
+use roadstead_core::outliers::Policy;
 
 use super::Handles;
 use super::fields::Fields;
 use crate::attach::{Piece, PyAttach};
+use crate::errors;
 
 /// Policies and locality names that many clusters share are made once.
 ///
@@ -20,6 +22,7 @@ use crate::attach::{Piece, PyAttach};
 pub struct Interned {
     balancers: Seen<LbConfig>,
     limits: Seen<Limits>,
+    outliers: Seen<Policy>,
     localities: HashMap<Box<str>, Arc<str>>,
 }
 
@@ -74,7 +77,7 @@ pub fn cluster(
     interned: &mut Interned,
     handles: &mut Handles<'_>,
 ) -> PyResult<Cluster<PyAttach>> {
-    let fields = Fields::of(value, "Cluster", 8)?;
+    let fields = Fields::of(value, "Cluster", 9)?;
     Ok(Cluster {
         handle: handles.next(&fields, Piece::Cluster, Some(7))?,
         name: fields.string(1)?,
@@ -83,6 +86,7 @@ pub fn cluster(
         limits: interned.limits.get(&*fields.get(4)?, limits)?,
         groups: fields.list(5, |item| group(&item, interned))?,
         port_override: fields.number(6)?,
+        outliers: fields.optional(8)?.map(|given| interned.outliers.get(&given, outliers)).transpose()?,
     })
 }
 
@@ -143,4 +147,25 @@ fn limits(value: &Bound<'_, PyAny>) -> PyResult<Limits> {
         max_retries: fields.number(3)?,
         retry_budget: fields.optional_number(4)?,
     })
+}
+
+fn outliers(value: &Bound<'_, PyAny>) -> PyResult<Policy> {
+    let fields = Fields::of(value, "OutlierDetection", 14)?;
+    let given = OutlierDetection {
+        consecutive_5xx: fields.number(0)?,
+        enforcing_consecutive_5xx: fields.number(1)?,
+        consecutive_gateway_failure: fields.number(2)?,
+        enforcing_consecutive_gateway_failure: fields.number(3)?,
+        consecutive_local_origin_failure: fields.number(4)?,
+        enforcing_consecutive_local_origin_failure: fields.number(5)?,
+        split_external_local_origin_errors: fields.flag(6)?,
+        interval: fields.number(7)?,
+        base_ejection_time: fields.number(8)?,
+        max_ejection_time: fields.number(9)?,
+        max_ejection_time_jitter: fields.number(10)?,
+        max_ejection_percent: fields.number(11)?,
+        always_eject_one_host: fields.flag(12)?,
+        error_codes: fields.list(13, |item| item.extract())?.into(),
+    };
+    Policy::new(&given).map_err(|error| errors::from_core(value.py(), &error))
 }
