@@ -4,6 +4,8 @@ RoadsteadError
 ├── InputError                  nothing of what was to be loaded can be read
 ├── EngineError                 the engine was told something it cannot work with (a regex outside RE2 …)
 ├── LookupFailed                a name's servers say nothing that can be used
+├── NoSuchCluster               no cluster has the name (also a KeyError)
+├── NoSuchEndpoint              the cluster has no endpoint there (also a KeyError)
 ├── MissingExtra                a library is not installed; names the extra that brings it
 ├── TlsRefused                  the TLS of the configuration cannot be spoken: a file or an identity is missing
 └── Unavailable                 no endpoint can be used right now; `.status` and `.flags` as Envoy answers
@@ -37,6 +39,31 @@ class EngineError(RoadsteadError):
 
 class LookupFailed(RoadsteadError):
     """None of the servers says anything about the name that can be used (SERVFAIL, refused, silence)."""
+
+
+class NoSuchCluster(RoadsteadError, KeyError):
+    """The node has no cluster of that name. near: names that look like it."""
+
+    def __init__(self, name: str, near: tuple[str, ...] = ()) -> None:
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        super().__init__(f"no cluster {name!r}{hint}")
+        self.name = name
+        self.near = near
+
+    def __str__(self) -> str:
+        # KeyError's own would put quotes around the whole sentence.
+        return str(self.args[0])
+
+
+class NoSuchEndpoint(RoadsteadError, KeyError):
+    """The cluster has no endpoint of that address and port."""
+
+    def __init__(self, cluster: str, address: str, port: int) -> None:
+        super().__init__(f"{cluster} has no endpoint {address}:{port}")
+        self.cluster = cluster
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class MissingExtra(RoadsteadError, ImportError):
@@ -109,6 +136,8 @@ __all__ = [
     "LookupFailed",
     "MissingExtra",
     "NoHealthyEndpoint",
+    "NoSuchCluster",
+    "NoSuchEndpoint",
     "Overflow",
     "RoadsteadError",
     "TlsRefused",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roadstead import Node, NoHealthyEndpoint, Registry
+from roadstead import Node, NoHealthyEndpoint, NoSuchCluster, NoSuchEndpoint, Registry
 from roadstead.mesh import Endpoint
 from roadstead.registry.endpoints import parse_endpoint
 
@@ -83,8 +83,10 @@ def test_health(engine_name: str) -> None:
     assert addresses(made) == {"10.0.0.3"}
     door.set_health("10.0.0.2", 80, "unknown")
     assert addresses(made) == {"10.0.0.2", "10.0.0.3"}
-    with pytest.raises(KeyError):
+    with pytest.raises(NoSuchEndpoint, match=r"outbound\|80\|\|a.com has no endpoint 10.0.0.9:80"):
         door.set_health("10.0.0.9", 80, "healthy")
+    with pytest.raises(ValueError, match="no health 'ill': one of unknown, healthy"):
+        door.set_health("10.0.0.2", 80, "ill")  # type: ignore[arg-type]
 
 
 def test_a_compile_that_changes_the_cluster_takes_its_endpoints_back(engine_name: str) -> None:
@@ -96,7 +98,19 @@ def test_a_compile_that_changes_the_cluster_takes_its_endpoints_back(engine_name
     made.apply(put=TEXT.replace("10.0.0.1", "10.0.0.9"))
     assert addresses(made) == {"10.0.0.9"}
     made.apply(delete="ServiceEntry/here/a")
-    with pytest.raises(KeyError):
+    with pytest.raises(NoSuchCluster):
         door.update(["10.0.0.2:80"])
-    with pytest.raises(KeyError):
+    with pytest.raises(NoSuchCluster):
+        door.set_health("10.0.0.2", 80, "healthy")
+    with pytest.raises(NoSuchCluster):
         made.endpoints(NAME)
+
+
+def test_an_unknown_cluster_is_named_with_those_that_are_near(engine_name: str) -> None:
+    with pytest.raises(NoSuchCluster) as caught:
+        registry(engine_name).endpoints("outbound|81||a.com")
+    assert isinstance(caught.value, KeyError)
+    assert str(caught.value) == "no cluster 'outbound|81||a.com'; did you mean outbound|80||a.com?"
+    assert (caught.value.name, caught.value.near) == ("outbound|81||a.com", ("outbound|80||a.com",))
+    with pytest.raises(NoSuchCluster, match=r"no cluster 'PassthroughCluster'$"):
+        registry(engine_name).endpoints("PassthroughCluster")

@@ -333,6 +333,55 @@ def test_rules_on_tls_ports_are_told(engine_name: str) -> None:
     assert istio.diagnostics == ()
 
 
+def test_rules_on_tls_ports_are_told_where_they_stand(engine_name: str, tmp_path: Path) -> None:
+    tls = A.replace("{number: 80, name: http, protocol: HTTP}", "{number: 443, name: https, protocol: HTTPS}")
+    path = tmp_path / "mesh.yaml"
+    path.write_text(f"{tls}---{ROUTE.replace('MATCH', 'prefix: /b')}")
+    made = Registry.from_files(path, backend=engine_name, node=HERE)
+    (found,) = made.diagnostics
+    lines = path.read_text().splitlines()
+    line = next(number for number, text in enumerate(lines) if text.startswith("  http:")) + 1
+    assert found.line >= line
+    assert found.column == lines[found.line - 1].index("-") + 1
+    (rules,) = [key for key in made.resources if key.kind == "VirtualService"]
+    assert made.findings(Origin(*rules)) == (found,)
+    path.write_text(f"# {path.read_text()}")
+    (moved,) = made.diagnostics
+    assert moved.column == 0
+
+
+def test_what_put_does_not_take(engine_name: str, tmp_path: Path) -> None:
+    made = registry(A, engine_name)
+    path = tmp_path / "a.yaml"
+    path.write_text(A)
+    with path.open() as file, pytest.raises(TypeError, match=r"not TextIOWrapper: pass what it holds \(.read\(\)\)"):
+        made.apply(put=file)
+    with path.open("rb") as raw, pytest.raises(TypeError, match="not BufferedReader"):
+        made.apply(put=raw)
+    with pytest.raises(TypeError, match=r"pass its text \(.read_text\(\)\), or load it with from_files"):
+        made.apply(put=path)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="or several of them, not int"):
+        made.apply(put=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"a resource, a document \(dict\), YAML text, not int"):
+        made.apply(put=[A, 3])  # type: ignore[list-item]
+    assert list(made.mesh.hosts) == ["a.com"]
+
+
+def test_who_names_a_host(engine_name: str) -> None:
+    wild = A.replace("a.com", "'*.com'").replace("name: a", "name: wild")
+    made = registry(f"{A}---\n{wild}", engine_name)
+    assert [key.name for key in made.naming("A.com")] == ["a", "wild"]
+    assert [key.name for key in made.naming("b.com")] == ["wild"]
+    assert made.naming("b.org") == ()
+
+
+def test_it_says_what_it_is(engine_name: str) -> None:
+    made = registry(A, engine_name)
+    assert repr(made) == f"<Registry: 1 resources, 1 hosts for a sidecar in here, {engine_name}>"
+    router = made.view(Node(type="router", namespace="there"))
+    assert repr(router).startswith("<View: 1 resources, 1 hosts for a router in there")
+
+
 def test_a_sidecar_that_is_loaded_holds_at_once(engine_name: str) -> None:
     sidecar = """
 apiVersion: networking.istio.io/v1

@@ -8,9 +8,8 @@ import msgspec
 
 from roadstead.compile.facts import EntryFacts, SidecarFacts, VirtualServiceFacts, is_subset
 from roadstead.config import IstioEgressListener, LabelSelector, MeshConfig, Sidecar
+from roadstead.config.mesh_config import NAMESPACE_NAME
 from roadstead.host import matches, subset_of
-
-NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 # How a resource reaches a client: by naming its namespace, or because it is public; lower comes first.
 NAMED, PUBLIC = 0, 1
@@ -49,7 +48,8 @@ class Exports:
         labels = {NAMESPACE_NAME: namespace}
         for policy in rules.policies:
             selectors = [rule.namespace_selector for rule in policy.matching_rules]
-            if all(selector is None or selects(selector, labels) for selector in selectors):
+            # A rule without a selector is one that this version does not know: it takes nobody.
+            if all(selector is not None and selects(selector, labels) for selector in selectors):
                 return _capped(policy.visibility)
         return _capped(rules.default_visibility)
 

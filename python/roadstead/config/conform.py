@@ -28,6 +28,7 @@ from roadstead.config.schema import (
     Words,
     fields_of,
 )
+from roadstead.config.service_entry import ServicePort
 
 Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -36,6 +37,7 @@ _MEANT = {
     "healthChecks": "outlierDetection",
     "caCertificate": "caCertificates",
 }
+_WRITTEN_PORT = (ServicePort, "targetPort")
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -111,6 +113,9 @@ class Conformer:
             if inner is None and not fields.closed:
                 continue  # Kubernetes' own metadata: null means left out
             made = self.conform(inner, fields.shapes[name], at, place)
+            if made == 0 and (shape.type, name) == _WRITTEN_PORT:
+                # Once it is decoded, nobody can tell it from one that was left out.
+                self._say("K-SE-10", "port 0 is not in 1 to 65535", at, place, "leave the field out")
             if not isinstance(made, _Wrong):
                 result[name] = made
         return result

@@ -23,17 +23,20 @@ if TYPE_CHECKING:
     from roadstead.config.yaml import Document, Positions
 
 _Settings = TypeVar("_Settings", MeshConfig, MeshNetworks)
+_NO_PORT = b'"targetPort":0'
 _ABOUT_KEYS = ("DEC-1", "META-1", "EXT-3", "EXT-4", "EXT-5")
 """Findings whose place is the name that was written, not the value after it."""
 
 
 class Decoded(msgspec.Struct, frozen=True):
     """What came of a document: one resource, several from a List, none if it was refused or is of no kind read here.
-    refused: the keys of what was, where it has a name."""
+    refused: the keys of what was, where it has a name. partial: refused resources without the values that could not be
+    read, for whoever has more to say about them."""
 
     resources: tuple[Resource[Spec], ...] = ()
     findings: tuple[Finding, ...] = ()
     refused: tuple[ResourceKey, ...] = ()
+    partial: tuple[Resource[Spec], ...] = ()
 
     @property
     def resource(self) -> Resource[Spec] | None:
@@ -64,16 +67,16 @@ def decode(document: Document, dialect: Dialect = "extended", text: bytes | None
     decoded = decode_tree(msgspec.json.decode(document.json), dialect, source)
     if not decoded.findings:
         return decoded
-    return Decoded(decoded.resources, located(decoded.findings, document, text), decoded.refused)
+    return msgspec.structs.replace(decoded, findings=located(decoded.findings, document, text))
 
 
 def decode_tree(tree: Json, dialect: Dialect = "extended", source: Source | None = None) -> Decoded:
     """The same for a document that is already a tree of dicts and lists; its findings have no lines."""
     from roadstead.config.tree import keys_in, resources_of  # most programs never meet a document that needs it
 
-    resources, findings = resources_of(tree, dialect, source or Source())
+    resources, partial, findings = resources_of(tree, dialect, source or Source())
     made = {resource.key for resource in resources}
-    return Decoded(resources, findings, tuple([key for key in keys_in(tree) if key not in made]))
+    return Decoded(resources, findings, tuple([key for key in keys_in(tree) if key not in made]), partial)
 
 
 def decode_mesh(
@@ -91,7 +94,7 @@ def decode_networks(
 
 
 def _wants_a_look(json: bytes) -> bool:
-    return b"null" in json or any(name in json for name in EXTENDED_NAMES)
+    return b"null" in json or any(name in json for name in EXTENDED_NAMES) or _NO_PORT in json
 
 
 def _decode_settings(

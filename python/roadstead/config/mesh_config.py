@@ -22,6 +22,8 @@ from roadstead.config.destination_rule import (
 from roadstead.config.message import BoolValue, FreeDuration, Int32, Message, UInt32
 from roadstead.config.virtual_service import HTTPRetry
 
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label that Kubernetes gives every namespace."""
 Unread = msgspec.Raw
 """JSON as written; `null` where left out."""
 NOTHING = msgspec.Raw(b"null")

@@ -10,7 +10,7 @@ from roadstead.config.dialect import Dialect
 from roadstead.config.findings import Finding, refuses
 from roadstead.config.mesh_config import MeshConfig, MeshNetworks
 from roadstead.config.meta import Resource, ResourceKey, Spec
-from roadstead.config.validate import validate, validate_mesh
+from roadstead.config.validate import validate, validate_beside, validate_mesh
 
 if TYPE_CHECKING:
     from roadstead.config.conform import Json
@@ -32,7 +32,7 @@ def read_document(document: Document, dialect: Dialect = "extended", text: bytes
     """What comes of one document; without the text findings have the document's first line only."""
     decoded = decode(document, dialect, text)
     checked = _checked(decoded.resources, dialect)
-    said = checked.findings
+    said = (*checked.findings, *_beside(decoded, dialect))
     if not said:
         return decoded
     findings = sorted((*decoded.findings, *located(said, document, text)), key=lambda finding: finding.order)
@@ -43,9 +43,10 @@ def read_tree(tree: Json, dialect: Dialect = "extended") -> Decoded:
     """The same for a document made of dicts and lists."""
     decoded = decode_tree(tree, dialect)
     checked = _checked(decoded.resources, dialect)
-    if not checked.findings:
+    beside = _beside(decoded, dialect)
+    if not (checked.findings or beside):
         return decoded
-    findings = (*decoded.findings, *checked.findings)
+    findings = (*decoded.findings, *checked.findings, *beside)
     return Decoded(checked.resources, findings, (*decoded.refused, *checked.refused))
 
 
@@ -97,6 +98,14 @@ def _checked(resources: tuple[Resource[Spec], ...], dialect: Dialect) -> Decoded
         else:
             refused += (resource.key,)
     return Decoded(kept, said, refused)
+
+
+def _beside(decoded: Decoded, dialect: Dialect) -> tuple[Finding, ...]:
+    """What is to be said about refused resources beside what they were refused for."""
+    if not decoded.partial:
+        return ()
+    wrong = [finding.pointer for finding in decoded.findings if finding.severity == "error"]
+    return tuple([said for resource in decoded.partial for said in validate_beside(resource, wrong, dialect)])
 
 
 __all__ = ["read", "read_document", "read_mesh", "read_networks", "read_resource", "read_tree"]

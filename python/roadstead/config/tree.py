@@ -19,17 +19,19 @@ _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
 def resources_of(
     tree: Json, dialect: Dialect, source: Source
-) -> tuple[tuple[Resource[Spec], ...], tuple[Finding, ...]]:
-    """The resources of a document and what is said about it, without file, line and column."""
+) -> tuple[tuple[Resource[Spec], ...], tuple[Resource[Spec], ...], tuple[Finding, ...]]:
+    """The resources of a document, what could be read of refused ones, and what is said about it, without file, line
+    and column."""
     resources: list[Resource[Spec]] = []
+    partial: list[Resource[Spec]] = []
     findings: list[Finding] = []
     for item, pointer in _flattened(tree, source.pointer):
         place = source if pointer == source.pointer else msgspec.structs.replace(source, pointer=pointer)
         resource, said = _decode_item(item, dialect, place)
         findings += said
         if resource is not None:
-            resources.append(resource)
-    return tuple(resources), tuple(findings)
+            (partial if refused(said, dialect) else resources).append(resource)
+    return tuple(resources), tuple(partial), tuple(findings)
 
 
 def _flattened(tree: Json, pointer: str) -> Iterator[tuple[Json, str]]:
@@ -44,6 +46,7 @@ def _flattened(tree: Json, pointer: str) -> Iterator[tuple[Json, str]]:
 
 
 def _decode_item(tree: Json, dialect: Dialect, source: Source) -> tuple[Resource[Spec] | None, list[Finding]]:
+    """A resource, without the values that are wrong; None where nothing is left of it."""
     if not isinstance(tree, dict):
         return None, [Finding("DOC-2", "warning", "not an object: skipped", file=source.file, pointer=source.pointer)]
     kind, api_version = tree.get("kind"), tree.get("apiVersion")
@@ -69,11 +72,11 @@ def _decode_item(tree: Json, dialect: Dialect, source: Source) -> tuple[Resource
         if isinstance(value, dict):
             made[part] = value
     said += conformer.findings
-    if refused(said, dialect):
-        return None, said
     try:
         envelope = reader.decoder.decode(msgspec.json.encode(made))
     except msgspec.ValidationError as error:
+        if refused(said, dialect):
+            return None, said
         return None, [*said, Finding("DEC-2", "error", str(error), pointer=source.pointer)]
     return resource_from(reader, envelope, source), said
 

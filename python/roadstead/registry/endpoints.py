@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from roadstead.errors import NoSuchCluster, NoSuchEndpoint
 from roadstead.host import is_ip
 from roadstead.mesh import Endpoint, LocalityGroup
 from roadstead.registry.lower import MARKS, lowered_groups
+from roadstead.registry.similar import similar
 
 if TYPE_CHECKING:
     from roadstead._core import Engine
@@ -36,21 +38,43 @@ class ClusterEndpoints:
         that the cluster's policy gives them. An endpoint may be text: "10.0.0.1:80", "[::1]:80", "name:80",
         "unix:///path".
 
-        Counters, health and ejections of endpoints that stay (same address and port) survive. KeyError once the cluster
-        is gone; ValueError for text that is no endpoint."""
+        Counters, health and ejections of endpoints that stay (same address and port) survive. NoSuchCluster once it is
+        gone; ValueError for text that is no endpoint."""
         given = [parse_endpoint(one) if isinstance(one, str) else one for one in endpoints]
-        self._engine.update_endpoints(self.name, lowered_groups(self._arrange(given), once=self._once))
+        groups = lowered_groups(self._arrange(given), once=self._once)
+        try:
+            self._engine.update_endpoints(self.name, groups)
+        except KeyError:
+            raise no_such_cluster(self._engine, self.name) from None
 
     def hold(self, want: Callable[[], Waiting]) -> None:
         """Take the endpoints away until `update` brings some: what they are is not known yet. Who picks meanwhile gets
-        EndpointsPending, which calls `want`. KeyError once the cluster is gone."""
-        self._engine.hold(self.name, want)
+        EndpointsPending, which calls `want`. NoSuchCluster once the cluster is gone."""
+        try:
+            self._engine.hold(self.name, want)
+        except KeyError:
+            raise no_such_cluster(self._engine, self.name) from None
 
     def set_health(self, address: str, port: int, health: Health) -> None:
         """What an active check found; takes effect at once. "unknown" takes the mark away. "healthy" and "degraded" end
         an ejection too (Envoy: successful_active_health_check_uneject_host), so each check that an ejected endpoint
-        passes is to be reported. KeyError for an endpoint that the cluster does not have."""
-        self._engine.set_health(self.name, address, port, MARKS[health])
+        passes is to be reported. NoSuchEndpoint for one that the cluster does not have, NoSuchCluster once it is gone;
+        ValueError for another word."""
+        mark = MARKS.get(health)
+        if mark is None:
+            raise ValueError(f"no health {health!r}: one of {', '.join(MARKS)}")
+        try:
+            self._engine.set_health(self.name, address, port, mark)
+        except KeyError:
+            if self._engine.cluster(self.name) is None:
+                raise no_such_cluster(self._engine, self.name) from None
+            raise NoSuchEndpoint(self.name, address, port) from None
+
+
+def no_such_cluster(engine: Engine, name: str) -> NoSuchCluster:
+    """The error, with names that look like it."""
+    known = [cluster.name for cluster in engine.clusters() if cluster is not None]
+    return NoSuchCluster(name, similar(name, known))
 
 
 def parse_endpoint(text: str) -> Endpoint:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from io import IOBase
+from os import PathLike
 from typing import TypeAlias
 
 import msgspec
@@ -16,6 +18,7 @@ Given: TypeAlias = Resource[Spec] | Decoded | Mapping[str, object] | str | bytes
 """A resource, a document as dicts and lists, YAML or JSON text with any number of documents, or what was read already,
 by `config.read`, with what is to be said about it."""
 Put: TypeAlias = Given | Iterable[Given]
+_TAKEN = "a resource, a document (dict), YAML text"
 Doomed: TypeAlias = ResourceKey | Resource[Spec] | Mapping[str, object] | str
 """What to delete: a key (also as the tuple it is), a resource or document (its key counts), or
 "Kind/namespace/name"."""
@@ -23,8 +26,8 @@ Delete: TypeAlias = Doomed | Iterable[Doomed]
 
 
 def taken_in(put: Put, dialect: Dialect) -> Iterator[Decoded]:
-    """What becomes of each document."""
-    for one in [put] if isinstance(put, (Resource, Decoded, Mapping, str, bytes)) else put:
+    """What becomes of each document. TypeError for what is none of `Given`."""
+    for one in [put] if isinstance(put, (Resource, Decoded, Mapping, str, bytes)) else _several(put):
         if isinstance(one, Decoded):
             yield one
         elif isinstance(one, Resource):
@@ -32,8 +35,20 @@ def taken_in(put: Put, dialect: Dialect) -> Iterator[Decoded]:
         elif isinstance(one, Mapping):
             # Through JSON, so that tuples, dates and the like are what they would be in a file.
             yield read_tree(msgspec.json.decode(msgspec.json.encode(one)), dialect)
-        else:
+        elif isinstance(one, (str, bytes)):
             yield from read_text(one.encode() if isinstance(one, str) else one, "", dialect)
+        else:
+            raise TypeError(f"put takes {_TAKEN}, not {type(one).__name__}")
+
+
+def _several(put: object) -> Iterable[object]:
+    """What is none of `Given` itself. A file is refused, because it would be taken line by line."""
+    if isinstance(put, (IOBase, PathLike)):
+        instead = "its text (.read_text())" if isinstance(put, PathLike) else "what it holds (.read())"
+        raise TypeError(f"put takes {_TAKEN}, not {type(put).__name__}: pass {instead}, or load it with from_files")
+    if not isinstance(put, Iterable):
+        raise TypeError(f"put takes {_TAKEN}, or several of them, not {type(put).__name__}")
+    return put
 
 
 def read_text(text: bytes, name: str, dialect: Dialect) -> Iterator[Decoded]:

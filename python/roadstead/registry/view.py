@@ -20,7 +20,7 @@ from roadstead.registry.advice import advice
 from roadstead.registry.calls import Clusters, Connect, Explain, Find, FindMany, Route, RouteMany, Services, Sweep
 from roadstead.registry.endpoints import ClusterEndpoints
 from roadstead.registry.engine import Lock, NodeEngine, Staged
-from roadstead.registry.provenance import place_of
+from roadstead.registry.provenance import place_of, placed
 from roadstead.registry.settings import Settings, env_of
 from roadstead.registry.store import Resources, Store
 
@@ -100,6 +100,12 @@ class View:
         shared.views.add(self)
         self._observers: list[Callable[[Delta], None]] = []
 
+    def __repr__(self) -> str:
+        node, store = self.node, self._shared.store
+        where = f"{node.type} in {node.namespace}"
+        hosts = len(self._node_engine.hosts)
+        return f"<{type(self).__name__}: {len(store)} resources, {hosts} hosts for a {where}, {self.backend}>"
+
     # Reading
 
     @property
@@ -142,8 +148,17 @@ class View:
         with self._shared.lock:
             told = (*self._shared.findings.values(), *self._shared.refusals.values())
             found = [finding for said in told for finding in said]
-            found += advice(chain.from_iterable(self._node_engine.advised.values()), self._shared.store)
+            keys = tuple(dict.fromkeys(chain.from_iterable(self._node_engine.advised.values())))
+            found += placed(zip(keys, advice(keys, self._shared.store), strict=True), self._shared.store)
         return tuple(sorted(found))
+
+    def naming(self, host: str) -> tuple[ResourceKey, ...]:
+        """The ServiceEntries that name a host, or a wildcard over it, whether this node sees them or not; the most
+        specific host first."""
+        services = self._shared.index.services
+        with self._shared.lock:
+            found = [fact.key for name in services.best(host.lower()) for fact in services.get(name) or ()]
+        return tuple(dict.fromkeys(found))
 
     def cluster(self, name: str) -> LiveCluster | None:
         """The live cluster of that name ("outbound|80|v1|host"), None where there is none."""
@@ -156,16 +171,16 @@ class View:
 
     def endpoints(self, cluster: str) -> ClusterEndpoints:
         """The door for what resolvers, health checks and workloads report about a cluster's endpoints; no compile, one
-        publish. Keep it for repeated use. KeyError for an unknown cluster."""
+        publish. Keep it for repeated use. NoSuchCluster for an unknown one."""
         live = self._node_engine.engine.cluster(cluster)
         if live is None or not isinstance(live.spec, Cluster):
-            raise KeyError(cluster)
+            raise no_such_cluster(self._node_engine.engine, cluster)
         spec = live.spec
         with self._shared.lock:
             scope = self._node_engine.scope
             view = scope.view(spec.host)
             if view is None:
-                raise KeyError(cluster)
+                raise no_such_cluster(self._node_engine.engine, cluster)
             arrange = arranger(scope, view, spec)
             return ClusterEndpoints(self._node_engine.engine, cluster, arrange, once=spec.type == "EDS")
 
@@ -187,7 +202,7 @@ class View:
                 together = self._shared.findings.get(f"{source.file}#{source.index}", ())
                 found += [one for one in together if one.pointer.startswith(f"{source.pointer}/")]
                 if any(key in about for about in self._node_engine.advised.values()):
-                    found += advice((key,), self._shared.store)
+                    found += placed(((key, one) for one in advice((key,), self._shared.store)), self._shared.store)
         return tuple(sorted(found))
 
     def observe(self, observer: Callable[[Delta], None]) -> Callable[[], None]:

@@ -92,3 +92,17 @@ def test_what_istiod_takes(text: str) -> None:
 def test_curves_that_envoy_does_not_have() -> None:
     text = "tlsDefaults: {ecdhCurves: [P-256, secp256k1, P-256]}"
     assert said(text, "warning") == [("MC-7", "tlsDefaults.ecdhCurves[1]"), ("MC-7", "tlsDefaults.ecdhCurves[2]")]
+
+
+@pytest.mark.parametrize(
+    "selector", ["matchLabels: {env: a}", "matchExpressions: [{key: env, operator: DoesNotExist}]"]
+)
+def test_a_namespace_is_known_by_its_name_only(selector: str) -> None:
+    """Who hides entries by another label would otherwise show them."""
+    rules = f"policies: [{{visibility: NONE, matchingRules: [{{namespaceSelector: {{{selector}}}}}]}}]"
+    at = "serviceEntryVisibility.policies[0].matchingRules[0].namespaceSelector"
+    assert said(f"serviceEntryVisibility: {{applyToSidecars: true, {rules}}}") == [("MC-9", at)]
+    # Without sidecars nothing here heeds them.
+    assert said(f"serviceEntryVisibility: {{{rules}}}") == []
+    named = rules.replace("env", "kubernetes.io/metadata.name")
+    assert said(f"serviceEntryVisibility: {{applyToSidecars: true, {named}}}") == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from roadstead.config import Dialect
+
 from .cases import said
 
 PORT = "ports: [{number: 80, name: http, protocol: HTTP}]"
@@ -151,3 +153,20 @@ def test_unknown_priority_is_an_error_of_the_extended_dialect() -> None:
     )
     assert said("ServiceEntry", spec, "extended") == [("EXT-7", "endpoints[0].labels.priority")]
     assert said("ServiceEntry", spec) == []
+
+
+ZERO = "{hosts: [a.test], resolution: STATIC, ports: [{number: 80, name: a, protocol: HTTP, %s: 0}]}"
+
+
+@pytest.mark.parametrize("name", ["targetPort", "target_port"])
+@pytest.mark.parametrize("dialect", ["istio", "extended"])
+def test_a_written_target_port_is_one(name: str, dialect: Dialect) -> None:
+    """istiod takes 0 for none, but no API server lets it through."""
+    assert said("ServiceEntry", ZERO % name, dialect) == [("K-SE-10", f"ports[0].{name}")]
+    assert said("ServiceEntry", ZERO.replace("%s: 0", "targetPort: 8080"), dialect) == []
+
+
+@pytest.mark.parametrize("dialect", ["istio", "extended"])
+def test_an_empty_list_is_none(dialect: Dialect) -> None:
+    spec = "{hosts: [a.test], resolution: STATIC, endpoints: [], workloadSelector: {labels: {a: b}}}"
+    assert said("ServiceEntry", spec, dialect) == []

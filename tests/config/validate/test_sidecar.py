@@ -26,6 +26,7 @@ def test_right(spec: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "code", "path"),
     [
+        ("{egress: [{hosts: ['./10.0.0.1']}]}", "SC-29", "egress[0].hosts[0]"),
         ("{workloadSelector: {labels: {a: '*'}}, outboundTrafficPolicy: {}}", "SE-2", "workloadSelector.labels"),
         ("{}", "SC-3", ""),
         ("{ingress: [{bind: 10.0.0.1}]}", "SC-4", "ingress[0].port"),

@@ -176,3 +176,27 @@ def test_wrong_around_the_rules(spec: str, code: str, path: str) -> None:
 )
 def test_right_around_the_rules(spec: str) -> None:
     assert said("VirtualService", spec) == []
+
+
+SNI = "tls: [{match: [{port: 443, sniHosts: [%s]}], route: [{destination: {host: a.test}}]}]"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "gateways", "name", "wanted"),
+    [
+        ("'*.test'", "[ns/gw]", "outbound_.443_._.a.test", []),
+        ("outbound_.443_._.a.test", "[ns/gw]", "outbound_.443_._.a.test", []),
+        # Names of the mesh's own are for gateways.
+        ("'*.test'", "[mesh]", "outbound_.443_._.a.test", [("VS-93", "tls[0].match[0].sniHosts[0]")]),
+        ("'*.test'", "[ns/gw]", "outbound_.x_._.a.test", [("VS-93", "tls[0].match[0].sniHosts[0]")]),
+        ("'*.test'", "[ns/gw]", "outbound_.443_.a.test", [("VS-93", "tls[0].match[0].sniHosts[0]")]),
+        (
+            "outbound_.443_.a.test",
+            "[ns/gw]",
+            "a.test",
+            [("VS-10", "hosts[0]"), ("VS-94", "tls[0].match[0].sniHosts[0]")],
+        ),
+    ],
+)
+def test_names_of_the_meshs_own(hosts: str, gateways: str, name: str, wanted: list[tuple[str, str]]) -> None:
+    assert said("VirtualService", f"{{hosts: [{hosts}], gateways: {gateways}, {SNI % name}}}") == wanted

@@ -14,6 +14,8 @@ from .cases import said
         ("WorkloadEntry", "{address: vm.test}"),
         ("WorkloadEntry", "{address: 'unix://@abstract'}"),
         ("WorkloadEntry", "{network: n1}"),
+        ("WorkloadEntry", f"{{address: 10.0.0.1, ports: {{{'a' * 62}: 1}}}}"),
+        ("WorkloadGroup", "{template: {address: 'unix:///x'}}"),
         ("WorkloadGroup", "{template: {}}"),
         (
             "WorkloadGroup",
@@ -29,6 +31,12 @@ def test_right(kind: str, spec: str) -> None:
     ("kind", "spec", "code", "path"),
     [
         ("WorkloadEntry", "{}", "WE-1", "address"),
+        ("WorkloadEntry", "{address: 'unix://@x/'}", "K-SE-13", "address"),
+        ("WorkloadEntry", f"{{address: 10.0.0.1, ports: {{{'a' * 63}: 1}}}}", "K-SE-14", f"ports.{'a' * 63}"),
+        ("WorkloadGroup", "{template: {address: 'unix://x'}}", "WE-3", "template.address"),
+        ("WorkloadGroup", "{template: {address: 'unix:///x', ports: {a: 1}}}", "WE-4", "template.ports"),
+        ("WorkloadGroup", "{template: {ports: {a_b: 1}}}", "WE-7", "template.ports.a_b"),
+        ("WorkloadGroup", "{template: {ports: {a: 0}}}", "WE-8", "template.ports.a"),
         ("WorkloadEntry", "{address: 'unix://x'}", "WE-3", "address"),
         ("WorkloadEntry", "{address: 'unix:///x', ports: {a: 1}}", "WE-4", "ports"),
         ("WorkloadEntry", "{address: '10.0.0.1:80'}", "WE-5", "address"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import msgspec
@@ -55,6 +55,37 @@ def validate(resource: Resource[Spec], dialect: Dialect = "extended") -> tuple[F
     return tuple(report.findings)
 
 
+def validate_beside(resource: Resource[Spec], wrong: Sequence[str], dialect: Dialect) -> tuple[Finding, ...]:
+    """What else is to be said about a resource of which some values could not be read and are left out. wrong: pointers
+    to those. Left unsaid is what may come of their absence."""
+    metadata = resource.metadata
+    base = resource.origin.pointer
+    spec = resource.spec
+    alone = Report(dialect, metadata.namespace, metadata.labels, metadata.annotations, base)
+    _checker(type(spec)).run(spec, (), alone)
+    together = Report(dialect, metadata.namespace, metadata.labels, metadata.annotations, base)
+    rules = _rules().get(type(spec))
+    if rules is not None:
+        rules(spec, together)
+    said = [found for found in alone.findings if not any(_concerns(found.pointer, one) for one in wrong)]
+    # Rules about several fields look at items of lists one by one, and at everything else at once.
+    items = [_item(one, base) for one in wrong]
+    if "" not in items:
+        said += [found for found in together.findings if _item(found.pointer, base) not in ("", *items)]
+    return tuple(said)
+
+
+def _concerns(pointer: str, other: str) -> bool:
+    """Whether one of two places is within the other."""
+    return f"{pointer}/".startswith(f"{other}/") or f"{other}/".startswith(f"{pointer}/")
+
+
+def _item(pointer: str, base: str) -> str:
+    """The item of a list of the spec that a place is in, `/spec/http/2`; "" where it is in none."""
+    parts = pointer.removeprefix(base).split("/")
+    return "/".join(parts[:4]) if len(parts) > 4 and parts[1] == "spec" and parts[3].isdecimal() else ""
+
+
 def validate_mesh(settings: MeshConfig | MeshNetworks) -> tuple[Finding, ...]:
     """Findings about a mesh-wide file; paths begin at its top."""
     report = Report("extended", "", {}, {})
@@ -90,4 +121,4 @@ def _rules() -> dict[type[msgspec.Struct], Callable[[Spec, Report], None]]:
     return {named[rule_set.__name__.rpartition(".")[2]]: rule_set.rules for rule_set in _SETS}
 
 
-__all__ = ["validate", "validate_mesh"]
+__all__ = ["validate", "validate_beside", "validate_mesh"]

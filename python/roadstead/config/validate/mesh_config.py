@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from roadstead.config import duration
 from roadstead.config.mesh_config import (
+    NAMESPACE_NAME,
     LabelSelector,
     LabelSelectorRequirement,
     MeshConfig,
@@ -95,15 +96,32 @@ def _curves(settings: TLSConfig, report: Report) -> None:
 
 
 def _visibility(mesh: MeshConfig, report: Report) -> None:
-    policies = () if mesh.service_entry_visibility is None else mesh.service_entry_visibility.policies
+    rules_ = mesh.service_entry_visibility
+    policies = () if rules_ is None else rules_.policies
     for place, policy in enumerate(policies):
         for index, rule in enumerate(policy.matching_rules):
             at: Path = ("serviceEntryVisibility", "policies", place, "matchingRules", index, "namespaceSelector")
-            terms = () if rule.namespace_selector is None else rule.namespace_selector.match_expressions
-            for number, term in enumerate(terms):
+            selector = rule.namespace_selector
+            if selector is None:
+                continue
+            if rules_ is not None and rules_.apply_to_sidecars:
+                _known_labels(selector, at, report)
+            for number, term in enumerate(selector.match_expressions):
                 if bool(term.values) != (term.operator in _SETS):
                     complaint = "are needed" if term.operator in _SETS else f"do not go with {term.operator}"
                     report.error("MC-8", (*at, "matchExpressions", number, "values"), complaint)
+
+
+def _known_labels(selector: LabelSelector, at: Path, report: Report) -> None:
+    """Namespaces are no resources here: a policy that hides by another label would show what it is to hide."""
+    for name in (*selector.match_labels, *(term.key for term in selector.match_expressions)):
+        if name != NAMESPACE_NAME:
+            report.error(
+                "MC-9",
+                at,
+                f"labels of namespaces are not known here, so nobody can tell {name!r}",
+                f"select by {NAMESPACE_NAME}, which Kubernetes gives every namespace",
+            )
 
 
 def _unknown_tls(mesh: MeshConfig, report: Report) -> None:

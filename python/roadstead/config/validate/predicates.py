@@ -123,6 +123,14 @@ def ip_or_domain(text: str) -> str:
     return "" if is_ip(text) or not wild_domain(text) else f"{text!r} is neither an IP address nor a domain name"
 
 
+def own_sni(name: str) -> str:
+    """A name by which the mesh's own TLS finds a cluster: `outbound_.<port>_.<subset>_.<host>`."""
+    parts = name.split("_")
+    port, host = (parts[1], parts[3]) if len(parts) > 3 else ("", "")
+    found = any(map(str.isdigit, port)) and any(letter.isascii() and letter.isalpha() for letter in host)
+    return "" if found and parts[0] == "outbound" else f"{name!r} is not of the form outbound_.<port>_.<subset>_.<host>"
+
+
 def protocol(word: str) -> str:
     return "" if Protocol(word) else f"{word!r} is not a protocol"
 

@@ -10,13 +10,13 @@ from roadstead.config.validate.gateway import check_tls
 from roadstead.config.validate.predicates import (
     fqdn,
     ip,
-    ip_or_domain,
     label,
     optional_label,
     partial_wildcard,
     port,
     required,
     unix_path,
+    wild_domain,
 )
 from roadstead.config.validate.predicates import optional_protocol as protocol
 from roadstead.config.validate.report import Path, Report
@@ -152,5 +152,5 @@ def _egress_host(text: str, path: Path, report: Report) -> None:
     if host and host != "*":
         if "." not in host:
             report.error("SC-29", path, f"the short name {host!r} is not allowed", "write it in full")
-        elif (complaint := ip_or_domain(host)) or partial_wildcard(host):
+        elif (complaint := wild_domain(host)) or partial_wildcard(host):
             report.error("SC-29", path, complaint or f"partial wildcard {host!r}")

@@ -14,6 +14,7 @@ from roadstead.config.validate.predicates import (
     label_map,
     optional_label,
     optional_port,
+    own_sni,
     required,
     subnet,
 )
@@ -69,7 +70,7 @@ def rules(service: VirtualService, report: Report) -> None:
             check_gateways(match.gateways, (*at, "match", number, "gateways"), report, gateway_api=gateway_api)
     for index, tls in enumerate(service.tls):
         for number, sni in enumerate(tls.match):
-            _sni(sni, service, ("tls", index, "match", number), report)
+            _sni(sni, service, ("tls", index, "match", number), report, in_mesh)
             check_gateways(sni.gateways, ("tls", index, "match", number, "gateways"), report, gateway_api=gateway_api)
         _destinations(tls.route, ("tls", index, "route"), report)
     for index, tcp in enumerate(service.tcp):
@@ -85,7 +86,7 @@ def _hosts(service: VirtualService, in_mesh: bool, report: Report) -> None:
     for index, host in enumerate(service.hosts):
         if host == "*" and in_mesh:
             report.error("VS-11", ("hosts", index), "the full wildcard is for gateways only")
-        elif not (by_sni and host.startswith("outbound_")) and (complaint := ip_or_domain(host)):
+        elif complaint := (own_sni if by_sni and host.startswith("outbound_") else ip_or_domain)(host):
             report.error("VS-10", ("hosts", index), complaint)
             valid = False
     if not valid:
@@ -115,12 +116,13 @@ def check_gateways(names: tuple[str, ...], path: Path, report: Report, *, gatewa
             report.error("VS-8", (*path, index), complaint)
 
 
-def _sni(match: TLSMatchAttributes, service: VirtualService, path: Path, report: Report) -> None:
+def _sni(match: TLSMatchAttributes, service: VirtualService, path: Path, report: Report, in_mesh: bool) -> None:
+    """in_mesh: names of the mesh's own are for gateways only."""
     for index, name in enumerate(match.sni_hosts):
         at = (*path, "sniHosts", index)
         if is_ip(name):
             report.warning("VS-92", at, f"an IP address as the server name: {name!r}")
-        elif not name.startswith("outbound_") and (complaint := ip_or_domain(name)):
+        elif complaint := (own_sni if name.startswith("outbound_") and not in_mesh else ip_or_domain)(name):
             report.error("VS-93", at, complaint)
         elif not any(subset_of(name, host) for host in service.hosts):
             report.error("VS-94", at, f"{name!r} is not within any of the hosts")

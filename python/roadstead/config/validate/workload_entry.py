@@ -7,6 +7,16 @@ from roadstead.config.validate.predicates import at_most, fqdn, is_ip, label, la
 from roadstead.config.validate.report import Path, Report
 from roadstead.config.workload_entry import WorkloadEntry
 
+
+def _port_name(name: str) -> str:
+    """The schema stops one short of a DNS label."""
+    return "63 characters, one too many" if len(name) == 63 else ""
+
+
+def _abstract_socket(address: str) -> str:
+    return f"{address!r} ends in /" if address.startswith("unix://@") and address.endswith("/") else ""
+
+
 FIELDS: Rules = {
     WorkloadEntry: (
         Rule("K-SE-11", "address", at_most(256)),
@@ -14,7 +24,9 @@ FIELDS: Rules = {
         Rule("K-SE-11", "network", at_most(2048)),
         Rule("K-SE-11", "locality", at_most(2048)),
         Rule("K-SE-11", "service_account", at_most(253)),
+        Rule("K-SE-13", "address", _abstract_socket),
         Rule("K-SE-14", "ports", at_most(128)),
+        Rule("K-SE-14", "ports", _port_name, on="keys"),
     ),
 }
 
@@ -36,14 +48,21 @@ def check_address(entry: WorkloadEntry, path: Path, report: Report, *, names: bo
         else:
             report.error("WE-1", (*path, "address"), "an address is needed")
     elif address.startswith("unix://"):
-        if complaint := unix_path(address):
-            report.error("WE-3", (*path, "address"), complaint)
-        if entry.ports:
-            report.error("WE-4", (*path, "ports"), "a unix socket has no ports")
+        check_socket(entry, path, report)
     elif not is_ip(address):
         complaint = fqdn(address) if names else f"{address!r} is not an IP address"
         if complaint:
             report.error(code, (*path, "address"), complaint)
+
+
+def check_socket(entry: WorkloadEntry, path: Path, report: Report) -> None:
+    """A unix socket, where the address is one."""
+    if not entry.address.startswith("unix://"):
+        return
+    if complaint := unix_path(entry.address):
+        report.error("WE-3", (*path, "address"), complaint)
+    if entry.ports:
+        report.error("WE-4", (*path, "ports"), "a unix socket has no ports")
 
 
 def check_ports(entry: WorkloadEntry, declared: set[str] | None, path: Path, report: Report) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 from roadstead.config.validate.fields import Oneof, Rule, Rules
-from roadstead.config.validate.predicates import at_most, label_map, not_negative, port, required
+from roadstead.config.validate.predicates import at_most, label_map, not_negative, optional_port, port, required
 from roadstead.config.validate.report import Report
+from roadstead.config.validate.workload_entry import check_ports, check_socket
 from roadstead.config.workload_group import (
     ExecHealthCheckConfig,
+    GrpcHealthCheckConfig,
     HTTPHeader,
     HTTPHealthCheckConfig,
     ReadinessProbe,
@@ -46,6 +48,7 @@ FIELDS: Rules = {
     HTTPHealthCheckConfig: (Rule("WG-4", "port", port), Rule("WG-5", "scheme", _scheme)),
     HTTPHeader: (Rule("WG-6", "name", _header),),
     TCPHealthCheckConfig: (Rule("WG-7", "port", port),),
+    GrpcHealthCheckConfig: (Rule("K-WG-4", "port", optional_port),),
     ExecHealthCheckConfig: (Rule("WG-8", "command", required), Rule("K-WG-6", "command", required, on="each")),
 }
 
@@ -53,3 +56,8 @@ FIELDS: Rules = {
 def rules(group: WorkloadGroup, report: Report) -> None:
     if group.probe is not None and group.probe.grpc is not None and not report.extended:
         report.error("WG-9", ("probe", "grpc"), "Istio does not know this method")
+    # Istio looks at a template only when a workload comes of it; the schema of the resource does not wait.
+    template = group.template
+    if template is not None:
+        check_socket(template, ("template",), report)
+        check_ports(template, None, ("template",), report)
