@@ -45,6 +45,6 @@ def test_every_code_in_use_is_listed_or_a_rule_of_the_tables() -> None:
     used = {
         code for path in source.rglob("*.py") for code in re.findall(r'"([A-Z]+(?:-[A-Z]+)?-[0-9]+)"', path.read_text())
     }
-    tables = re.compile(r"(SE|WE|WG|VS|DR|GW|SC|PA|EXP|META|K-[A-Z]+)-[0-9]+")
+    tables = re.compile(r"(SE|WE|WG|VS|DR|GW|SC|PA|EXP|MC|META|K-[A-Z]+)-[0-9]+")
     assert {code for code in used if code not in CODES and not tables.fullmatch(code)} == set()
     assert set(CODES) <= used | {"DOC-1"}
