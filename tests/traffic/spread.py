@@ -12,6 +12,8 @@ from roadstead.errors import NoHealthyEndpoint
 
 from .replay import Recorded, decided, reached
 
+_SLOW = 0.5
+
 
 def spread(registry: Registry, case: Recorded, distribution: Recorded) -> dict[str, Counter[str]]:
     """Counts of `n` decisions one after another, by the names of the recording."""
@@ -21,13 +23,17 @@ def spread(registry: Registry, case: Recorded, distribution: Recorded) -> dict[s
         "clusters": Counter(),
         "mirrors": Counter(),
         "status": Counter(),
+        "slow": Counter(),
     }
     with unhealthy(registry, distribution.get("unhealthy", ())):
         for _ in range(distribution["n"]):
             decision = decided(registry, distribution["request"], draws.getrandbits(64))
             if decision.cluster is not None:
                 found["clusters"][decision.cluster_name] += 1
-            _, status, grpc = decision.fault or (0.0, 0, -1)
+            delay, status, grpc = decision.fault or (0.0, 0, -1)
+            # The recording counted what took longer than this.
+            if delay > _SLOW and distribution.get("parallel"):
+                found["slow"]["slow"] += 1
             if decision.kind in ("forward", "passthrough") and not status and grpc < 0:
                 try:
                     found["counts"][reached(decision.pick(), case["dns"])] += 1

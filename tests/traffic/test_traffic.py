@@ -9,7 +9,7 @@ import pytest
 
 from .policies import unexplained
 from .recorded import CASES, Recorded, recorded, registry_of
-from .replay import decided, differences, expected, is_decided, outcome, split
+from .replay import decided, differences, draws, expected, is_decided, outcome, split
 from .spread import hash_table, is_far, spread
 
 DEVIATIONS = {
@@ -19,6 +19,10 @@ DEVIATIONS = {
     "calls `route` has a request.",
     "format strings": "Values of headers with Envoy's commands (%REQ(x)%) are handed out as written: they name facts of a "
     "proxy's connections.",
+    "one draw": "Envoy draws for a delay and for an abort apart; here one draw decides about both, so the rarer never comes "
+    "without the other. Each comes as often as Envoy has it (distributions).",
+    "preflight": "Envoy answers a preflight itself and sends no copy; `mirrors` are the route's, and `cors` says that it "
+    "answers.",
 }
 REFUSED_CLUSTERS = {"23-dynamic-dns": "outbound|8080||*.dyn.example.net"}
 # The port of a table: all its hosts are refused with it.
@@ -44,6 +48,10 @@ def deviation(case: str, request: Recorded, found: Differences) -> str:
             return "refused by Envoy"
     if not request.get("path", "/").isascii():
         return "not ASCII"
+    if request["expect"].get("random") == "fault" and found.get("flags") == ("FI", "DI,FI") and len(found) == 1:
+        return "one draw"
+    if details == "cors_response" and set(found) == {"mirrors"}:
+        return "preflight"
     if found and all(name in ("added", "response headers") and _of_formats(*found[name]) for name in found):
         return "format strings"
     return ""
@@ -64,11 +72,15 @@ def test_requests(engine_name: str, case: str) -> None:
     wrong = {}
     for request in given["requests"]:
         if is_decided(request["expect"]):
-            decision = decided(registry, request)
-            answer = outcome(registry, decision, request, given["dns"])
-            found = differences(request, answer)
-            found |= unexplained(request, expected(request, answer["cluster"]), decision)
-            if found and not deviation(case, request, found):
+            found: Differences = {}
+            for draw in draws(request["expect"]):
+                decision = decided(registry, request, draw)
+                answer = outcome(registry, decision, request, given["dns"])
+                found = differences(request, answer)
+                found |= unexplained(request, expected(request, answer["cluster"]), decision)
+                if not found or deviation(case, request, found):
+                    break
+            else:
                 wrong[request["id"]] = found
     assert wrong == {}
 
@@ -87,20 +99,19 @@ def test_distributions(engine_name: str, case: str) -> None:
     registry = registry_of(given, engine_name)
     wrong = {}
     for distribution in given["distributions"]:
-        # Side by side, requests wait for each other at limits: that is the loop, not the decision.
-        if not distribution.get("parallel"):
-            found = far(given, distribution, spread(registry, given, distribution))
-            if found:
-                wrong[distribution["what"], distribution.get("phase")] = found
+        found = far(given, distribution, spread(registry, given, distribution))
+        if found:
+            wrong[distribution["what"], distribution.get("phase")] = found
     assert wrong == {}
 
 
 def far(given: Recorded, distribution: Recorded, ours: dict[str, Counter[str]]) -> dict[str, object]:
     found: dict[str, object] = {}
-    for name in ("counts", "clusters", "status", "mirrors"):
+    for name in ("counts", "clusters", "status", "mirrors", "slow"):
         if name == "status" and distribution["request"]["kind"] != "http":
             continue
-        counted = Counter(distribution.get(name, {}))
+        recorded_ = distribution.get(name, {})
+        counted = Counter(recorded_ if isinstance(recorded_, dict) else {name: recorded_})
         if name == "clusters":
             del counted["-"]
         if name == "mirrors":
@@ -133,14 +144,12 @@ def test_what_was_compared(capsys: pytest.CaptureFixture[str]) -> None:
     requests = sum(is_decided(one["expect"]) for case in cases for one in case["requests"])
     malformed = sum(not is_decided(one["expect"]) for case in cases for one in case["requests"])
     spreads = [one for case in cases for one in case["distributions"]]
-    compared = sum(not one.get("parallel") for one in spreads)
     tables = sum(len(case["hash"]) for case in cases)
     with capsys.disabled():
         sys.stdout.write(
-            f"\n{requests} recorded requests, {compared} distributions and {tables} hash tables of Envoy agree, in each engine\n"
-            f"left out: {malformed} requests (malformed, ended in the client's handshake, or faults by percentage) and "
-            f"{len(spreads) - compared} distributions sent side by side (they wait at limits)\n"
+            f"\n{requests} recorded requests, {len(spreads)} distributions and {tables} hash tables of Envoy agree, in each engine\n"
+            f"left out: {malformed} requests (malformed, or ended in the client's handshake)\n"
         )
-    assert (len(cases), len(DEVIATIONS)) == (98, 3)
+    assert (len(cases), len(DEVIATIONS)) == (98, 5)
     assert requests > 8000
-    assert compared > 0.9 * len(spreads)
+    assert malformed < 170

@@ -103,7 +103,7 @@ class View:
     def __repr__(self) -> str:
         node, store = self.node, self._shared.store
         where = f"{node.type} in {node.namespace}"
-        hosts = len(self._node_engine.hosts)
+        hosts = len(self._node_engine.units)
         return f"<{type(self).__name__}: {len(store)} resources, {hosts} hosts for a {where}, {self.backend}>"
 
     # Reading
