@@ -18,7 +18,7 @@ from roadstead.config import Finding, ResourceKey
 from roadstead.mesh import Cluster, Delta, Mesh, Node, Origin, Proxy
 from roadstead.registry.advice import advice
 from roadstead.registry.calls import Clusters, Connect, Explain, Find, FindMany, Route, RouteMany, Services, Sweep
-from roadstead.registry.endpoints import ClusterEndpoints
+from roadstead.registry.endpoints import ClusterEndpoints, no_such_cluster
 from roadstead.registry.engine import Lock, NodeEngine, Staged
 from roadstead.registry.provenance import place_of, placed
 from roadstead.registry.settings import Settings, env_of
