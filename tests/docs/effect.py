@@ -107,7 +107,10 @@ def _lowered(mesh: Mesh) -> list[object]:
     proxy = mesh.proxy
     unknown = (mesh.outbound, mesh.egress_cluster, proxy.dynamic_dns, proxy.unknown_tls, proxy.paths)
     reached = (proxy.connect_timeout, proxy.keepalive)
-    return [unknown, reached, *(lowering.unit(host) for host in mesh.hosts.values())]
+    units = [lowering.unit(host) for host in mesh.hosts.values()]
+    # What decisions hand out is compiled again when somebody reads it.
+    read = [(host.services, host.clusters, host.virtual_hosts, host.chains) for host in mesh.hosts.values()]
+    return [unknown, reached, units, read]
 
 
 def _without(value: _T, struct: type[msgspec.Struct], field: str) -> _T:
