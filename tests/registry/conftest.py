@@ -8,4 +8,4 @@ from roadstead.registry import made
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing stays compiled after it was read."""
-    monkeypatch.setattr(made, "_RECENT", 0)
+    monkeypatch.setattr(made, "RECENT", 0)

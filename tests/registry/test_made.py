@@ -106,16 +106,16 @@ def test_equal_policies_are_one_object(engine_name: str) -> None:
 
 
 def test_hosts_are_not_kept(engine_name: str) -> None:
-    count = 2 * module._RECENT
+    count = 2 * module.RECENT
     text = "---\n".join(
         [HOST.replace("a.com", f"a{at}.com").replace("name: a,", f"name: a{at},") for at in range(count)]
     )
     registry = Registry.from_text(text, backend=engine_name)
     assert len(registry.mesh.hosts) == count
-    assert living() <= module._RECENT + 16
+    assert living() <= module.RECENT + 16
     for at in range(count):
         assert registry.route(f"a{at}.com", 80).route is not None
-    assert living() <= module._RECENT + 16
+    assert living() <= module.RECENT + 16
 
 
 def living() -> int:

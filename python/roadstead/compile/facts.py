@@ -6,6 +6,8 @@ Facts are read once, when a resource arrives. Everything else about it is loaded
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from sys import intern
 
 import msgspec
 
@@ -19,6 +21,7 @@ from roadstead.config import (
     ResourceKey,
     ServiceEntry,
     Sidecar,
+    Spec,
     TCPRoute,
     TLSRoute,
     VirtualService,
@@ -118,22 +121,28 @@ def pairs(labels: Mapping[str, str]) -> Pairs:
     return tuple(sorted(labels.items()))
 
 
-def entry_facts(resource: Resource[ServiceEntry]) -> EntryFacts:
+def key_of(resource: Resource[Spec]) -> ResourceKey:
+    """The key, with the texts that many resources share as one object."""
+    metadata = resource.metadata
+    return ResourceKey(resource.kind, intern(metadata.namespace), intern(metadata.name))
+
+
+def entry_facts(resource: Resource[ServiceEntry], key: ResourceKey) -> EntryFacts:
     spec = resource.spec
     selector = spec.workload_selector
     return EntryFacts(
-        resource.key,
+        key,
         resource.creation_time,
-        resource.namespace,
-        spec.hosts,
-        tuple([port.number for port in spec.ports]),
+        key.namespace,
+        tuple([intern(host) for host in spec.hosts]),
+        _numbers(tuple([port.number for port in spec.ports])),
         _exported(spec.export_to),
         None if selector is None else pairs(selector.labels),
     )
 
 
-def workload_facts(resource: Resource[WorkloadEntry]) -> WorkloadFacts:
-    return WorkloadFacts(resource.key, pairs(selectable_labels(resource)), _is_healthy(resource))
+def workload_facts(resource: Resource[WorkloadEntry], key: ResourceKey) -> WorkloadFacts:
+    return WorkloadFacts(key, pairs(selectable_labels(resource)), _is_healthy(resource))
 
 
 def _is_healthy(resource: Resource[WorkloadEntry]) -> bool:
@@ -146,30 +155,30 @@ def _is_healthy(resource: Resource[WorkloadEntry]) -> bool:
     return False
 
 
-def rule_facts(resource: Resource[DestinationRule], domain: str) -> RuleFacts:
+def rule_facts(resource: Resource[DestinationRule], key: ResourceKey, domain: str) -> RuleFacts:
     spec = resource.spec
     chosen = spec.workload_selector
     selector = None if chosen is None else pairs(chosen.match_labels)
     return RuleFacts(
-        resource.key,
-        (selector is None, resource.creation_time, resource.name, resource.namespace),
-        resource.namespace,
-        expand(spec.host, resource.namespace, domain),
+        key,
+        (selector is None, resource.creation_time, key.name, key.namespace),
+        key.namespace,
+        intern(expand(spec.host, key.namespace, domain)),
         _exported(spec.export_to) if selector is None else _exported((".",)),
         selector,
-        tuple([subset.name for subset in spec.subsets]),
+        _names(tuple([subset.name for subset in spec.subsets])),
         spec.traffic_policy is not None,
     )
 
 
-def virtual_service_facts(resource: Resource[VirtualService], domain: str) -> VirtualServiceFacts:
-    spec, namespace = resource.spec, resource.namespace
+def virtual_service_facts(resource: Resource[VirtualService], key: ResourceKey, domain: str) -> VirtualServiceFacts:
+    spec, namespace = resource.spec, key.namespace
     return VirtualServiceFacts(
-        resource.key,
-        (resource.creation_time, resource.name, namespace),
+        key,
+        (resource.creation_time, key.name, namespace),
         namespace,
-        tuple(dict.fromkeys(hosts_of(resource, domain))),
-        gateways_of(resource),
+        tuple(dict.fromkeys([intern(host) for host in hosts_of(resource, domain)])),
+        _names(gateways_of(resource)),
         _exported(tuple([namespace if name == "." else name for name in spec.export_to])),
         tuple(dict.fromkeys(_destinations(spec, namespace, domain))),
         delegates_of(resource),
@@ -186,31 +195,29 @@ def _destinations(spec: VirtualService, namespace: str, domain: str) -> Iterable
         for destination in named:
             if destination is not None:
                 port = 0 if destination.port is None else destination.port.number
-                yield expand(destination.host, namespace, domain), port, sources
+                yield intern(expand(destination.host, namespace, domain)), port, sources
     l4: tuple[TLSRoute | TCPRoute, ...] = (*spec.tls, *spec.tcp)
     for target in [target for route in l4 for target in route.route]:
         if target.destination is not None:
             port = 0 if target.destination.port is None else target.destination.port.number
-            yield expand(target.destination.host, namespace, domain), port, ()
+            yield intern(expand(target.destination.host, namespace, domain)), port, ()
 
 
-def gateway_facts(resource: Resource[Gateway]) -> GatewayFacts:
-    return GatewayFacts(
-        resource.key, (resource.creation_time, resource.name, resource.namespace), pairs(resource.spec.selector)
-    )
+def gateway_facts(resource: Resource[Gateway], key: ResourceKey) -> GatewayFacts:
+    return GatewayFacts(key, (resource.creation_time, resource.name, resource.namespace), pairs(resource.spec.selector))
 
 
-def sidecar_facts(resource: Resource[Sidecar]) -> SidecarFacts:
+def sidecar_facts(resource: Resource[Sidecar], key: ResourceKey) -> SidecarFacts:
     chosen = resource.spec.workload_selector
     selector = None if chosen is None else pairs(chosen.labels)
     rank = (selector is None, resource.creation_time, resource.name, resource.namespace)
-    return SidecarFacts(resource.key, rank, selector)
+    return SidecarFacts(key, rank, selector)
 
 
-def peer_facts(resource: Resource[PeerAuthentication]) -> PeerFacts:
+def peer_facts(resource: Resource[PeerAuthentication], key: ResourceKey) -> PeerFacts:
     spec = resource.spec
     return PeerFacts(
-        resource.key,
+        key,
         (resource.creation_time, resource.name, resource.namespace),
         "UNSET" if spec.mtls is None else spec.mtls.mode,
         () if spec.selector is None else pairs(spec.selector.match_labels),
@@ -226,6 +233,17 @@ def _exported(names: tuple[str, ...]) -> frozenset[str]:
         if len(_SETS) < 4096:
             _SETS[names] = made
     return made
+
+
+# Lists of ports and of names that stand in most resources.
+@lru_cache(maxsize=1024)
+def _numbers(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    return numbers
+
+
+@lru_cache(maxsize=1024)
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names
 
 
 def order_text(created: float, name: str, namespace: str) -> str:

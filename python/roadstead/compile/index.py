@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from sys import intern
 from typing import Protocol, TypeVar
 
 from roadstead.compile import facts as f
@@ -94,30 +95,30 @@ class Index:
 
     # Changing
 
-    def put(self, resource: Resource[Spec], touch: Touch | None = None) -> None:
-        """Add or replace a resource, and note what that touches."""
+    def put(self, resource: Resource[Spec], touch: Touch | None = None, key: ResourceKey | None = None) -> None:
+        """Add or replace a resource, and note what that touches. key: the object that is kept as its key."""
         touch = Touch() if touch is None else touch
-        key, spec = resource.key, resource.spec
+        key, spec = f.key_of(resource) if key is None else key, resource.spec
         if isinstance(spec, ServiceEntry):
             self._forget_entry(key, touch)
-            self._add_entry(f.entry_facts(resource), touch)  # type: ignore[arg-type]
+            self._add_entry(f.entry_facts(resource, key), touch)  # type: ignore[arg-type]
         elif isinstance(spec, VirtualService):
             self._forget_virtual_service(key, touch)
-            self._add_virtual_service(f.virtual_service_facts(resource, self.domain), touch)  # type: ignore[arg-type]
+            self._add_virtual_service(f.virtual_service_facts(resource, key, self.domain), touch)  # type: ignore[arg-type]
         elif isinstance(spec, DestinationRule):
             self._forget_rule(key, touch)
-            self._add_rule(f.rule_facts(resource, self.domain), touch)  # type: ignore[arg-type]
+            self._add_rule(f.rule_facts(resource, key, self.domain), touch)  # type: ignore[arg-type]
         elif isinstance(spec, WorkloadEntry):
             self._forget_workload(key, touch)
-            self._add_workload(f.workload_facts(resource), touch)  # type: ignore[arg-type]
+            self._add_workload(f.workload_facts(resource, key), touch)  # type: ignore[arg-type]
         elif isinstance(spec, Sidecar):
-            _replace(self.sidecars, key, f.sidecar_facts(resource))  # type: ignore[arg-type]
+            _replace(self.sidecars, key, f.sidecar_facts(resource, key))  # type: ignore[arg-type]
             touch.sidecars.add(key.namespace)
         elif isinstance(spec, Gateway):
-            self.gateways = _ranked([*_others(self.gateways, key), f.gateway_facts(resource)])  # type: ignore[arg-type]
+            self.gateways = _ranked([*_others(self.gateways, key), f.gateway_facts(resource, key)])  # type: ignore[arg-type]
             touch.gateways = True
         elif isinstance(spec, PeerAuthentication):
-            _replace(self.peers, key, f.peer_facts(resource))  # type: ignore[arg-type]
+            _replace(self.peers, key, f.peer_facts(resource, key))  # type: ignore[arg-type]
             touch.peers.add(key.namespace)
 
     def delete(self, key: ResourceKey, touch: Touch) -> None:
@@ -274,8 +275,8 @@ def _places(fact: f.EntryFacts) -> list[tuple[int, PortPlace]]:
 
 def _folded(hosts: Sequence[str]) -> list[str]:
     if len(hosts) == 1:
-        return [hosts[0].lower()]
-    return list(dict.fromkeys([host.lower() for host in hosts]))
+        return [intern(hosts[0].lower())]
+    return list(dict.fromkeys([intern(host.lower()) for host in hosts]))
 
 
 def _aged(entries: Iterable[f.EntryFacts]) -> tuple[f.EntryFacts, ...]:

@@ -96,7 +96,7 @@ class PolicyTable:
         self._zone_aware = mesh.zone_aware_lb_setting
         self.sidecar = env.node.type == "sidecar"
         self.dns_family = _dns_family(env)
-        self._intern: Callable[[ClusterPolicy], ClusterPolicy] = lru_cache(maxsize=16384)(_same)
+        self._intern: Callable[[ClusterPolicy], ClusterPolicy] = lru_cache(maxsize=512)(_same)
         self._bare = RulePolicies(self, None)
 
     def of(self, rule: RuleView | None) -> RulePolicies:

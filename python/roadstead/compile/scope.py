@@ -105,14 +105,18 @@ class ClientScope:
 
     def changed(self, what: touch.Touch) -> bool:
         """Forget what a change may have made stale; True where every unit of this client has to be made again."""
-        for kept in (self._views, self._rules, self._routed, self._prepared):
-            kept.clear()
+        self.forget()
         everything = what.everything
         if what.sidecars & {self._namespace, self.env.mesh.root_namespace} and not self._router:
             before = self._sidecar
             self._choose_sidecar()
             everything = everything or before != self._sidecar
         return everything
+
+    def forget(self) -> None:
+        """Give up what is only kept at hand."""
+        for kept in (self._views, self._rules, self._routed, self._prepared):
+            kept.clear()
 
     def _choose_sidecar(self) -> None:
         self._sidecar = None
@@ -323,7 +327,7 @@ class ClientScope:
         folded = pattern.lower()
         self._notes.add(touch.pattern_token(folded))
         return self._ordered(
-            [host for name in self._index.services.overlapping(folded) for host in self._literals(name)]
+            [host for name in self._index.services.overlapping(folded) for host in self._index.literals(name)]
         )
 
     def services_on(self, port: int) -> Sequence[HostView]:
@@ -342,13 +346,10 @@ class ClientScope:
             if place[1] in done:
                 continue
             done.add(place[1])
-            for view in self._ordered(self._literals(place[1])):
+            for view in self._ordered(self._index.literals(place[1])):
                 if not view.imported and any(known.number == port for own in view.services for known in own.ports):
                     yield view
         self._ports_read[port] = None
-
-    def _literals(self, folded: str) -> list[str]:
-        return self._index.literals(folded)
 
     def _ordered(self, hosts: list[str]) -> list[HostView]:
         views = [view for host in hosts if (view := self.view(host)) is not None]
@@ -575,10 +576,10 @@ class ClientScope:
         only VirtualServices know."""
         services = self._index.services
         for folded in services:
-            yield from self._literals(folded)
+            yield from self._index.literals(folded)
         if not self._router:
             for host in self._index.roots:
-                if host not in services or host not in self._literals(host):
+                if host not in services or host not in self._index.literals(host):
                     yield host
 
 

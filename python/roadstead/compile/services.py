@@ -139,7 +139,7 @@ def _words(words: tuple[str, ...]) -> frozenset[str]:
     return frozenset(words)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=512)
 def ip_family(text: str) -> int:
     """4 or 6 for the text of an IP address, 0 for anything else."""
     if ":" not in text and not text[:1].isdigit():

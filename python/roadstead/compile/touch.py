@@ -65,6 +65,12 @@ class Touch:
         self.gateways = False
         self.everything = everything
 
+    def everything_but_hosts(self) -> None:
+        """Where everything is touched anyway, forget what grows with the mesh."""
+        if self.everything:
+            for grown in (self.hosts, self.ports, self.routed, self.targets, self.ruled, self.tokens):
+                grown.clear()
+
 
 def host_token(host: str) -> str:
     """Everything about a service host: its services, its DestinationRule, its routes."""

@@ -22,9 +22,9 @@ _Settings = TypeVar("_Settings", MeshConfig, MeshNetworks)
 def read(text: bytes, origin: str = "", dialect: Dialect = "extended") -> Iterator[Decoded]:
     """What comes of each document of a YAML or JSON text; a bad one does not disturb the others. origin: the file's
     name."""
-    from roadstead.config.yaml import load  # the reader is loaded with the first text
+    from roadstead.config.yaml import documents  # the reader is loaded with the first text
 
-    for document in load(text, origin):
+    for document in documents(text, origin):
         yield read_document(document, dialect, text)
 
 

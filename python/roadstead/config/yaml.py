@@ -201,10 +201,16 @@ def reader(name: str | None = None) -> Reader:
 
 def load(text: bytes | str, origin: str = "<string>") -> list[Document]:
     """The documents of a text, in order; a bad one carries its error, the others are read. No text makes it raise."""
-    return [
-        Document(origin, index, line, json, None if message is None else SyntaxProblem(at_line, column, message))
-        for json, index, line, message, at_line, column in reader().load(_bytes(text))
-    ]
+    return list(documents(text, origin))
+
+
+def documents(text: bytes | str, origin: str = "<string>") -> Iterator[Document]:
+    """The same one by one; each is forgotten when the next one is asked for."""
+    rows = reader().load(_bytes(text))
+    rows.reverse()
+    while rows:
+        json, index, line, message, at_line, column = rows.pop()
+        yield Document(origin, index, line, json, None if message is None else SyntaxProblem(at_line, column, message))
 
 
 def positions(text: bytes | str, index: int) -> Positions:
@@ -227,6 +233,7 @@ __all__ = [
     "Positions",
     "Reader",
     "SyntaxProblem",
+    "documents",
     "load",
     "positions",
     "reader",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from roadstead.compile.index import Index
 from roadstead.config import Finding, ResourceKey
 from roadstead.config.dialect import EXTENSIONS
 from roadstead.mesh import HostMesh
 from roadstead.registry.store import Store
 
 
-def advised(host: HostMesh) -> tuple[ResourceKey, ...]:
+def advised(host: HostMesh, index: Index) -> tuple[ResourceKey, ...]:
     """VirtualServices with HTTP rules on TLS ports of a host (row EXT-9 of the extended dialect)."""
     origins = [
         virtual_host.origin
@@ -19,7 +20,9 @@ def advised(host: HostMesh) -> tuple[ResourceKey, ...]:
         if virtual_host.tls and not virtual_host.table
     ]
     keys = [ResourceKey(one.kind, one.namespace, one.name) for one in origins if one is not None]
-    return tuple(dict.fromkeys(keys))
+    # The index's own keys, so that no others are kept.
+    known = [index.virtual_service(key) for key in dict.fromkeys(keys)]
+    return tuple([fact.key for fact in known if fact is not None])
 
 
 def advice(keys: Iterable[ResourceKey], store: Store) -> Iterator[Finding]:

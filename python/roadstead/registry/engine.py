@@ -21,7 +21,7 @@ from roadstead.errors import EngineError
 from roadstead.mesh import Cluster, HostMesh, Mesh, UnknownCluster
 from roadstead.registry.advice import advised
 from roadstead.registry.lower import OUTBOUND, PATHS, Lowering
-from roadstead.registry.made import Source, UnitMaker, keeping
+from roadstead.registry.made import RECENT, Source, UnitMaker, keeping
 from roadstead.registry.refusal import Refused, refused_pieces
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _BREATH = 0.001
 # Units for which what is published and what replaces it are in memory together.
 _AT_ONCE = 1024
+# What most units read of others.
+_NOTHING: tuple[set[str], dict[int, PortPlace | None]] = (set(), {})
 
 Lock: TypeAlias = Callable[[], AbstractContextManager[object]]
 """The lock that a change holds, as a context."""
@@ -104,7 +106,8 @@ class NodeEngine:
                     self._stage_gateways(staged, before)
                 else:
                     self._stage(staged, unit, compile_host(self.scope, unit), before.get(unit))
-                staged.notes[unit] = self.scope.notes()
+                tokens, ports = self.scope.notes()
+                staged.notes[unit] = (tokens, ports) if tokens or ports else _NOTHING
         self._stage_settings(staged)
         return staged
 
@@ -164,10 +167,10 @@ class NodeEngine:
             except EngineError as error:
                 staged.refused += refused_pieces(host, self.engine.builder) or [_whole(host, str(error))]
                 return
-            about = advised(host)
+            about = advised(host, self.scope.index)
             if about:
                 staged.advised[key] = about
-            if len(staged.fresh) < _AT_ONCE:
+            if len(staged.fresh) < RECENT:
                 staged.fresh.append((maker, host))
         if before is not None:
             staged.replaced.append((self.units[key], before))
@@ -196,6 +199,12 @@ class NodeEngine:
             maker.remember(host)
         self.source.keep(host for _, host in staged.fresh)
         return list(staged.made), staged.clusters
+
+    def rest(self) -> None:
+        """Give up what is only kept at hand."""
+        self._lowering = Lowering()
+        self.scope.forget()
+        self.source.rest()
 
 
 class _Breath:

@@ -19,7 +19,7 @@ from roadstead.mesh import Cluster, HostMesh, Route, Service, TcpRoute, VirtualH
 from roadstead.registry.lower import distinct_services
 
 # Hosts that stay compiled after they were read or changed.
-_RECENT = 256
+RECENT = 256
 
 
 class Source:
@@ -32,7 +32,7 @@ class Source:
 
     def __init__(self, scope: ClientScope, lock: Callable[[], AbstractContextManager[object]]) -> None:
         self._lock = lock
-        self._recent: deque[HostMesh] = deque(maxlen=_RECENT)
+        self._recent: deque[HostMesh] = deque(maxlen=RECENT)
         self.scope = scope
         self.gateways: dict[str, UnitMaker] = {}
         self.changing = False
@@ -73,6 +73,10 @@ class Source:
                 if host is not None:
                     found[maker] = host
         return found
+
+    def rest(self) -> None:
+        """Give up what is only kept at hand."""
+        self._recent.clear()
 
     def keep(self, hosts: Iterable[HostMesh]) -> None:
         """Have hosts at hand for those who read them next."""
@@ -153,4 +157,4 @@ def keeping(before: HostMesh, host: HostMesh) -> HostMesh:
     )
 
 
-__all__ = ["Source", "UnitMaker", "keeping"]
+__all__ = ["RECENT", "Source", "UnitMaker", "keeping"]

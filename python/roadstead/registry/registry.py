@@ -12,6 +12,7 @@ from threading import RLock
 from typing import Self
 
 from roadstead import core
+from roadstead.compile.facts import key_of
 from roadstead.compile.touch import Touch
 from roadstead.config import Finding, MeshConfig, MeshNetworks, Resource, ResourceKey, Spec
 from roadstead.config.decode import Decoded
@@ -121,7 +122,7 @@ class Registry(View):
         """The same configuration for another node. It follows every `apply` as long as somebody holds it."""
         with self._shared.lock:
             view = View(self._shared, node)
-            with _collector_at_rest():
+            with _bulk(self._shared):
                 view.publish(view.stage(Touch(everything=True)))
             return view
 
@@ -165,7 +166,7 @@ class Registry(View):
         readable = 0
         unreadable: list[Finding] = []
         shared = self._shared
-        with shared.lock, _collector_at_rest():
+        with shared.lock, _bulk(shared):
             touch = Touch(everything=True)
             for name, text in texts:
                 shared.store.saw(name, text)
@@ -177,6 +178,9 @@ class Registry(View):
                     # One by one into the store, or all would be in memory at once as structs.
                     for resource in decoded.resources:
                         self._set({resource.key: resource}, touch)
+                    touch.everything_but_hosts()
+                # Not needed any more, and it may be large.
+                del text
             if unreadable and not readable:
                 raise InputError(str(unreadable[0]))
             self._change({}, touch, [])
@@ -228,8 +232,9 @@ class Registry(View):
                     store.pop(key)
                     index.delete(key, touch)
             else:
-                store.put(resource)
-                index.put(resource, touch)
+                kept = key_of(resource)
+                store.put(resource, kept)
+                index.put(resource, touch, kept)
 
     @contextmanager
     def _holding(self, resources: Changes) -> Iterator[None]:
@@ -289,13 +294,15 @@ def _settings(
 
 
 @contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """A bulk load makes objects that stay and no cycles; walking them again and again would double its time."""
+def _bulk(shared: Shared) -> Iterator[None]:
+    """A bulk load makes objects that stay and no cycles: walking them again and again would double its time. What it
+    leaves behind for the next is given up."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        shared.rest()
         if enabled:
             if not gc.get_freeze_count():
                 # To the oldest generation unseen; objects that somebody froze himself would be thawed with them.

@@ -1,4 +1,4 @@
-"""Resources by key, kept small: encoded bytes that are decoded when compile touches them and dropped afterwards."""
+"""Resources by key, kept small: packed bytes that are decoded when compile touches them and dropped afterwards."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from roadstead.config import (
     WorkloadEntry,
     WorkloadGroup,
 )
+from roadstead.registry.packed import Packed
 
-# Resources that stay decoded after the last use.
+# Resources that stay decoded after the last use: what neighbouring hosts share, and what one change asks for.
 _WARM = 256
 
 
@@ -33,7 +34,7 @@ class Store:
     __slots__ = ("_bytes", "_digests", "_warm")
 
     def __init__(self) -> None:
-        self._bytes: dict[ResourceKey, bytes] = {}
+        self._bytes: Packed[ResourceKey] = Packed()
         self._warm: dict[ResourceKey, Resource[Spec]] = {}
         self._digests: dict[str, bytes] = {}
 
@@ -46,10 +47,11 @@ class Store:
     def __iter__(self) -> Iterator[ResourceKey]:
         return iter(self._bytes)
 
-    def put(self, resource: Resource[Spec]) -> None:
-        """Add or replace."""
-        key = resource.key
-        self._bytes[key] = _encoder.encode(resource)
+    def put(self, resource: Resource[Spec], key: ResourceKey | None = None) -> None:
+        """Add or replace. key: the object that is kept as its key."""
+        key = resource.key if key is None else key
+        self._bytes.put(key, _encoder.encode(resource))
+        self._warm.pop(key, None)
         self._remember(key, resource)
 
     def pop(self, key: ResourceKey) -> Resource[Spec] | None:
@@ -57,7 +59,7 @@ class Store:
         if key not in self._bytes:
             return None
         resource = self.load(key)
-        del self._bytes[key]
+        self._bytes.pop(key)
         self._warm.pop(key, None)
         return resource
 
@@ -68,7 +70,7 @@ class Store:
         """Decode a resource; KeyError where there is none."""
         resource = self._warm.get(key)
         if resource is None:
-            resource = _decoder(key.kind).decode(self._bytes[key])
+            resource = _decoder(key.kind).decode(self._bytes.get(key))
             self._remember(key, resource)
         return resource
 
@@ -76,6 +78,11 @@ class Store:
         if len(self._warm) >= _WARM:
             self._warm.clear()
         self._warm[key] = resource
+
+    def rest(self) -> None:
+        """Give up what is only kept at hand: nobody will ask for it soon."""
+        self._warm.clear()
+        self._bytes.rest()
 
     # Texts
 

@@ -48,6 +48,13 @@ class Shared:
         self.views: weakref.WeakSet[View] = weakref.WeakSet()
         self.lock = threading.RLock()
 
+    def rest(self) -> None:
+        """Give up what is only kept at hand: after a bulk load nobody will ask for it soon."""
+        self.store.rest()
+        for view in list(self.views):
+            view.rest()
+        # self.engine.trim()
+
 
 class View:
     """A registry as one node sees it (`Registry.view`; the registry itself is the view of its own node).
@@ -250,6 +257,10 @@ class View:
         for observer in list(self._observers):
             observer(delta)
         return delta
+
+    def rest(self) -> None:
+        """Give up what is only kept at hand."""
+        self._node_engine.rest()
 
     def resettle(self, settings: Settings) -> None:
         """Take over other mesh-wide settings; the next stage has to be of everything."""

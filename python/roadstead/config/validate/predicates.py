@@ -59,13 +59,14 @@ def optional_label(text: str) -> str:
     return label(text) if text else ""
 
 
-@lru_cache(maxsize=8192)
+# Names and addresses come again in one document and the next; remembering those of a whole mesh would take megabytes.
+@lru_cache(maxsize=512)
 def fqdn(name: str) -> str:
     """Labels joined by dots; the last one not a number, so that no IPv4 address passes."""
     return _length(name) or _labels(name, name)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=512)
 def wild_domain(name: str) -> str:
     """The same with a wildcard allowed in the first label (`*`, `*.x`, `*x`)."""
     if complaint := _length(name):
@@ -98,7 +99,7 @@ def partial_wildcard(name: str) -> bool:
     return "*" in name and name != "*" and not name.startswith("*.")
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=512)
 def is_ip(text: str) -> bool:
     """An IPv4 or IPv6 address, with a zone perhaps."""
     return _is_ip(text)
@@ -108,7 +109,7 @@ def ip(text: str) -> str:
     return "" if is_ip(text) else f"{text!r} is not an IP address"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def subnet(text: str) -> str:
     """An address, or a range of them whose host bits need not be zero."""
     address, slash, length = text.partition("/")
