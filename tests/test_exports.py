@@ -52,4 +52,6 @@ def test_objects_of_the_engine_are_instances_of_the_public_classes(engine_name: 
     assert isinstance(decision.pick(), roadstead.Endpoint)
     with decision.lease() as lease:
         assert isinstance(lease, roadstead.Lease)
+    with decision.exchange() as exchange:
+        assert isinstance(exchange, roadstead.Exchange)
     assert not isinstance(registry, roadstead.Decision)

@@ -16,7 +16,7 @@ import importlib
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     # For type checkers the objects are the contract's classes; at run time they are its abstract faces.
-    from roadstead._core import Cluster, Decision, Endpoint, Service
+    from roadstead._core import Cluster, Decision, Endpoint, Exchange, Service
     from roadstead._core import _Lease as Lease
     from roadstead.config import Finding, MeshConfig, MeshNetworks, Resource, ResourceKey
     from roadstead.core import BACKEND
@@ -49,6 +49,7 @@ __all__ = [
     "Endpoint",
     "EndpointsPending",
     "EngineError",
+    "Exchange",
     "Finding",
     "InputError",
     "Lease",
@@ -83,6 +84,7 @@ _HOMES = {
     "Endpoint": "objects",
     "EndpointsPending": "errors",
     "EngineError": "errors",
+    "Exchange": "objects",
     "Finding": "config",
     "InputError": "errors",
     "Lease": "objects",

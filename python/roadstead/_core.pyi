@@ -35,6 +35,9 @@ Rules both engines keep
   header, and other spellings of it in the same dict are not looked at.
 * Text is compared as its UTF-8 bytes, case folded as ASCII; text that has none (lone surrogates) raises UnicodeEncodeError where
   the engine reads it. Ports beyond 65,535 and draws beyond 2**64 - 1 raise OverflowError.
+* The n-th back-off of an exchange (n from 1) lasts `r % interval` whole milliseconds: r the n-th number of a SplitMix64 whose
+  state starts at mix(draw), interval the base (at least 1 ms) doubled n - 1 times, at most 10 bases. Seconds of policies are
+  made whole milliseconds by `int(seconds * 1000 + 0.5)`.
 * Health: an endpoint is unhealthy when UNHEALTHY by EDS health or by `set_health`, or ejected; DRAINING is unhealthy and
   excluded from denominators; DEGRADED is its own class. Loads, panic, locality weighting: as Envoy (load_balancer_impl.cc), integer arithmetic.
 * Outlier detection (clusters with `_lowered.OutlierDetection`) is Envoy's (outlier_detection_impl.cc) with its three detectors of
@@ -73,9 +76,15 @@ from typing_extensions import Buffer
 
 from roadstead._lowered import LocalityGroup, Unit
 from roadstead.errors import Waiting
+from roadstead.steps import Step
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 Kind: TypeAlias = Literal["forward", "redirect", "direct_response", "passthrough", "refused", "not_found", "no_cluster"]
+
+Reset: TypeAlias = Literal[
+    "local_connection_failure", "remote_connection_failure", "connection_timeout", "connection_termination", "local_reset",
+    "remote_reset", "remote_refused_stream_reset", "protocol_error", "overflow",
+]
 
 NAME: Literal["native", "fallback"]
 
@@ -379,6 +388,102 @@ class Decision:
 
         retry: counts against max_retries too. pending: the request waits for a connection first, and counts against
         max_pending_requests instead of max_requests until `RequestLease.ready()`. EngineError for either from connect."""
+    def exchange(
+        self,
+        now: int | None = None,
+        *,
+        trusted: bool = False,
+        replayable: bool = True,
+        received: bool = True,
+        pending: bool = False,
+        hash_key: bytes | int | None = None,
+    ) -> Exchange:
+        """Carry the request out: its faults, tries, time limits and mirrors. EngineError for a connection.
+
+        trusted: the x-envoy-… headers of the request (retry-on, retry-grpc-on, max-retries, retriable-status-codes,
+        retriable-header-names, upstream-rq-timeout-ms, upstream-rq-per-try-timeout-ms, upstream-rq-timeout-alt-response) are
+        honoured, as Envoy does for internal requests only. replayable: its body can be sent again. received: all of it is
+        here (else report `received`). pending: tries wait for a connection first (report `ready`). hash_key: as in `pick`."""
+
+@final
+class Exchange:
+    """One request on its way (Envoy: router and fault filter): it says what to do now in steps, the caller does it and reports
+    what came of it. It does no I/O and owns no timer; `now` is an instant of the engine's clock, None: now. Reports come one
+    after another; a report about an exchange that is over changes nothing. A report that does not fit raises EngineError.
+
+    state       report                                      next step
+    ----------  ------------------------------------------  -----------------------------------------------------------------
+    (begin)     a fault delays                              Delay
+                a fault aborts, or the decision answers     Respond
+                else                                        a try
+    Delay       expired, delay or back-off over             Respond (abort), or a try
+                expired, the request's limit passed         Respond 504 UT
+    a try       an endpoint is leased                       Try
+                none is healthy, or a limit is reached      Respond 503 UH, or 503 UO
+    Try         response, reset, expired (this try's        Delay, where the retry policy has it, tries are left (else flag
+                limit): to be tried again                   URX) and max_retries lets it (else flag UO); else as below
+                response                                    Forward; Done where end_stream
+                reset                                       Respond 503 (502 UPE), flags UF UC UR LR UO
+                expired, this try's or the request's limit  Respond 504 UT
+    Forward     ended                                       Done
+                reset, expired                              Done with reset
+    any         cancel                                      Done, flag DC
+    any         expired where nothing is due                the same step
+
+    A try is repeated only while nothing of a response was passed on. The time limits: `deadline` counts from the whole request
+    received (and a fault's delay over), spans all tries and back-offs, and is never retried; that of a try counts from its
+    `ready`, else from its start, and is left out where it is not below the request's. A gRPC request's limit is its
+    grpc-timeout, at most the route's. Time limits are whole milliseconds; 0 is none.
+    EndpointsPending comes through where a try would begin, and changes nothing: begin, or `expired`, again once it is over.
+    Leases are taken and finished by the exchange. One that is left as a context manager is cancelled; one that is collected gives
+    back what it holds, and its lease warns."""
+
+    @property
+    def decision(self) -> Decision:
+        """Whose request it is."""
+    @property
+    def step(self) -> Step:
+        """What is to be done now."""
+    @property
+    def attempts(self) -> int:
+        """Tries begun (Envoy: UPSTREAM_REQUEST_ATTEMPT_COUNT)."""
+    @property
+    def deadline(self) -> int | None:
+        """When the request's time is up; None: no limit, or not counting yet."""
+    @property
+    def flags(self) -> str:
+        """Envoy's response flags so far, comma separated in order of occurrence."""
+    def apply(self, headers: Headers) -> list[tuple[str, str]]:
+        """The headers of this try: `Decision.apply`, without those that steer Envoy (x-envoy-retry-on …), with `Try.headers`."""
+    def received(self, now: int | None = None) -> Step:
+        """The whole request is here; the time limits count from now. For exchanges that began with `received=False`."""
+    def ready(self, now: int | None = None) -> Step:
+        """The try has its connection: its time limit counts from now, and with `pending=True` it counts against max_requests
+        instead of max_pending_requests (Respond 503 UO at that limit)."""
+    def response(
+        self, status: int, headers: Headers | None = None, *, end_stream: bool = True, now: int | None = None
+    ) -> Step:
+        """Response headers are here. end_stream: nothing comes after them, or it is all here. 1xx (but 101): passed on, so
+        that nothing is tried again. Of the headers grpc-status and x-envoy-ratelimited are read."""
+    def ended(self, now: int | None = None) -> Step:
+        """The response that is passed on came to its end."""
+    def reset(self, reason: Reset, *, sent: bool = True, now: int | None = None) -> Step:
+        """The try broke. reason: Envoy's; "remote_connection_failure" is a refused connection, "connection_termination" one
+        that the peer closed. sent: something of the request was written (never of a failed connection)."""
+    def expired(self, now: int | None = None) -> Step:
+        """Time has passed; the same step where nothing is due yet."""
+    def cancel(self, now: int | None = None) -> Step:
+        """The client went away, or lost interest."""
+    @property
+    def replayable(self) -> bool:
+        """The request can be sent again from its beginning. Set False (a body too large to keep) nothing more is tried again."""
+    @replayable.setter
+    def replayable(self, value: bool, /) -> None: ...
+    def mirror(self, cluster: str, now: int | None = None) -> Exchange:
+        """The copy for one of `Try.mirrors`: an exchange of its own without fault and retries, with the request's time limit,
+        authority and path. Its outcome is nobody's business. EngineError for a cluster that does not exist."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
 
 class _Lease:
     """An endpoint in use, counted until it is finished. As a context manager: leaving without `finish` is success, or a

@@ -144,8 +144,28 @@ class RoutePolicy(NamedTuple):
     cors: object | None = None
 
 
+class Retry(NamedTuple):
+    """Envoy RetryPolicy; interned: routes with equal policies share one object.
+
+    retry_on: Envoy's words (x-envoy-retry-on and x-envoy-retry-grpc-on), comma separated, unknown ones ignored.
+    attempts: retries after the first try. Seconds, in whole milliseconds; per_try_timeout 0: none. status_codes: for
+    "retriable-status-codes". previous_hosts: hosts already tried are avoided. previous_priorities: after so many tries
+    priorities already tried are avoided (update_frequency), 0: never."""
+
+    retry_on: str = ""
+    attempts: int = 1
+    per_try_timeout: float = 0.0
+    base_interval: float = 0.025
+    status_codes: tuple[int, ...] = ()
+    previous_hosts: bool = False
+    previous_priorities: int = 0
+
+
 class Route(NamedTuple):
-    """One Envoy route. `handle` is the mesh.Route."""
+    """One Envoy route. `handle` is the mesh.Route.
+
+    timeout: seconds, in whole milliseconds, 0: none; for gRPC requests the most that their grpc-timeout may ask for
+    (Istio: max_grpc_timeout is the same)."""
 
     handle: object
     match: Match
@@ -166,6 +186,8 @@ class Route(NamedTuple):
     fault: Fault | None = None
     retry_host_attempts: int = 5  # host_selection_retry_max_attempts, for `pick(exclude=…)`
     policy: RoutePolicy | None = None  # None: nothing is set
+    timeout: float = 0.0
+    retry: Retry | None = None
 
 
 class VirtualHost(NamedTuple):

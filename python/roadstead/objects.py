@@ -56,6 +56,13 @@ class Endpoint(_EngineObject):
     _names = ("Endpoint",)
 
 
+class Exchange(_EngineObject):
+    """One request on its way: tries, time limits, faults (`_core.pyi`, Exchange)."""
+
+    __slots__ = ()
+    _names = ("Exchange",)
+
+
 class Lease(_EngineObject):
     """One request's or connection's hold on an endpoint (`_core.pyi`, RequestLease and ConnectionLease)."""
 

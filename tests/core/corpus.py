@@ -12,12 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.core import test_connect, test_experiments, test_find, test_hash, test_pick, test_route
+from tests.core import (
+    exchanges,
+    test_connect,
+    test_exchange,
+    test_experiments,
+    test_find,
+    test_hash,
+    test_pick,
+    test_route,
+)
 from tests.core.units import cluster, exact, forward, group, prefix, published, redirect, unit, virtual_host, web
 
 from roadstead import _fallback
 from roadstead import _lowered as low
 from roadstead.errors import EngineError, Unavailable
+from roadstead.steps import Step, Try
 
 FOLDER = Path(__file__).parent / "golden"
 PICKS = 8
@@ -95,10 +105,30 @@ def pick(decision: Any) -> str:
     return f"{endpoint.address}:{endpoint.port}"
 
 
+def stepped(step: Step) -> list[Any]:
+    """A step as [its class, its fields …]; a lease is its endpoint."""
+    fields = [item.decode("latin-1") if isinstance(item, bytes) else item for item in step]
+    if isinstance(step, Try):
+        fields[0] = f"{step.lease.endpoint.address}:{step.lease.endpoint.port}"
+    return [type(step).__name__, *to_json(fields)]
+
+
+def carried(engine: Any, asked: Case) -> list[list[Any]]:
+    """The steps of an exchange, from the one that it begins with, over its reports: [instant, report, arguments by position, by name]."""
+    exchange = engine.route(**asked["route"]).exchange(0, **asked.get("terms", {}))
+    steps = [stepped(exchange.step)]
+    for now, name, arguments, named in asked["reports"]:
+        steps.append(stepped(getattr(exchange, name)(*arguments, **named, now=now)))
+    exchange.cancel(0)
+    return steps
+
+
 def answer(engine: Any, asked: Case) -> Any:
-    """What an engine says to a question: {"find": [...]}, {"route": {...}} or {"connect": {...}}."""
+    """What an engine says to a question: {"find": [...]}, {"route": {...}}, {"connect": {...}} or {"exchange": {...}}."""
     if "find" in asked:
         return found(engine, asked["find"])
+    if "exchange" in asked:
+        return carried(engine, asked["exchange"])
     if "connect" in asked:
         return decided(engine.connect(**asked["connect"]))
     given = dict(asked["route"])
@@ -153,6 +183,7 @@ def inputs() -> Iterator[tuple[str, str, list[low.Unit], list[Case]]]:
     yield _actions()
     yield _hashes()
     yield _balance()
+    yield _exchanges()
 
 
 def _domains() -> list[low.Unit]:
@@ -254,6 +285,36 @@ def _balance() -> tuple[str, str, list[low.Unit], list[Case]]:
     units.append(unit("none", own, virtual_host(forward("none", path=exact("/")), domains=("none.test",))))
     questions.append({"route": {"host": "none.test", "port": 80, "original_destination": ["192.0.2.1", 1], "draw": 0}})
     return "balance", "Each policy over priorities, panic, degraded hosts and localities.", units, questions
+
+
+def _exchanges() -> tuple[str, str, list[low.Unit], list[Case]]:
+    """The scripts, each asked of a host of its own; one cluster for all."""
+    units = [unit("cluster", cluster(exchanges.NAME, *exchanges.THREE))]
+    questions: list[Case] = []
+    for at, (_, rule, script) in enumerate(test_exchange.SCRIPTS):
+        host = f"h{at}.test"
+        units.append(unit(host, virtual_host(rule, domains=(host,))))
+        reports = []
+        for now, name, *arguments in script[1::2]:
+            more = arguments[-1:] == ["more"]
+            named = {"end_stream": False} if more else {}
+            reports.append([now * exchanges.MS, name, arguments[: len(arguments) - more], named])
+        questions.append({"exchange": {"route": {"host": host, "port": 80, "draw": 0}, "reports": reports}})
+    headers = {
+        "x-envoy-retry-on": "5xx", "x-envoy-max-retries": "2", "x-envoy-upstream-rq-timeout-ms": "900",
+        "content-type": "application/grpc", "grpc-timeout": "1500m",
+    }  # fmt: skip
+    for terms in (
+        {},
+        {"trusted": True},
+        {"trusted": True, "replayable": False},
+        {"received": False},
+        {"pending": True},
+    ):
+        asked = {"host": "h0.test", "port": 80, "headers": headers, "draw": 2**63 + 7}
+        reports = [[10, "ready", [], {}], [20, "received", [], {}], [2 * 10**9, "expired", [], {}]]
+        questions.append({"exchange": {"route": asked, "terms": terms, "reports": reports}})
+    return "exchanges", "Requests on their way: what to do after each report.", units, questions
 
 
 def record(about: str, units: list[low.Unit], asked: list[Case]) -> Case:

@@ -24,7 +24,11 @@ def functions(name: str) -> dict[str, Function]:
     for base in node.bases:
         if isinstance(base, ast.Name) and base.id in CLASSES:
             found |= functions(base.id)
-    return found | {one.name: one for one in node.body if isinstance(one, Function)}
+    return found | {one.name: one for one in node.body if isinstance(one, Function) and not is_setter(one)}
+
+
+def is_setter(function: Function) -> bool:
+    return any(isinstance(one, ast.Attribute) and one.attr == "setter" for one in function.decorator_list)
 
 
 def is_property(function: Function) -> bool:
@@ -106,7 +110,7 @@ def test_nothing_else_is_public(engine: ModuleType, name: str) -> None:
     assert public == {member for member in functions(name) if not member.startswith("_")}
 
 
-@pytest.mark.parametrize("name", ["Decision", "Service", "Cluster", "Endpoint"])
+@pytest.mark.parametrize("name", ["Decision", "Service", "Cluster", "Endpoint", "Exchange"])
 def test_faces(engine: ModuleType, name: str) -> None:
     assert issubclass(getattr(engine, name), getattr(objects, name))
 

@@ -428,6 +428,25 @@ impl<A: Attach> Decision<A> {
         Some((host.to_owned(), port, kind))
     }
 
+    /// The same request sent to another cluster; None where there is no cluster of the name.
+    pub fn to_cluster(&self, name: &str) -> Option<Self> {
+        Some(Decision {
+            snapshot: Arc::clone(&self.snapshot),
+            matched: match &self.matched {
+                Matched::Nothing => Matched::Nothing,
+                Matched::Host(host, rule) => Matched::Host(Arc::clone(host), *rule),
+                Matched::Chain(chain) => Matched::Chain(Arc::clone(chain)),
+            },
+            draw: self.draw,
+            slot: Some(self.snapshot.cluster_slot(name)?),
+            destination: self.destination,
+            port: self.port,
+            kind: Kind::Forward,
+            scheme: self.scheme,
+            notes: self.notes,
+        })
+    }
+
     /// Further picks of one `pick(exclude=…)`.
     pub fn retry_host_attempts(&self) -> u32 {
         self.route().map_or(0, |route| route.retry_host_attempts)

@@ -14,6 +14,7 @@ pub mod decision;
 pub mod draws;
 pub mod engine;
 pub mod error;
+pub mod exchange;
 pub mod hash;
 pub mod hashing;
 pub mod matching;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::exchange::retry::Words;
 use crate::outliers::Policy;
 
 /// What the embedder attaches to the engine's objects.
@@ -156,6 +157,35 @@ pub struct Fault {
     pub abort_grpc_status: i32,
 }
 
+/// Envoy `RetryPolicy`; routes with equal policies share one.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    pub words: Words,
+    /// After the first try.
+    pub attempts: u32,
+    /// Seconds; 0: none.
+    pub per_try_timeout: f64,
+    pub base_interval: f64,
+    pub status_codes: Box<[u32]>,
+    pub previous_hosts: bool,
+    /// After so many tries priorities already tried are avoided; 0: never.
+    pub previous_priorities: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry {
+            words: Words::default(),
+            attempts: 1,
+            per_try_timeout: 0.0,
+            base_interval: 0.025,
+            status_codes: Box::default(),
+            previous_hosts: false,
+            previous_priorities: 0,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Forward,
@@ -186,6 +216,9 @@ pub struct Route<A: Attach> {
     pub hash_policies: Box<[HashPolicy]>,
     pub fault: Option<Fault>,
     pub retry_host_attempts: u32,
+    /// Seconds; 0: none.
+    pub timeout: f64,
+    pub retry: Option<Arc<Retry>>,
 }
 
 #[derive(Debug)]

@@ -236,10 +236,7 @@ pub fn acquire(counters: &Counters, slot: &Slot, limits: &Limits, kind: LeaseKin
         }
         LeaseKind::Request { retry, pending } => {
             if retry {
-                take(&counters.rq_retry_active, max_retries(counters, limits)).map_err(|()| {
-                    counters.rq_retry_overflow.fetch_add(1, Relaxed);
-                    Overflow::MaxRetries
-                })?;
+                acquire_retry(counters, limits)?;
             }
             let taken = if pending { take_pending(counters, limits) } else { take_active(counters, slot, limits) };
             taken.inspect_err(|_| {
@@ -250,6 +247,18 @@ pub fn acquire(counters: &Counters, slot: &Slot, limits: &Limits, kind: LeaseKin
         }
     }
     Ok(())
+}
+
+/// Count a retry beside the request that it is for; given back by `release_retry`.
+pub fn acquire_retry(counters: &Counters, limits: &Limits) -> Result<(), Overflow> {
+    take(&counters.rq_retry_active, max_retries(counters, limits)).map_err(|()| {
+        counters.rq_retry_overflow.fetch_add(1, Relaxed);
+        Overflow::MaxRetries
+    })
+}
+
+pub fn release_retry(counters: &Counters) {
+    give(&counters.rq_retry_active);
 }
 
 /// The connection that a pending request waited for is there. Refused, nothing of the lease is held any more.

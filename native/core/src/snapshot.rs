@@ -131,6 +131,12 @@ impl<A: Attach> Snapshot<A> {
         known.holders.first()
     }
 
+    /// Where the cluster that has the name is found.
+    pub(crate) fn cluster_slot(&self, name: &str) -> Option<u32> {
+        let known = self.cluster_names.get(hash_text(name.as_bytes()), |known| &*known.name == name)?;
+        (!known.holders.is_empty()).then_some(known.slot)
+    }
+
     /// All services in order of their index; None where one was removed.
     pub fn services(&self) -> impl Iterator<Item = Option<&Arc<Service<A>>>> {
         self.services_at.iter()

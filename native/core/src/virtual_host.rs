@@ -8,7 +8,7 @@ use crate::cluster::Service;
 use crate::error::Error;
 use crate::hashing::HashPolicy;
 use crate::matching::{Condition, FORWARDED_PROTO, NameList, Seen, TextTest};
-use crate::model::{self, Action, Attach, Fault, HeaderOp, MatchKind, Mirror, Protocol, Redirect};
+use crate::model::{self, Action, Attach, Fault, HeaderOp, MatchKind, Mirror, Protocol, Redirect, Retry};
 use crate::paths::PathIndex;
 use crate::regex::Regexes;
 use crate::request::{HeaderName, Request};
@@ -147,6 +147,9 @@ pub struct Route<A: Attach> {
     pub extras: Option<Box<Extras>>,
     pub action: Action,
     pub retry_host_attempts: u32,
+    /// Seconds for the whole request; 0: no limit.
+    pub timeout: f64,
+    pub retry: Option<Arc<Retry>>,
 }
 
 impl<A: Attach> Route<A> {
@@ -192,6 +195,8 @@ impl<A: Attach> Route<A> {
             extras: (!extras.are_none()).then(|| Box::new(extras)),
             action: given.action,
             retry_host_attempts: given.retry_host_attempts,
+            timeout: given.timeout,
+            retry: given.retry,
         })
     }
 

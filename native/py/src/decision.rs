@@ -12,6 +12,8 @@ use roadstead_core::rewrite;
 use crate::attach::PyAttach;
 use crate::cluster::{self, Cluster};
 use crate::engine::Engine;
+use crate::errors;
+use crate::exchange::{Asked, Exchange};
 use crate::headers::{self, Headers};
 use crate::request::Lent;
 use crate::service;
@@ -34,6 +36,30 @@ pub struct Rare {
     pub source_ip: Option<Py<PyString>>,
     pub original_destination: Option<(Py<PyString>, u16)>,
     pub server_name: Option<Py<PyString>>,
+}
+
+impl Given {
+    /// The same request for another decision.
+    pub fn again(&self, py: Python<'_>) -> Given {
+        let text = |text: &Option<Py<PyString>>| text.as_ref().map(|text| text.clone_ref(py));
+        let rare = self.rare.as_ref().map(|rare| {
+            let dialled = rare.original_destination.as_ref();
+            Box::new(Rare {
+                scheme: text(&rare.scheme),
+                source_ip: text(&rare.source_ip),
+                original_destination: dialled.map(|(host, port)| (host.clone_ref(py), *port)),
+                server_name: text(&rare.server_name),
+            })
+        });
+        Given {
+            host: self.host.clone_ref(py),
+            path: text(&self.path),
+            method: text(&self.method),
+            headers: self.headers.as_ref().map(|headers| headers.clone_ref(py)),
+            rare,
+            connection: self.connection,
+        }
+    }
 }
 
 #[pyclass(frozen, module = "roadstead._core")]
@@ -305,6 +331,24 @@ impl Decision {
         exclude: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         self.taken(py, retry, pending, hash_key, exclude)
+    }
+
+    #[pyo3(signature = (now=None, *, trusted=false, replayable=true, received=true, pending=false, hash_key=None))]
+    fn exchange(
+        slf: &Bound<'_, Self>,
+        now: Option<i64>,
+        trusted: bool,
+        replayable: bool,
+        received: bool,
+        pending: bool,
+        hash_key: Option<Py<PyAny>>,
+    ) -> PyResult<Exchange> {
+        let py = slf.py();
+        if slf.get().core.is_connection() {
+            return Err(errors::engine(py, "an exchange is of a request: this decision is a connection's"));
+        }
+        let asked = Asked { now, trusted, replayable, received, pending, hash_key };
+        Exchange::begin(py, slf.clone().unbind(), asked, false)
     }
 
     fn __repr__(&self) -> String {

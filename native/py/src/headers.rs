@@ -142,6 +142,40 @@ fn with_bytes<T>(value: &Bound<'_, PyAny>, read: impl FnOnce(&[u8]) -> T) -> PyR
     }
 }
 
+/// The values of these headers (lower case), the lines of one joined by commas; None where there is none. In a plain dict the
+/// lower-case key comes first, as everywhere.
+pub fn joined(headers: &Bound<'_, PyAny>, names: &[&str]) -> PyResult<Vec<Option<String>>> {
+    let mut values: Vec<Option<String>> = vec![None; names.len()];
+    let mut open = vec![true; names.len()];
+    let mut items = headers.clone();
+    if let Ok(dict) = headers.cast_exact::<PyDict>() {
+        for (at, name) in names.iter().enumerate() {
+            if let Some(value) = dict.get_item(name)? {
+                (values[at], open[at]) = (Some(text(&value)?), false);
+            }
+        }
+        if !open.contains(&true) {
+            return Ok(values);
+        }
+    }
+    if let Some(method) = headers.getattr_opt(intern!(headers.py(), "items"))? {
+        items = method.call0()?;
+    }
+    for pair in items.try_iter()? {
+        let (key, value) = pair?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        for (at, name) in names.iter().enumerate() {
+            if open[at] && is_name(&key, name)? {
+                let line = text(&value)?;
+                match &mut values[at] {
+                    Some(joined) => *joined = format!("{joined},{line}"),
+                    none => *none = Some(line),
+                }
+            }
+        }
+    }
+    Ok(values)
+}
+
 /// Every header as text, for `Decision.apply`.
 pub fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
     let items = match headers.getattr_opt(intern!(headers.py(), "items"))? {

@@ -44,17 +44,39 @@ impl Hold {
         endpoint: Py<PyAny>,
         kind: LeaseKind,
     ) -> PyResult<Self> {
+        let name = cluster.clone_ref(py);
+        Hold::acquired(py, engine, cluster, live, endpoint, kind)?.map_err(|limit| refused(py, &name, limit))
+    }
+
+    /// One try of an exchange, which counts its retries itself.
+    pub fn request(
+        py: Python<'_>,
+        engine: Py<Engine>,
+        cluster: Py<PyAny>,
+        live: Arc<ClusterLive<PyAttach>>,
+        endpoint: Py<PyAny>,
+        pending: bool,
+    ) -> PyResult<Result<Self, Overflow>> {
+        Hold::acquired(py, engine, cluster, live, endpoint, LeaseKind::Request { retry: false, pending })
+    }
+
+    fn acquired(
+        py: Python<'_>,
+        engine: Py<Engine>,
+        cluster: Py<PyAny>,
+        live: Arc<ClusterLive<PyAttach>>,
+        endpoint: Py<PyAny>,
+        kind: LeaseKind,
+    ) -> PyResult<Result<Self, Overflow>> {
         let slot = Arc::clone(endpoint.bind(py).cast::<Endpoint>()?.get().slot());
         let pending = matches!(kind, LeaseKind::Request { pending: true, .. });
         let stage = AtomicU8::new(if pending { PENDING } else { ACTIVE });
-        match acquire(live.counters(), &slot, &live.limits, kind) {
-            Ok(()) => Ok(Hold { engine, endpoint, cluster, live, slot, kind, stage }),
-            Err(limit) => Err(refused(py, &cluster, limit)),
-        }
+        let taken = acquire(live.counters(), &slot, &live.limits, kind);
+        Ok(taken.map(|()| Hold { engine, endpoint, cluster, live, slot, kind, stage }))
     }
 
     /// Whether this ends it. now: of the outcome, for outlier detection; None: the engine's time.
-    fn end(&self, py: Python<'_>, outcome: Outcome, now: Option<i64>) -> bool {
+    pub fn end(&self, py: Python<'_>, outcome: Outcome, now: Option<i64>) -> bool {
         let stage = self.stage.swap(DONE, AcqRel);
         if stage != DONE {
             let kind = match self.kind {
@@ -78,8 +100,8 @@ impl Hold {
         }
     }
 
-    /// The connection is there.
-    fn ready(&self, py: Python<'_>) -> PyResult<()> {
+    /// The connection is there; refused, nothing is held any more.
+    pub fn bound(&self) -> Result<(), Overflow> {
         let (before, connection) = match self.kind {
             LeaseKind::Request { .. } => (PENDING, false),
             LeaseKind::Connection => (ACTIVE, true),
@@ -88,16 +110,17 @@ impl Hold {
             return Ok(());
         }
         if let LeaseKind::Request { retry, .. } = self.kind {
-            bind(self.live.counters(), &self.slot, &self.live.limits, retry).map_err(|limit| {
-                // Nothing is held any more.
-                self.stage.store(DONE, std::sync::atomic::Ordering::Release);
-                refused(py, &self.cluster, limit)
-            })?;
+            bind(self.live.counters(), &self.slot, &self.live.limits, retry)
+                .inspect_err(|_| self.stage.store(DONE, std::sync::atomic::Ordering::Release))?;
         }
         if let Some(policy) = &self.live.outliers {
             policy.connected(&self.slot, connection);
         }
         Ok(())
+    }
+
+    fn ready(&self, py: Python<'_>) -> PyResult<()> {
+        self.bound().map_err(|limit| refused(py, &self.cluster, limit))
     }
 
     fn finish(

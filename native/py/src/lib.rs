@@ -10,6 +10,7 @@ mod decision;
 mod endpoint;
 mod engine;
 mod errors;
+mod exchange;
 mod fastcall;
 mod headers;
 mod lease;
@@ -19,6 +20,7 @@ mod probe;
 mod request;
 mod scan;
 mod service;
+mod steps;
 mod yaml;
 
 use pyo3::intern;
@@ -36,6 +38,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<cluster::Cluster>()?;
     module.add_class::<endpoint::Endpoint>()?;
     module.add_class::<decision::Decision>()?;
+    module.add_class::<exchange::Exchange>()?;
     module.add_class::<lease::RequestLease>()?;
     module.add_class::<lease::ConnectionLease>()?;
     module.add_class::<probe::Probe>()?;

@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyInt, PyTuple};
 use roadstead_core::balance::{ClusterLive, PickInput};
 use roadstead_core::cluster::Cluster;
 use roadstead_core::decision::Kind;
+use roadstead_core::exchange::retry::PreviousPriorities;
 use roadstead_core::hash::xxh64;
 use roadstead_core::model::ClusterType;
 use roadstead_core::overlay::LeaseKind;
@@ -102,6 +103,46 @@ impl Decision {
         Err(self.none_healthy(py, cluster))
     }
 
+    /// The endpoint of a try of an exchange and its priority; None where none is healthy, an error where names are not resolved
+    /// yet. `hashes`: the request's hash counts. `refused`: tried before.
+    pub fn picked_again(
+        &self,
+        py: Python<'_>,
+        cluster: &Cluster<PyAttach>,
+        hash_key: Option<&Bound<'_, PyAny>>,
+        hashes: bool,
+        refused: &[Py<PyAny>],
+        mut priorities: Option<&mut PreviousPriorities>,
+    ) -> PyResult<Option<(Py<PyAny>, u32)>> {
+        if matches!(cluster.kind, ClusterType::OriginalDst | ClusterType::DynamicDns) {
+            return Ok(Some((self.asked_for(py)?, 0)));
+        }
+        let live = &*cluster.live;
+        let hash = if hashes && live.hashes() { self.hash_for(py, hash_key)? } else { None };
+        let state = live.state_full();
+        let last = self.core.retry_host_attempts();
+        for attempt in 0..=last {
+            let input = self.input(py, live, hash, attempt);
+            let Some(index) = live.pick_again(&state, input, priorities.as_deref_mut()) else { break };
+            let found = endpoint::object(py, &state, index)?;
+            let mut is_refused = false;
+            for one in refused {
+                is_refused = is_refused || one.bind(py).eq(found)?;
+            }
+            if !is_refused || attempt == last {
+                let endpoint = &state.membership.endpoints[index as usize];
+                let priority = state.membership.groups[endpoint.group as usize].priority;
+                return Ok(Some((found.clone_ref(py), priority)));
+            }
+        }
+        self.pending(py, cluster).map_or(Ok(None), Err)
+    }
+
+    /// Nanoseconds of the engine's clock.
+    pub fn now(&self, py: Python<'_>, now: Option<i64>) -> i64 {
+        now.unwrap_or_else(|| self.engine.bind(py).get().core.now())
+    }
+
     /// Clusters without endpoints of their own.
     fn asked_for(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.picks.fetch_add(1, Relaxed);
@@ -132,14 +173,18 @@ impl Decision {
 
     #[cold]
     fn none_healthy(&self, py: Python<'_>, cluster: &Cluster<PyAttach>) -> PyErr {
-        match self.engine.bind(py).get().want(py, &cluster.name) {
-            Some(want) => errors::pending(py, format!("{}: its names are not resolved yet", cluster.name), want),
-            None => errors::no_healthy(py, format!("{}: no healthy endpoint", cluster.name)),
-        }
+        let none = || errors::no_healthy(py, format!("{}: no healthy endpoint", cluster.name));
+        self.pending(py, cluster).unwrap_or_else(none)
     }
 
     #[cold]
-    fn nowhere(&self, py: Python<'_>) -> PyErr {
+    fn pending(&self, py: Python<'_>, cluster: &Cluster<PyAttach>) -> Option<PyErr> {
+        let want = self.engine.bind(py).get().want(py, &cluster.name)?;
+        Some(errors::pending(py, format!("{}: its names are not resolved yet", cluster.name), want))
+    }
+
+    #[cold]
+    pub fn nowhere(&self, py: Python<'_>) -> PyErr {
         let kind = self.core.kind.word();
         if matches!(self.core.kind, Kind::Redirect | Kind::DirectResponse) {
             return errors::engine(py, &format!("a {kind} decision has no endpoint: this process answers by itself"));

@@ -9,6 +9,7 @@ from roadstead._fallback.cluster import Cluster, Endpoint
 from roadstead._fallback.columns import HostColumn
 from roadstead._fallback.decision import Decision
 from roadstead._fallback.engine import Engine
+from roadstead._fallback.exchange import Exchange
 from roadstead._fallback.lease import ConnectionLease, RequestLease
 from roadstead._fallback.service import Service
 
@@ -22,6 +23,7 @@ __all__ = [
     "Decision",
     "Endpoint",
     "Engine",
+    "Exchange",
     "HostColumn",
     "RequestLease",
     "Service",

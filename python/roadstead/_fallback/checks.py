@@ -10,6 +10,8 @@ _U16, _U32 = 0xFFFF, 0xFFFFFFFF
 _PRIORITIES = 128
 # What times of outlier detection may be.
 _SECONDS = 1e9
+# A protobuf Duration's most.
+_DURATION = 315_576_000_000
 
 # Field: least and most. What is not here is text, or free.
 _RANGES: dict[type, dict[str, tuple[float, float]]] = {
@@ -19,8 +21,24 @@ _RANGES: dict[type, dict[str, tuple[float, float]]] = {
     low.Redirect: {"port": (0, _U16), "code": (0, _U16)},
     low.Mirror: {"numerator": (0, _U32)},
     low.HashPolicy: {"kind": (0, low.HASH_QUERY)},
-    low.Fault: {"delay_numerator": (0, _U32), "abort_numerator": (0, _U32), "abort_status": (0, _U16)},
-    low.Route: {"action": (0, low.DIRECT_RESPONSE), "direct_status": (0, _U16), "retry_host_attempts": (0, _U32)},
+    low.Fault: {
+        "delay": (0, _DURATION),
+        "delay_numerator": (0, _U32),
+        "abort_numerator": (0, _U32),
+        "abort_status": (0, _U16),
+    },
+    low.Route: {
+        "action": (0, low.DIRECT_RESPONSE),
+        "direct_status": (0, _U16),
+        "retry_host_attempts": (0, _U32),
+        "timeout": (0, _DURATION),
+    },
+    low.Retry: {
+        "attempts": (0, _U32),
+        "per_try_timeout": (0, _DURATION),
+        "base_interval": (0, _DURATION),
+        "previous_priorities": (0, _U32),
+    },
     low.VirtualHost: {"port": (0, _U16)},
     low.Port: {"number": (0, _U16), "protocol": (0, low.PROTO_UDP)},
     low.Endpoint: {"port": (0, _U16), "kind": (0, low.UNIX), "weight": (1, _U32), "health": (0, low.DEGRADED)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, final
 
 from roadstead import _lowered as low
@@ -10,10 +10,12 @@ from roadstead._fallback import hash as hash_policy
 from roadstead._fallback import rewrite
 from roadstead._fallback.chains import Chain
 from roadstead._fallback.cluster import Cluster, Endpoint
+from roadstead._fallback.exchange import Exchange, Terms
 from roadstead._fallback.hosts import ip_of, network_text
 from roadstead._fallback.lease import ConnectionLease, RequestLease
-from roadstead._fallback.matching import as_bytes, fold
+from roadstead._fallback.matching import fold, read_lines
 from roadstead._fallback.overlay import Slot
+from roadstead._fallback.retry import PreviousPriorities
 from roadstead._fallback.rewrite import Headers
 from roadstead._fallback.rng import MASK
 from roadstead._fallback.routes import FORWARDED_PROTO, Route, VirtualHost
@@ -100,25 +102,9 @@ class Decision:
     def _read(self) -> dict[str, list[str]]:
         """The headers that the virtual host's routes name; no others are looked at."""
         headers, vhost = self._request[3], self._vhost
-        found: dict[str, list[str]] = {}
         if headers is None or vhost is None:
-            return found
-        names, lengths = vhost.names, vhost.name_lengths
-        if type(headers) is not dict:
-            for name, value in headers.items() if isinstance(headers, Mapping) else headers:
-                if len(name) in lengths and (folded := fold(name)) in names:
-                    _add(found, folded, value)
-            return found
-        # Where a plain dict has the name in lower case, that is the header.
-        for name in names:
-            if name in headers:
-                _add(found, name, headers[name])
-        if len(found) < len(names):
-            absent = names.difference(found)
-            for name in [name for name in headers if len(name) in lengths]:
-                if (folded := fold(name)) in absent:
-                    _add(found, folded, headers[name])
-        return found
+            return {}
+        return read_lines(headers, vhost.names, vhost.name_lengths)
 
     # What was decided
 
@@ -366,7 +352,13 @@ class Decision:
             raise self._none_healthy(cluster)
         return state.endpoints[at]
 
-    def _pick_other(self, cluster: Cluster, hashed: int | None, refused: tuple[Endpoint, ...]) -> Endpoint:
+    def _pick_other(
+        self,
+        cluster: Cluster,
+        hashed: int | None,
+        refused: tuple[Endpoint, ...],
+        priorities: PreviousPriorities | None = None,
+    ) -> Endpoint:
         """Up to retry_host_attempts + 1 picks until one is not refused; then the last one is used."""
         state = cluster._current()
         balancer = state.balanced()
@@ -375,7 +367,8 @@ class Decision:
         for attempt in range((route.retry_host_attempts if route is not None else 0) + 1):
             number = self._picks
             self._picks = number + 1
-            at = balancer.pick(self.draw, number, hashed, attempt)
+            loads = None if priorities is None else priorities.loads(balancer.loads)
+            at = balancer.pick(self.draw, number, hashed, attempt, loads)
             if at < 0:
                 raise self._none_healthy(cluster)
             found = state.endpoints[at]
@@ -384,6 +377,28 @@ class Decision:
         if found is None:
             raise self._none_healthy(cluster)
         return found
+
+    def _pick_again(
+        self,
+        cluster: Cluster,
+        hash_key: bytes | int | None,
+        refused: tuple[Endpoint, ...],
+        priorities: PreviousPriorities | None,
+        hashes: bool,
+    ) -> Endpoint:
+        """The endpoint of a try of an exchange. hashes: the request's hash counts (not for a mirror's)."""
+        if cluster._low.type in _WITHOUT_ENDPOINTS:
+            return self._asked_for(cluster)
+        hashes = hashes and cluster._current().balanced().hashes
+        return self._pick_other(cluster, self._hash_for(hash_key) if hashes else None, refused, priorities)
+
+    def _copied(self, cluster: Cluster) -> Decision:
+        """The same request sent to another cluster."""
+        made = Decision()
+        for name in Decision.__slots__:
+            setattr(made, name, getattr(self, name))
+        made.kind, made.cluster, made._picks = "forward", cluster, 0
+        return made
 
     def _hash_for(self, hash_key: bytes | int | None) -> int | None:
         if hash_key is None:
@@ -448,14 +463,23 @@ class Decision:
             return RequestLease._taken(cluster, endpoint, retry, pending)
         return ConnectionLease._taken(cluster, endpoint)
 
+    def exchange(
+        self,
+        now: int | None = None,
+        *,
+        trusted: bool = False,
+        replayable: bool = True,
+        received: bool = True,
+        pending: bool = False,
+        hash_key: bytes | int | None = None,
+    ) -> Exchange:
+        """Carry the request out: its faults, tries, time limits and mirrors. EngineError for a connection."""
+        if not self._is_request:
+            raise EngineError("an exchange is of a request: this decision is a connection's")
+        return Exchange._begun(self, now, Terms(trusted, replayable, received, pending, hash_key))
+
     def __repr__(self) -> str:
         return f"<Decision {self.kind} {self.cluster_name}>"
-
-
-def _add(lines: dict[str, list[str]], name: str, value: str) -> None:
-    if not value.isascii():
-        as_bytes(value)
-    lines.setdefault(name, []).append(value)
 
 
 def _dialled(text: str, port: int, own_port: bool) -> tuple[str, int]:

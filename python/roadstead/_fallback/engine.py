@@ -74,7 +74,7 @@ class Engine:
         # The collector may end a lease anywhere, and that eject.
         self._lock = threading.RLock()
         self._waiting = set()
-        self._snapshot = Snapshot()
+        self._snapshot = Snapshot(self._clock)
         _watch_forks()
         _engines.add(self)
         return self

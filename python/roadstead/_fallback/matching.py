@@ -5,7 +5,7 @@ A condition is called with the decision under way, which knows the request. Path
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from roadstead import _lowered as low
@@ -14,6 +14,7 @@ from roadstead.errors import EngineError
 
 if TYPE_CHECKING:
     from roadstead._fallback.decision import Decision
+    from roadstead._fallback.rewrite import Headers
 
 TextTest: TypeAlias = Callable[[str], bool]
 Condition: TypeAlias = "Callable[[Decision], bool]"
@@ -30,6 +31,32 @@ def fold(text: str) -> str:
 def as_bytes(text: str) -> bytes:
     """Its UTF-8; UnicodeEncodeError for text that no bytes stand for (lone surrogates)."""
     return text.encode()
+
+
+def read_lines(headers: Headers, names: frozenset[str], lengths: Container[int]) -> dict[str, list[str]]:
+    """The lines of the headers of these names (lower case; lengths: theirs); no others are looked at."""
+    found: dict[str, list[str]] = {}
+    if type(headers) is not dict:
+        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+            if len(name) in lengths and (folded := fold(name)) in names:
+                _add(found, folded, value)
+        return found
+    # Where a plain dict has the name in lower case, that is the header.
+    for name in names:
+        if name in headers:
+            _add(found, name, headers[name])
+    if len(found) < len(names):
+        absent = names.difference(found)
+        for name in [name for name in headers if len(name) in lengths]:
+            if (folded := fold(name)) in absent:
+                _add(found, folded, headers[name])
+    return found
+
+
+def _add(lines: dict[str, list[str]], name: str, value: str) -> None:
+    if not value.isascii():
+        as_bytes(value)
+    lines.setdefault(name, []).append(value)
 
 
 def text_test(match: low.ValueMatch) -> TextTest:

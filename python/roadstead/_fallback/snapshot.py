@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from roadstead import _lowered as low
@@ -76,10 +76,10 @@ class Outbound(NamedTuple):
     paths: int = low.NORMALIZE
 
 
-def _special(name: str, kind: int, port: int = 0) -> Cluster:
+def _special(name: str, kind: int, clock: Callable[[], int], port: int = 0) -> Cluster:
     """A cluster of the outbound policy: no endpoints, no limits."""
     lowered = low.Cluster(None, name, kind, low.LbConfig(policy=low.CLUSTER_PROVIDED), low.Limits(), (), port)
-    return Cluster._made(lowered, Live(0, time.monotonic_ns))
+    return Cluster._made(lowered, Live(0, clock))
 
 
 class Snapshot:
@@ -90,7 +90,7 @@ class Snapshot:
         "networks", "nodes", "outbound", "passthrough", "prefixes", "services_at", "suffixes", "units", "version",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int]) -> None:
         self.version = 0
         self.outbound = Outbound()
         self.units: Sharded[str, object] = Sharded()
@@ -107,9 +107,9 @@ class Snapshot:
         self.networks: dict[tuple[int, int], int] = {}
         # Ports whose wildcard listener takes HTTP, counted by virtual host.
         self.heard: dict[int, int] = {}
-        self.passthrough = _special("PassthroughCluster", low.ORIGINAL_DST)
-        self.blackhole = _special("BlackHoleCluster", low.EDS)
-        self.dynamic = _special("AllowAnyDynamicDNSCluster", low.DYNAMIC_DNS, 80)
+        self.passthrough = _special("PassthroughCluster", low.ORIGINAL_DST, clock)
+        self.blackhole = _special("BlackHoleCluster", low.EDS, clock)
+        self.dynamic = _special("AllowAnyDynamicDNSCluster", low.DYNAMIC_DNS, clock, 80)
 
     # Names
 

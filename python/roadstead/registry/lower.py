@@ -25,6 +25,7 @@ from roadstead.mesh import (
     OutlierDetection,
     Port,
     Redirect,
+    Retry,
     Route,
     RouteMatch,
     Service,
@@ -124,6 +125,8 @@ _Lowered: TypeAlias = tuple[ClusterPolicy, low.LbConfig, low.Limits, low.Cluster
 # Made without the Python frame of a named tuple's own constructor, which would double the time; all fields are given.
 _new = tuple.__new__
 _ANY = low.Match(None)
+# Istio: previous_priorities.update_frequency.
+_PRIORITY_UPDATES = 2
 # Policies remembered by identity: what neighbouring hosts share. Each keeps a policy of the mesh.
 _KEPT = 512
 # Different ones that were met; after so many it starts again, or those of old configurations would stay.
@@ -401,7 +404,23 @@ def _route(route: Route, policy: low.RoutePolicy) -> low.Route:
             _fault(route),
             0 if retry is None else retry.host_attempts,
             policy,
+            route.timeout or 0.0,
+            None if retry is None else _retry(retry),
         ),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _retry(retry: Retry) -> low.Retry:
+    """One object for equal policies, wherever they were written."""
+    return low.Retry(
+        retry.retry_on,
+        retry.attempts,
+        retry.per_try_timeout or 0.0,
+        low.Retry().base_interval if retry.backoff is None else retry.backoff,
+        retry.retriable_status_codes,
+        retry.ignore_previous_hosts,
+        _PRIORITY_UPDATES if retry.remote_localities else 0,
     )
 
 

@@ -49,6 +49,8 @@ pub fn route(matcher: Match, cluster: &str) -> Route<Plain> {
         hash_policies: Box::default(),
         fault: None,
         retry_host_attempts: 5,
+        timeout: 0.0,
+        retry: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Priority loads and panic: Envoy's integer arithmetic (load_balancer_impl.cc).
 
+use std::collections::BTreeSet;
+
 use crate::model::LbConfig;
 
 /// Hosts of one priority by class. Excluded hosts count in `hosts` and leave the denominators.
@@ -52,6 +54,36 @@ impl Loads {
             }
         }
         loads
+    }
+
+    /// The same with these priorities left out; None where nothing is available then.
+    pub fn without(&self, census: &[Census], lb: &LbConfig, excluded: &BTreeSet<u32>) -> Option<Loads> {
+        let available = |class: fn(&Census) -> u64| -> Vec<u64> {
+            let factor = u64::from(lb.overprovisioning);
+            let of = |(at, c): (usize, &Census)| match excluded.contains(&(at as u32)) {
+                true => 0,
+                false => c.availability(class(c), factor),
+            };
+            census.iter().enumerate().map(of).collect()
+        };
+        let (healthy, degraded) = (available(|c| c.healthy), available(|c| c.degraded));
+        let total = (healthy.iter().sum::<u64>() + degraded.iter().sum::<u64>()).min(100);
+        if total == 0 {
+            return None;
+        }
+        let none = vec![0; census.len()];
+        let mut made = Loads { healthy: none.clone(), degraded: none, panic: self.panic.clone() };
+        let mut remaining = 100;
+        // What truncation leaves is handed out in further rounds, from the first priority on.
+        while remaining > 0 {
+            let loads = made.healthy.iter_mut().chain(&mut made.degraded);
+            for (load, availability) in loads.zip(healthy.iter().chain(&degraded)) {
+                let part = (availability * 100 / total).min(remaining);
+                *load += part as u32;
+                remaining -= part;
+            }
+        }
+        Some(made)
     }
 
     fn share(&mut self, healthy: &[u64], degraded: &[u64], total: u64) {

@@ -160,10 +160,22 @@ impl Balancer {
                 _ => {}
             }
         }
-        self.pick_slowly(lb, state, input)
+        self.pick_slowly(lb, state, input, &self.loads)
     }
 
-    fn pick_slowly<A: Attach>(&self, lb: &LbConfig, state: &ClusterState<A>, input: PickInput) -> Picked {
+    /// The priorities that the hosts of this balancer are in, by class.
+    pub fn census<A: Attach>(&self, state: &ClusterState<A>) -> Vec<Census> {
+        census(&state.membership, &self.classes)
+    }
+
+    /// `loads`: what the priority is chosen by; the hash balancers only know their own.
+    pub fn pick_slowly<A: Attach>(
+        &self,
+        lb: &LbConfig,
+        state: &ClusterState<A>,
+        input: PickInput,
+        loads: &Loads,
+    ) -> Picked {
         if self.loads.panic.is_empty() {
             return Picked::host(None);
         }
@@ -175,7 +187,7 @@ impl Balancer {
             let host = self.table(lb, &state.membership, priority).choose(hash, input.attempt);
             return Picked { host, panicked: self.loads.panic[priority] };
         }
-        let (priority, degraded) = self.loads.choose(first);
+        let (priority, degraded) = loads.choose(first);
         let sources = if degraded { &self.degraded } else { &self.healthy };
         let panicked = self.loads.panic[priority];
         let slow = if panicked { None } else { self.slow_start(lb, input.now) };

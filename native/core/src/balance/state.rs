@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::loads::Census;
-use super::pick::{Balancer, PickInput};
+use super::pick::{Balancer, PickInput, Picked};
+use crate::exchange::retry::PreviousPriorities;
 use crate::model::{Attach, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup};
 use crate::outliers::{Hits, Policy, Record, active_in};
 use crate::overlay::{Counters, Slot};
@@ -426,7 +427,26 @@ impl<A: Attach> ClusterLive<A> {
     /// One pick; counts panics and failures.
     #[inline]
     pub fn pick(&self, state: &ClusterState<A>, input: PickInput) -> Option<u32> {
-        let picked = self.balancer(state).pick(&self.lb, state, input);
+        self.counted(self.balancer(state).pick(&self.lb, state, input))
+    }
+
+    /// The pick of a try of an exchange: its priorities may be chosen otherwise.
+    pub fn pick_again(
+        &self,
+        state: &ClusterState<A>,
+        input: PickInput,
+        priorities: Option<&mut PreviousPriorities>,
+    ) -> Option<u32> {
+        let balancer = self.balancer(state);
+        let loads = priorities.and_then(|own| own.loads(&balancer.loads, || balancer.census(state), &self.lb));
+        self.counted(match loads {
+            Some(loads) => balancer.pick_slowly(&self.lb, state, input, loads),
+            None => balancer.pick(&self.lb, state, input),
+        })
+    }
+
+    #[inline]
+    fn counted(&self, picked: Picked) -> Option<u32> {
         if picked.panicked {
             self.counters().healthy_panic.fetch_add(1, Relaxed);
         }

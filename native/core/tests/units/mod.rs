@@ -93,6 +93,8 @@ pub fn route(kind: MatchKind, path: &str, clusters: &[(&str, u32)]) -> Route<Pla
         hash_policies: Box::default(),
         fault: None,
         retry_host_attempts: 5,
+        timeout: 0.0,
+        retry: None,
     }
 }
 

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use roadstead_core::model::{
     Cluster, ClusterType, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup, OutlierDetection,
+    Retry,
 };
 use roadstead_core::outliers::Policy;
 
@@ -23,6 +24,7 @@ pub struct Interned {
     balancers: Seen<LbConfig>,
     limits: Seen<Limits>,
     outliers: Seen<Policy>,
+    pub(super) retries: Seen<Retry>,
     localities: HashMap<Box<str>, Arc<str>>,
 }
 
@@ -31,7 +33,7 @@ const MOST_PRIORITY: u32 = 128;
 /// Beyond this many the memory starts anew: it is a cache.
 const MOST: usize = 4096;
 
-struct Seen<T>(HashMap<usize, (Py<PyAny>, Arc<T>)>);
+pub(super) struct Seen<T>(HashMap<usize, (Py<PyAny>, Arc<T>)>);
 
 impl<T> Default for Seen<T> {
     fn default() -> Self {
@@ -40,7 +42,7 @@ impl<T> Default for Seen<T> {
 }
 
 impl<T> Seen<T> {
-    fn get(
+    pub(super) fn get(
         &mut self,
         value: &Bound<'_, PyAny>,
         make: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>,

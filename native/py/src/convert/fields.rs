@@ -9,6 +9,8 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::errors;
 
+const MOST_SECONDS: f64 = 315_576_000_000.0;
+
 pub struct Fields<'a, 'py> {
     items: &'a Bound<'py, PyTuple>,
     what: &'static str,
@@ -96,6 +98,16 @@ impl<'a, 'py> Fields<'a, 'py> {
         }
         let message =
             format!("{}, field {index}: {number} is not from {} to {}", self.what, range.start(), range.end());
+        Err(errors::engine(self.items.py(), &message))
+    }
+
+    /// A span of time, as protobuf has it.
+    pub fn seconds(&self, index: usize) -> PyResult<f64> {
+        let number: f64 = self.number(index)?;
+        if (0.0..=MOST_SECONDS).contains(&number) {
+            return Ok(number);
+        }
+        let message = format!("{}, field {index}: {number} is not from 0 to {MOST_SECONDS}", self.what);
         Err(errors::engine(self.items.py(), &message))
     }
 

@@ -21,7 +21,7 @@ pub fn unit(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Unit<
         order: fields.string(1)?,
         services: fields.list(2, |item| service(&item, &mut handles))?,
         clusters: fields.list(3, |item| cluster::cluster(&item, interned, &mut handles))?,
-        virtual_hosts: fields.list(4, |item| route::virtual_host(&item, &mut handles))?,
+        virtual_hosts: fields.list(4, |item| route::virtual_host(&item, interned, &mut handles))?,
         chains: fields.list(5, |item| route::chain(&item, &mut handles))?,
     })
 }

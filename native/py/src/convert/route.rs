@@ -1,16 +1,22 @@
 //! Virtual hosts, routes and filter chains.
 
 use pyo3::prelude::*;
+use roadstead_core::exchange::retry::Words;
 use roadstead_core::model::{
     Action, Chain, Destination, Fault, HashKind, HashPolicy, HeaderMatch, HeaderOp, Match, MatchKind, Mirror, OpKind,
-    QueryMatch, Redirect, Route, Transport, ValueMatch, VirtualHost,
+    QueryMatch, Redirect, Retry, Route, Transport, ValueMatch, VirtualHost,
 };
 
 use super::Handles;
+use super::cluster::Interned;
 use super::fields::Fields;
 use crate::attach::{Piece, PyAttach};
 
-pub fn virtual_host(value: &Bound<'_, PyAny>, handles: &mut Handles<'_>) -> PyResult<VirtualHost<PyAttach>> {
+pub fn virtual_host(
+    value: &Bound<'_, PyAny>,
+    interned: &mut Interned,
+    handles: &mut Handles<'_>,
+) -> PyResult<VirtualHost<PyAttach>> {
     let fields = Fields::of(value, "VirtualHost", 6)?;
     Ok(VirtualHost {
         handle: handles.next(&fields, Piece::VirtualHost, None)?,
@@ -19,14 +25,14 @@ pub fn virtual_host(value: &Bound<'_, PyAny>, handles: &mut Handles<'_>) -> PyRe
             let domain = Fields::of(&item, "domain", 2)?;
             Ok((domain.string(0)?, domain.number(1)?))
         })?,
-        routes: fields.list(3, |item| route(&item, handles))?,
+        routes: fields.list(3, |item| route(&item, interned, handles))?,
         tls: fields.flag(4)?,
         addresses: fields.strings(5)?,
     })
 }
 
-fn route(value: &Bound<'_, PyAny>, handles: &mut Handles<'_>) -> PyResult<Route<PyAttach>> {
-    let fields = Fields::of(value, "Route", 17)?;
+fn route(value: &Bound<'_, PyAny>, interned: &mut Interned, handles: &mut Handles<'_>) -> PyResult<Route<PyAttach>> {
+    let fields = Fields::of(value, "Route", 19)?;
     Ok(Route {
         handle: handles.next(&fields, Piece::Route, Some(16))?,
         matcher: request_match(&*fields.get(1)?)?,
@@ -44,6 +50,8 @@ fn route(value: &Bound<'_, PyAny>, handles: &mut Handles<'_>) -> PyResult<Route<
         hash_policies: hash_policies(&fields, 13)?,
         fault: fields.optional(14)?.map(|item| fault(&item)).transpose()?,
         retry_host_attempts: fields.number(15)?,
+        timeout: fields.seconds(17)?,
+        retry: fields.optional(18)?.map(|item| interned.retries.get(&item, retry)).transpose()?,
     })
 }
 
@@ -136,11 +144,25 @@ fn hash_policies(fields: &Fields<'_, '_>, index: usize) -> PyResult<Box<[HashPol
 fn fault(value: &Bound<'_, PyAny>) -> PyResult<Fault> {
     let fields = Fields::of(value, "Fault", 5)?;
     Ok(Fault {
-        delay: fields.number(0)?,
+        delay: fields.seconds(0)?,
         delay_numerator: fields.number(1)?,
         abort_numerator: fields.number(2)?,
         abort_status: fields.number(3)?,
         abort_grpc_status: fields.number(4)?,
+    })
+}
+
+fn retry(value: &Bound<'_, PyAny>) -> PyResult<Retry> {
+    let fields = Fields::of(value, "Retry", 7)?;
+    let retry_on = fields.text(0)?;
+    Ok(Retry {
+        words: Words::http(&retry_on) | Words::grpc(&retry_on),
+        attempts: fields.number(1)?,
+        per_try_timeout: fields.seconds(2)?,
+        base_interval: fields.seconds(3)?,
+        status_codes: fields.list(4, |code| code.extract())?.into_boxed_slice(),
+        previous_hosts: fields.flag(5)?,
+        previous_priorities: fields.number(6)?,
     })
 }
 

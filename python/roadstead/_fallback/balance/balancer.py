@@ -126,10 +126,11 @@ class Balancer:
                 return _Source(None, localities, parts)
         return self._flat(kept, priority, kind, [host for group in groups for host in group.of_class(wanted)])
 
-    def pick(self, draw: int, number: int, hashed: int | None, attempt: int) -> int:
-        """Index of the endpoint, -1 for none. number: of the pick in its decision. attempt: of the same hash."""
+    def pick(self, draw: int, number: int, hashed: int | None, attempt: int, loads: Loads | None = None) -> int:
+        """Index of the endpoint, -1 for none. number: of the pick in its decision. attempt: of the same hash.
+        loads: in place of the balancer's own, for a try again (Envoy: retry_priority; hash balancers do not ask)."""
         policy = self._lb.policy
-        simple = self._simple
+        simple = self._simple if loads is None else None
         if simple is not None and policy == low.ROUND_ROBIN:
             return simple.next()
         state = (draw + _PICK_STEP * number + GOLDEN) & MASK
@@ -140,7 +141,7 @@ class Balancer:
             return self._by_hash(first if hashed is None else hashed, attempt)
         if not self._groups:
             return -1
-        priority, degraded = self.loads.choose(first)
+        priority, degraded = (loads or self.loads).choose(first)
         if self.loads.panic[priority]:
             self.live.counters.lb_healthy_panic += 1
         schedule = (self._degraded if degraded else self._healthy)[priority].schedule()

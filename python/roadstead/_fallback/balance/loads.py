@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import NamedTuple
 
 
@@ -23,11 +24,12 @@ class Loads:
 
     single: the priority that gets everything with its healthy hosts, or -1; then no number is needed to choose."""
 
-    __slots__ = ("degraded", "healthy", "panic", "single")
+    __slots__ = ("_availability", "degraded", "healthy", "panic", "single")
 
     def __init__(self, census: list[Census], overprovisioning: int, panic_threshold: int) -> None:
         healthy = [one.availability(one.healthy, overprovisioning) for one in census]
         degraded = [one.availability(one.degraded, overprovisioning) for one in census]
+        self._availability = (healthy, degraded)
         total = min(100, sum(healthy) + sum(degraded))
         self.healthy = [0] * len(census)
         self.degraded = [0] * len(census)
@@ -51,6 +53,27 @@ class Loads:
         # What truncation leaves goes to the first available priority only.
         loads, availabilities = (self.healthy, healthy) if any(healthy) else (self.degraded, degraded)
         loads[next(priority for priority, value in enumerate(availabilities) if value)] += remaining
+
+    def without(self, excluded: set[int]) -> Loads | None:
+        """The same with these priorities left out; None where nothing is available then."""
+        healthy, degraded = [
+            [0 if priority in excluded else value for priority, value in enumerate(values)]
+            for values in self._availability
+        ]
+        total = min(100, sum(healthy) + sum(degraded))
+        if not total:
+            return None
+        made = copy(self)
+        made.healthy, made.degraded = [0] * len(healthy), [0] * len(degraded)
+        remaining = 100
+        # What truncation leaves is handed out in further rounds, from the first priority on.
+        while remaining:
+            for loads, availabilities in ((made.healthy, healthy), (made.degraded, degraded)):
+                for priority, availability in enumerate(availabilities):
+                    share = min(remaining, availability * 100 // total)
+                    loads[priority] += share
+                    remaining -= share
+        return made
 
     def _total_panic(self, census: list[Census]) -> None:
         """Every priority is in panic: loads by raw host counts, health ignored."""

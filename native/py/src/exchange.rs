@@ -1,0 +1,361 @@
+//! `Exchange`: the core's state machine with leases, endpoints and steps as Python objects.
+
+use std::sync::atomic::AtomicU32;
+use std::sync::{Mutex, MutexGuard};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+use roadstead_core::exchange::replies::Reply;
+use roadstead_core::exchange::retry::{Answered, Reset, milliseconds};
+use roadstead_core::exchange::steering::{self, Steering};
+use roadstead_core::exchange::{self, Choice, Leased, Step, Terms, Upstream, Wrong};
+use roadstead_core::model::{HeaderOp, OpKind};
+use roadstead_core::overlay::{Outcome, acquire_retry, release_retry};
+use roadstead_core::rewrite;
+
+use crate::cluster;
+use crate::decision::Decision;
+use crate::errors;
+use crate::headers;
+use crate::lease::{Hold, RequestLease};
+use crate::steps;
+
+const MOST_GRPC_STATUS: u64 = 16;
+/// Of a response, beside those that a policy names.
+const READ: [&str; 2] = ["grpc-status", "x-envoy-ratelimited"];
+
+#[pyclass(frozen, module = "roadstead._core")]
+pub struct Exchange {
+    decision: Py<Decision>,
+    hash_key: Option<Py<PyAny>>,
+    /// A mirror's: no mirrors of its own, and the request's hash does not count.
+    copy: bool,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    core: exchange::Exchange,
+    side: Side,
+    step: Py<PyAny>,
+}
+
+/// What the machine has leased.
+#[derive(Default)]
+struct Side {
+    lease: Option<Py<RequestLease>>,
+    tried: Vec<Py<PyAny>>,
+}
+
+/// The arguments of `Decision.exchange`.
+pub struct Asked {
+    pub now: Option<i64>,
+    pub trusted: bool,
+    pub replayable: bool,
+    pub received: bool,
+    pub pending: bool,
+    pub hash_key: Option<Py<PyAny>>,
+}
+
+/// The embedder's side of the machine while one report is worked on.
+struct Acting<'a, 'py> {
+    py: Python<'py>,
+    decision: &'a Decision,
+    hash_key: Option<&'a Bound<'py, PyAny>>,
+    copy: bool,
+    side: &'a mut Side,
+}
+
+impl Upstream for Acting<'_, '_> {
+    type Error = PyErr;
+
+    fn lease(&mut self, choice: Choice<'_>) -> PyResult<Leased> {
+        let (py, decision) = (self.py, self.decision);
+        let cluster = decision.core.cluster().ok_or_else(|| decision.nowhere(py))?;
+        let tried = if choice.other { &*self.side.tried } else { &[] };
+        let found = decision.picked_again(py, cluster, self.hash_key, !self.copy, tried, choice.priorities)?;
+        let Some((endpoint, priority)) = found else { return Ok(Leased::NoneHealthy) };
+        self.side.tried.push(endpoint.clone_ref(py));
+        let object = cluster::object(py, cluster)?.clone_ref(py);
+        let engine = decision.engine.clone_ref(py);
+        match Hold::request(py, engine, object, std::sync::Arc::clone(&cluster.live), endpoint, choice.pending)? {
+            Ok(hold) => self.side.lease = Some(Py::new(py, RequestLease(hold))?),
+            Err(_) => return Ok(Leased::Overflow),
+        }
+        Ok(Leased::Endpoint { priority })
+    }
+
+    fn ready(&mut self) -> PyResult<bool> {
+        let Some(lease) = &self.side.lease else { return Ok(true) };
+        let bound = lease.get().0.bound().is_ok();
+        if !bound {
+            self.side.lease = None;
+        }
+        Ok(bound)
+    }
+
+    fn finish(&mut self, outcome: Outcome, now: i64) -> PyResult<()> {
+        if let Some(lease) = self.side.lease.take() {
+            lease.get().0.end(self.py, outcome, Some(now));
+        }
+        Ok(())
+    }
+
+    fn take_retry(&mut self) -> bool {
+        let cluster = self.decision.core.cluster();
+        cluster.is_some_and(|cluster| acquire_retry(cluster.live.counters(), &cluster.live.limits).is_ok())
+    }
+
+    fn give_retry(&mut self) {
+        if let Some(cluster) = self.decision.core.cluster() {
+            release_retry(cluster.live.counters());
+        }
+    }
+}
+
+impl Exchange {
+    pub fn begin(py: Python<'_>, decision: Py<Decision>, asked: Asked, copy: bool) -> PyResult<Self> {
+        let own = decision.get();
+        let now = own.now(py, asked.now);
+        let values = match &own.given.headers {
+            Some(headers) => headers::joined(headers.bind(py), steering::read_names(asked.trusted))?,
+            None => Vec::new(),
+        };
+        let route = own.core.route();
+        let timeout = route.map_or(0.0, |route| route.timeout);
+        let retry = route.and_then(|route| route.retry.as_ref());
+        let mut steering = Steering::new(retry, timeout, &values, asked.trusted);
+        if copy {
+            steering.policy = None;
+        }
+        let terms = Terms {
+            steering,
+            delay: if copy { 0 } else { own.core.fault().map_or(0, |(delay, _, _)| milliseconds(delay)) },
+            answer: own.read(py, |request| Reply::own(&own.core, request, !copy))?,
+            draw: own.core.draw,
+            replayable: asked.replayable,
+            received: asked.received,
+            pending: asked.pending,
+        };
+        let mut side = Side::default();
+        let hash_key = asked.hash_key.as_ref().map(|key| key.bind(py));
+        let mut acting = Acting { py, decision: own, hash_key, copy, side: &mut side };
+        let core = exchange::Exchange::begin(terms, now, &mut acting)?;
+        let step = step_object(py, own, copy, &core, &side)?;
+        Ok(Exchange { decision, hash_key: asked.hash_key, copy, inner: Mutex::new(Inner { core, side, step }) })
+    }
+
+    fn inner(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Inner>> {
+        self.inner.try_lock().map_err(|_| errors::engine(py, "two reports of one exchange at once"))
+    }
+
+    /// Work on one report; the step that follows.
+    fn report(
+        &self,
+        py: Python<'_>,
+        now: Option<i64>,
+        work: impl FnOnce(&mut exchange::Exchange, i64, &mut Acting<'_, '_>) -> Result<(), Wrong<PyErr>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut guard = self.inner(py)?;
+        let Inner { core, side, step } = &mut *guard;
+        if !core.is_over() {
+            let decision = self.decision.get();
+            let hash_key = self.hash_key.as_ref().map(|key| key.bind(py));
+            let now = decision.now(py, now);
+            let mut acting = Acting { py, decision, hash_key, copy: self.copy, side };
+            work(core, now, &mut acting).map_err(|wrong| match wrong {
+                Wrong::Report(message) => errors::engine(py, message),
+                Wrong::Upstream(error) => error,
+            })?;
+            *step = step_object(py, decision, self.copy, core, side)?;
+        }
+        Ok(step.clone_ref(py))
+    }
+}
+
+fn step_object(
+    py: Python<'_>,
+    decision: &Decision,
+    copy: bool,
+    core: &exchange::Exchange,
+    side: &Side,
+) -> PyResult<Py<PyAny>> {
+    let mirrors = || {
+        let core = &decision.core;
+        core.mirrors().filter(|name| core.snapshot.cluster(name).is_some()).map(str::to_owned).collect()
+    };
+    let first = !copy && core.attempts() == 1;
+    let flags = core.flags();
+    let made =
+        steps::object(py, core.step(), &flags, side.lease.as_ref(), || if first { mirrors() } else { Vec::new() })?;
+    Ok(made.unbind())
+}
+
+/// The status of a gRPC response that is in its headers; -1 for one that cannot be read.
+fn grpc_status(text: Option<&str>) -> Option<i32> {
+    let text = text.filter(|text| !text.is_empty())?;
+    Some(steering::decimal(text, MOST_GRPC_STATUS).map_or(-1, |status| status as i32))
+}
+
+#[pymethods]
+impl Exchange {
+    #[getter]
+    fn decision(&self, py: Python<'_>) -> Py<Decision> {
+        self.decision.clone_ref(py)
+    }
+
+    #[getter]
+    fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(self.inner(py)?.step.clone_ref(py))
+    }
+
+    #[getter]
+    fn attempts(&self, py: Python<'_>) -> PyResult<u32> {
+        Ok(self.inner(py)?.core.attempts())
+    }
+
+    #[getter]
+    fn deadline(&self, py: Python<'_>) -> PyResult<Option<i64>> {
+        Ok(self.inner(py)?.core.deadline())
+    }
+
+    #[getter]
+    fn flags(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.inner(py)?.core.flags())
+    }
+
+    #[getter]
+    fn replayable(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.inner(py)?.core.replayable)
+    }
+
+    #[setter]
+    fn set_replayable(&self, py: Python<'_>, value: bool) -> PyResult<()> {
+        self.inner(py)?.core.replayable = value;
+        Ok(())
+    }
+
+    fn apply<'py>(&self, headers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        let py = headers.py();
+        let mut lines = headers::pairs(headers)?;
+        rewrite::apply(self.decision.get().core.request_ops(), &mut lines);
+        let inner = self.inner(py)?;
+        let trusted = inner.core.steering().trusted;
+        lines.retain(|(name, _)| !steering::is_stripped(name, trusted));
+        if let Step::Try { headers, .. } = inner.core.step() {
+            let set = |(name, value): &(&'static str, String)| HeaderOp {
+                kind: OpKind::Set,
+                name: (*name).into(),
+                value: value.as_str().into(),
+            };
+            rewrite::apply(&headers.iter().map(set).collect::<Vec<_>>(), &mut lines);
+        }
+        drop(inner);
+        PyList::new(py, lines)
+    }
+
+    #[pyo3(signature = (now=None))]
+    fn received(&self, py: Python<'_>, now: Option<i64>) -> PyResult<Py<PyAny>> {
+        self.report(py, now, |core, now, _| {
+            core.received(now);
+            Ok(())
+        })
+    }
+
+    #[pyo3(signature = (now=None))]
+    fn ready(&self, py: Python<'_>, now: Option<i64>) -> PyResult<Py<PyAny>> {
+        self.report(py, now, |core, now, acting| core.ready(now, acting))
+    }
+
+    #[pyo3(signature = (status, headers=None, *, end_stream=true, now=None))]
+    fn response(
+        &self,
+        py: Python<'_>,
+        status: u16,
+        headers: Option<&Bound<'_, PyAny>>,
+        end_stream: bool,
+        now: Option<i64>,
+    ) -> PyResult<Py<PyAny>> {
+        self.report(py, now, |core, now, acting| {
+            let mut answered = Answered { status, ..Answered::default() };
+            if let Some(headers) = headers {
+                let policy = core.steering().policy.as_ref();
+                let named = policy.map_or(&[][..], |policy| &policy.headers);
+                let names: Vec<&str> = READ.into_iter().chain(named.iter().map(String::as_str)).collect();
+                let values = headers::joined(headers, &names)?;
+                answered.grpc_status = grpc_status(values[0].as_deref());
+                answered.ratelimited = values[1].is_some();
+                answered.retriable_header = values[2..].iter().any(Option::is_some);
+            }
+            core.response(&answered, end_stream, now, acting)
+        })
+    }
+
+    #[pyo3(signature = (now=None))]
+    fn ended(&self, py: Python<'_>, now: Option<i64>) -> PyResult<Py<PyAny>> {
+        self.report(py, now, |core, now, acting| core.ended(now, acting))
+    }
+
+    #[pyo3(signature = (reason, *, sent=true, now=None))]
+    fn reset(&self, py: Python<'_>, reason: &Bound<'_, PyString>, sent: bool, now: Option<i64>) -> PyResult<Py<PyAny>> {
+        let Some(reason) = Reset::of(reason.to_str()?) else {
+            let words = Reset::ALL.map(Reset::word).join(", ");
+            return Err(errors::engine(py, &format!("no reset {}: {words}", reason.repr()?)));
+        };
+        self.report(py, now, |core, now, acting| core.reset(reason, sent, now, acting))
+    }
+
+    #[pyo3(signature = (now=None))]
+    fn expired(&self, py: Python<'_>, now: Option<i64>) -> PyResult<Py<PyAny>> {
+        self.report(py, now, |core, now, acting| core.expired(now, acting))
+    }
+
+    #[pyo3(signature = (now=None))]
+    fn cancel(&self, py: Python<'_>, now: Option<i64>) -> PyResult<Py<PyAny>> {
+        self.report(py, now, |core, now, acting| Ok(core.cancel(now, acting)?))
+    }
+
+    #[pyo3(signature = (cluster, now=None))]
+    fn mirror(&self, py: Python<'_>, cluster: &Bound<'_, PyString>, now: Option<i64>) -> PyResult<Exchange> {
+        let own = self.decision.get();
+        let Some(core) = own.core.to_cluster(cluster.to_str()?) else {
+            return Err(errors::engine(py, &format!("no cluster {} to mirror to", cluster.repr()?)));
+        };
+        let decision =
+            Decision { core, given: own.given.again(py), picks: AtomicU32::new(0), engine: own.engine.clone_ref(py) };
+        let received = self.inner(py)?.core.is_complete();
+        let pending = self.inner(py)?.core.is_pending();
+        let asked = Asked { now, trusted: false, replayable: false, received, pending, hash_key: None };
+        Exchange::begin(py, Py::new(py, decision)?, asked, true)
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        kind: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        trace: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (kind, value, trace);
+        self.cancel(py, None).map(drop)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let inner = self.inner(py)?;
+        let step = inner.step.bind(py).get_type().name()?;
+        Ok(format!("<Exchange {step} attempts={}>", inner.core.attempts()))
+    }
+}
+
+impl Drop for Exchange {
+    /// The lease gives back and warns by itself.
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let (true, Some(cluster)) = (inner.core.take_held(), self.decision.get().core.cluster()) {
+            release_retry(cluster.live.counters());
+        }
+    }
+}
