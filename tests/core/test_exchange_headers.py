@@ -95,7 +95,7 @@ def test_headers_of_a_try(engine: ModuleType) -> None:
     exchange.cancel()
     plain = begun(engine_with(engine, route()), sent, trusted=True)
     assert plain.apply(sent) == [
-        ("accept", "*/*"), ("x-envoy-expected-rq-timeout-ms", "9"), ("x-envoy-attempt-count", "1"),
+        ("accept", "*/*"), ("x-envoy-expected-rq-timeout-ms", "9"), ("X-Envoy-Internal", "true"), ("x-envoy-attempt-count", "1"),
     ]  # fmt: skip
     plain.cancel()
 

@@ -1,8 +1,4 @@
-"""Whether a decision's policies explain what Envoy did after it: tries, time limits, CORS, response headers, TLS.
-
-The decision only carries these policies; here they are followed as a caller would, over the outcomes that the request's
-`x-fail` header asked of its upstreams (one for each try, the last one repeats).
-"""
+"""Whether a decision's policies explain what Envoy did after it: an exchange, CORS, response headers, TLS."""
 
 from __future__ import annotations
 
@@ -10,8 +6,9 @@ import re
 from collections.abc import Callable
 
 from roadstead import Decision
-from roadstead.mesh import Cors, Retry, StringMatch, TlsOrigination
+from roadstead.mesh import Cors, StringMatch, TlsOrigination
 
+from .carried import carry
 from .recorded import Recorded
 
 Differ = Callable[[str, object, object], None]
@@ -23,8 +20,8 @@ _NOT_THE_ROUTES = frozenset(
         "date", "server", "x-envoy-upstream-service-time",
     )
 )  # fmt: skip
-_SERVER_ERRORS = range(500, 600)
-_GATEWAY_ERRORS = frozenset((502, 503, 504))
+# Answered by the CORS filter or the codec, or never HTTP for Envoy.
+_NOT_CARRIED = (None, "cors_response", "filter_chain_not_found", "websocket_handshake_unsuccessful")
 _MESH_CERTIFICATE = frozenset(("ISTIO_MUTUAL", "AUTO", "MUTUAL"))
 
 
@@ -36,8 +33,8 @@ def unexplained(request: Recorded, expect: Recorded, decision: Decision) -> dict
         if recorded != ours:
             found[name] = (recorded, ours)
 
-    if expect.get("attempts") and request["kind"] in ("http", "h2c"):
-        _tries(_sent(request), expect, decision, differ)
+    if request["kind"] in ("http", "h2c") and expect.get("details") not in _NOT_CARRIED:
+        carry(_sent(request), expect, decision, differ)
     if "upstream_tls" in expect and isinstance(decision.tls, TlsOrigination):
         _tls(expect, decision.tls, differ)
     if expect.get("details") in ("cors_response", "via_upstream", "direct_response", "fault_filter_abort"):
@@ -47,54 +44,6 @@ def unexplained(request: Recorded, expect: Recorded, decision: Decision) -> dict
 
 def _sent(request: Recorded) -> dict[str, str]:
     return {name.lower(): value for name, value in request.get("headers", ())}
-
-
-def _tries(sent: dict[str, str], expect: Recorded, decision: Decision, differ: Differ) -> None:
-    retry = decision.retry if isinstance(decision.retry, Retry) else None
-    allowed, flags = 1 + (retry.attempts if retry else 0), expect["response_flags"].split(",")
-    per_try = None if retry is None else retry.per_try_timeout
-    differ("no more tries than allowed", True, expect["attempts"] <= allowed)
-    if "UT" in flags:
-        limited = per_try if expect["details"] == "upstream_per_try_timeout" else decision.timeout
-        differ("has the time limit that ran out", True, bool(limited))
-    if "UF" in flags and "URX" in flags:
-        differ("attempts", expect["attempts"], allowed)
-    if "x-fail" not in sent or "x-slow" in sent or "UF" in flags or "UO" in flags or decision.cluster is None:
-        return
-    outcomes = sent["x-fail"].split(",")
-    if outcomes[0] == "hang" and "DC" in flags:
-        differ("no time limit", (None, None), (decision.timeout or None, per_try))
-    elif expect["details"] != "response_timeout":
-        differ("attempts", expect["attempts"], _followed(outcomes, retry))
-
-
-def _followed(outcomes: list[str], retry: Retry | None) -> int:
-    """How many tries these outcomes take."""
-    tries = 1
-    while retry is not None and tries <= retry.attempts:
-        outcome = outcomes[min(tries, len(outcomes)) - 1]
-        if not _again(outcome, retry):
-            break
-        tries += 1
-    return tries
-
-
-def _again(outcome: str, retry: Retry) -> bool:
-    """Whether an outcome is one to try again after (Envoy: RetryPolicy.retry_on)."""
-    on = set(retry.retry_on.split(","))
-    if outcome == "grpc14":
-        return "unavailable" in on
-    if outcome == "reset":
-        return bool(on & {"reset", "5xx", "gateway-error"})
-    if outcome == "hang":
-        return retry.per_try_timeout is not None and bool(on & {"reset", "5xx", "gateway-error"})
-    status = int(outcome)
-    return (
-        ("5xx" in on and status in _SERVER_ERRORS)
-        or ("gateway-error" in on and status in _GATEWAY_ERRORS)
-        or ("retriable-4xx" in on and status == 409)
-        or ("retriable-status-codes" in on and status in retry.retriable_status_codes)
-    )
 
 
 def _tls(expect: Recorded, tls: TlsOrigination, differ: Differ) -> None:

@@ -22,7 +22,11 @@ CONSUMED = _TRUSTED - _READ | {
     "x-envoy-attempt-count",
 }  # fmt: skip
 """Request headers that steer Envoy, or that it writes itself: they never go upstream as they came."""
-UNTRUSTED = CONSUMED | {"x-envoy-expected-rq-timeout-ms"}
+UNTRUSTED = CONSUMED | {
+    "x-envoy-expected-rq-timeout-ms", "x-envoy-force-trace", "x-envoy-internal", "x-envoy-ip-tags",
+    "x-envoy-original-host", "x-envoy-original-url",
+}  # fmt: skip
+"""Beside them, what only a trusted request may say."""
 _U32, _U64 = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 _GRPC_MOST = 99_999_999
 # Units of grpc-timeout in nanoseconds.

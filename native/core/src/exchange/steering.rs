@@ -27,6 +27,15 @@ const OTHERS: [&str; 4] = [
     "x-envoy-attempt-count",
 ];
 pub const EXPECTED: &str = "x-envoy-expected-rq-timeout-ms";
+/// What only a trusted request may say, beside what is read of it.
+const TRUSTED: [&str; 6] = [
+    EXPECTED,
+    "x-envoy-force-trace",
+    "x-envoy-internal",
+    "x-envoy-ip-tags",
+    "x-envoy-original-host",
+    "x-envoy-original-url",
+];
 const GRPC_MOST: u64 = 99_999_999;
 /// About a century, in milliseconds: beyond it the nanoseconds do not fit 63 bits.
 const MOST_TIME: u64 = 4_000_000_000_000;
@@ -39,8 +48,8 @@ pub fn read_names(trusted: bool) -> &'static [&'static str] {
 
 /// A request header that never goes upstream as it came.
 pub fn is_stripped(name: &str, trusted: bool) -> bool {
-    let mut names = HEADERS[UNTRUSTED..].iter().chain(&OTHERS);
-    names.any(|known| known.eq_ignore_ascii_case(name)) || (!trusted && EXPECTED.eq_ignore_ascii_case(name))
+    let more = if trusted { &[][..] } else { &TRUSTED };
+    HEADERS[UNTRUSTED..].iter().chain(&OTHERS).chain(more).any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Time limits in milliseconds, 0: none.
