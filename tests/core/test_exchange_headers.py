@@ -84,6 +84,7 @@ def test_headers_of_a_try(engine: ModuleType) -> None:
         "x-envoy-max-retries": "9",
         "accept": "*/*",
         "x-envoy-expected-rq-timeout-ms": "9",
+        "X-Envoy-Internal": "true",
     }
     exchange = begun(eng, sent)
     assert exchange.apply(sent) == [

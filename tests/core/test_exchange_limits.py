@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from types import ModuleType
+from typing import Any
 
 import pytest
 from tests.core.exchanges import HOST, MS, NAME, SERVER_ERROR, begun, engine_with, idle, route, told
 from tests.core.units import UNLIMITED, group
 
 from roadstead import _lowered as low
+from roadstead.errors import EndpointsPending
 from roadstead.steps import Delay, Respond
 
 # Of draw 0: the first numbers of SplitMix64 from mix(0) = 0, modulo 25, 50 and 100.
@@ -220,4 +222,30 @@ def test_21_time_limits(
     assert (exchange.attempts, step.status, step.flags, step.details) == (attempts, 504, flags, details)
     assert step.body == b"upstream request timeout"
     assert end is None or now == end * MS
+    assert idle(eng)
+
+
+# Names that are not resolved yet
+
+
+def test_pending_names(engine: ModuleType) -> None:
+    """It comes through where a try would begin, and changes nothing."""
+
+    def nothing_yet() -> Any:
+        return None
+
+    eng = engine_with(engine, route(SERVER_ERROR), endpoints=("10.0.0.1:80",))
+    exchange = begun(eng)
+    exchange.response(500, now=0)
+    eng.update_endpoints(NAME, [])
+    eng.hold(NAME, nothing_yet)
+    with pytest.raises(EndpointsPending):
+        begun(eng)
+    for _ in range(2):
+        with pytest.raises(EndpointsPending):
+            exchange.expired(10 * MS)
+        assert (told(exchange.step), exchange.attempts) == ("delay 10", 1)
+    eng.update_endpoints(NAME, [group("10.0.0.2:80")])
+    assert told(exchange.expired(20 * MS)) == "try 2 2"
+    assert told(exchange.response(200)) == "done 200"
     assert idle(eng)
