@@ -47,6 +47,8 @@ HOMES = {
     "dns": "dns/",
     "aiodns": "dns/",
     "watchfiles": "sources/",
+    "httpx": "clients/",
+    "httpx2": "clients/",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

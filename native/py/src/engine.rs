@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use pyo3::Borrowed;
@@ -79,10 +79,16 @@ impl Engine {
 
 type Core = roadstead_core::decision::Decision<PyAttach>;
 
-/// The system's monotonic clock in nanoseconds.
-fn monotonic() -> i64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    i64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(i64::MAX)
+/// What `time.monotonic_ns` said at an instant. Callers compare the engine's instants with their own: one clock for both.
+static START: PyOnceLock<(Instant, i64)> = PyOnceLock::new();
+
+/// The system's monotonic clock in nanoseconds, as `time.monotonic_ns` tells it.
+fn monotonic(py: Python<'_>) -> PyResult<impl Fn() -> i64 + Send + Sync + use<>> {
+    let &(start, said) = START.get_or_try_init(py, || {
+        let said = py.import("time")?.call_method0("monotonic_ns")?.extract()?;
+        PyResult::Ok((Instant::now(), said))
+    })?;
+    Ok(move || i64::try_from(start.elapsed().as_nanos()).map_or(i64::MAX, |passed| said.saturating_add(passed)))
 }
 
 /// A clock in Python. One that fails is heard, and stands still.
@@ -117,11 +123,11 @@ fn remember(engine: &Arc<engine::Engine<PyAttach>>) {
 impl Engine {
     #[new]
     #[pyo3(signature = (*, seed=None, clock=None))]
-    fn new(seed: Option<&Bound<'_, PyInt>>, clock: Option<Py<PyAny>>) -> PyResult<Self> {
+    fn new(py: Python<'_>, seed: Option<&Bound<'_, PyInt>>, clock: Option<Py<PyAny>>) -> PyResult<Self> {
         let draws = Arc::new(Draws::new(seed.map(numbers::wrapped).transpose()?));
         let clock: engine::Source<i64> = match clock {
             Some(clock) => Arc::new(clock_of(clock)),
-            None => Arc::new(monotonic),
+            None => Arc::new(monotonic(py)?),
         };
         let starts = Arc::clone(&draws);
         let core = Arc::new(engine::Engine::new(clock, Arc::new(move || starts.start())));

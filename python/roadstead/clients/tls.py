@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -57,7 +57,7 @@ class Originator:
             known = self._made[tls, offered] = _Made(_context(tls, files, offered), marks)
         return known.context
 
-    def wanted(self, tls: TlsOrigination | None, labels: dict[str, str]) -> TlsOrigination | None:
+    def wanted(self, tls: TlsOrigination | None, labels: Mapping[str, str]) -> TlsOrigination | None:
         """What is spoken to an endpoint with these labels: automatic mutual TLS (AUTO) is for those that have the
         mesh's TLS, and for us only with an identity."""
         if tls is None or tls.mode != "AUTO":

@@ -5,6 +5,7 @@
 
 from roadstead.locality import Locality
 from roadstead.mesh.cluster import (
+    UNLIMITED,
     Cluster,
     ClusterPolicy,
     ConnectionPool,
@@ -51,6 +52,7 @@ from roadstead.mesh.route import (
 from roadstead.mesh.service import Port, Service
 
 __all__ = [
+    "UNLIMITED",
     "Abort",
     "Cluster",
     "ClusterPolicy",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -124,6 +125,11 @@ class View:
     def backend(self) -> str:
         """The engine at work: "native" or "fallback"."""
         return str(self._shared.engine.NAME)
+
+    @property
+    def clock(self) -> Callable[[], int]:
+        """Nanoseconds, monotonic: what the engine goes by."""
+        return self._shared.clock or time.monotonic_ns
 
     @property
     def version(self) -> int:

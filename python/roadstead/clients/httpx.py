@@ -1,0 +1,19 @@
+"""httpx through a registry: `httpx.Client(transport=Transport(registry))`, and the same for `httpx.AsyncClient`."""
+
+from __future__ import annotations
+
+from roadstead.clients.transport import TransportLogic
+from roadstead.errors import MissingExtra
+
+try:
+    import httpx
+except ImportError as error:
+    raise MissingExtra("sending requests with httpx", "httpx", "httpx") from error
+
+
+class Transport(TransportLogic, httpx.BaseTransport, httpx.AsyncBaseTransport):
+    __doc__ = TransportLogic.__doc__
+    _library = httpx
+
+
+__all__ = ["Transport"]

@@ -1,0 +1,288 @@
+"""Real requests through both libraries, blocking and asynchronous, on both engines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from tests.clients.servers import Answer, Servers, servers
+
+from roadstead import Registry
+from roadstead.clients.httpx import Transport
+from roadstead.clients.httpx2 import Transport as Transport2
+
+WAYS = {
+    "httpx": (httpx, Transport, False),
+    "httpx async": (httpx, Transport, True),
+    "httpx2": (httpx2, Transport2, False),
+    "httpx2 async": (httpx2, Transport2, True),
+}
+
+
+class Way:
+    """One library, blocking or not: `get` and the like give a response whose body is read."""
+
+    def __init__(self, name: str, engine: str) -> None:
+        self.library: ModuleType = WAYS[name][0]
+        self._transport, self._is_async = WAYS[name][1:]
+        self._engine = engine
+
+    def ask(self, mesh: str, *asked: tuple[str, str], options: dict[str, Any] | None = None, **sent: Any) -> list[Any]:
+        """Responses to (method, url), one after another, by one client."""
+        registry = Registry.from_text(mesh, backend=self._engine, seed=1)
+        transport = self._transport(registry, **(options or {}))
+        if self._is_async:
+            return asyncio.run(self._aask(transport, asked, sent))
+        with self.library.Client(transport=transport) as client:
+            return [client.request(method, url, **sent) for method, url in asked]
+
+    async def _aask(self, transport: Any, asked: tuple[tuple[str, str], ...], sent: dict[str, Any]) -> list[Any]:
+        async with self.library.AsyncClient(transport=transport) as client:
+            return [await client.request(method, url, **sent) for method, url in asked]
+
+    def get(self, mesh: str, url: str, **sent: Any) -> Any:
+        return self.ask(mesh, ("GET", url), **sent)[0]
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, engine_name: str) -> Way:
+    return Way(request.param, engine_name)
+
+
+@pytest.fixture
+def made() -> Iterator[Servers]:
+    with servers() as all_of_them:
+        yield all_of_them
+
+
+def entry(*ports: int, http: str = "", policy: str = "") -> str:
+    """The host api.test with these endpoints, an http rule, a traffic policy."""
+    endpoints = "\n".join(f"  - {{address: 127.0.0.1, ports: {{http: {port}}}}}" for port in ports)
+    text = f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: api}}
+spec:
+  hosts: [api.test]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints:
+{endpoints}
+---
+"""
+    if http:
+        text += f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: api}}
+spec:
+  hosts: [api.test]
+  http:
+  - route: [{{destination: {{host: api.test}}}}]
+    {http}
+---
+"""
+    if policy:
+        text += f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: api}}
+spec:
+  host: api.test
+  trafficPolicy: {policy}
+---
+"""
+    return text
+
+
+URL = "http://api.test/v1/things?x=1"
+
+
+def test_a_request_reaches_an_endpoint(way: Way, made: Servers) -> None:
+    server = made.http()
+    server.default = Answer(201, b"made", (("x-by", "one"),))
+    [answer] = way.ask(entry(server.port), ("POST", URL), content=b"hello", headers={"X-Mine": "1"})
+    assert (answer.status_code, answer.content, answer.headers["x-by"]) == (201, b"made", "one")
+    [request] = server.requests
+    assert (request.method, request.target, request.body) == ("POST", "/v1/things?x=1", b"hello")
+    assert (request.header("host"), request.header("x-mine")) == ("api.test", "1")
+    assert answer.extensions["roadstead"].decision.cluster_name == "outbound|80||api.test"
+
+
+def test_connections_are_used_again(way: Way, made: Servers) -> None:
+    server = made.http()
+    way.ask(entry(server.port), *[("GET", URL)] * 5)
+    assert (len(server.requests), server.connections) == (5, 1)
+
+
+def test_endpoints_take_turns(way: Way, made: Servers) -> None:
+    first, second = made.http(), made.http()
+    way.ask(entry(first.port, second.port, policy="{loadBalancer: {simple: ROUND_ROBIN}}"), *[("GET", URL)] * 6)
+    assert (len(first.requests), len(second.requests)) == (3, 3)
+
+
+def test_a_bad_answer_is_tried_again(way: Way, made: Servers) -> None:
+    server = made.http()
+    server.script.extend([Answer(503), Answer(503), Answer(200, b"at last")])
+    answer = way.get(entry(server.port, http="retries: {attempts: 3, retryOn: 5xx}"), URL)
+    assert (answer.status_code, answer.content, len(server.requests)) == (200, b"at last", 3)
+
+
+def test_another_endpoint_is_tried(way: Way, made: Servers) -> None:
+    dead, live = made.http(), made.http()
+    dead.stop()
+    mesh = entry(dead.port, live.port, policy="{loadBalancer: {simple: ROUND_ROBIN}}")
+    answers = way.ask(mesh, *[("GET", URL)] * 4)
+    assert [answer.status_code for answer in answers] == [200] * 4
+
+
+def test_tries_used_up(way: Way, made: Servers) -> None:
+    server = made.http()
+    server.default = Answer(503, b"no")
+    answer = way.get(entry(server.port, http="retries: {attempts: 2, retryOn: 5xx}"), URL)
+    assert (answer.status_code, answer.content, len(server.requests)) == (503, b"no", 3)
+
+
+def test_a_body_is_sent_again(way: Way, made: Servers) -> None:
+    server = made.http()
+    server.script.append(Answer(503))
+    way.ask(entry(server.port, http="retries: {attempts: 1, retryOn: 5xx}"), ("PUT", URL), content=b"twice")
+    assert [request.body for request in server.requests] == [b"twice", b"twice"]
+
+
+def test_nobody_listens(way: Way, made: Servers) -> None:
+    server = made.http()
+    server.stop()
+    answer = way.get(entry(server.port, http="retries: {attempts: 0}"), URL)
+    assert answer.status_code == 503
+    assert answer.extensions["roadstead"].flags == "UF"
+
+
+def test_the_time_of_a_request(way: Way, made: Servers) -> None:
+    server = made.http()
+    server.default = Answer(after=30)
+    answer = way.get(entry(server.port, http="timeout: 0.3s"), URL)
+    assert (answer.status_code, answer.content) == (504, b"upstream request timeout")
+    assert answer.extensions["roadstead"].flags == "UT"
+
+
+def test_the_time_of_a_try(way: Way, made: Servers) -> None:
+    server = made.http()
+    server.script.append(Answer(after=30))
+    answer = way.get(entry(server.port, http="retries: {attempts: 1, perTryTimeout: 0.3s, retryOn: 5xx}"), URL)
+    assert (answer.status_code, len(server.requests)) == (200, 2)
+
+
+def test_a_body_that_takes_too_long(way: Way, made: Servers) -> None:
+    """The head is here, so nothing is tried again: the body breaks off."""
+    server = made.http()
+    server.default = Answer(200, b"x" * 1000, cut=300)
+    with pytest.raises(way.library.RemoteProtocolError):
+        way.get(entry(server.port, http="retries: {attempts: 3, retryOn: 5xx}"), URL)
+    assert len(server.requests) == 1
+
+
+def test_headers_path_and_host_are_rewritten(way: Way, made: Servers) -> None:
+    server = made.http()
+    rule = (
+        "match: [{uri: {prefix: /v1}}]\n"
+        "    rewrite: {uri: /legacy, authority: old.test}\n"
+        "    headers: {request: {set: {x-version: '2'}, remove: [x-secret]}, response: {add: {x-seen: 'yes'}}}"
+    )
+    answer = way.get(entry(server.port, http=rule), URL, headers={"x-secret": "s"})
+    [request] = server.requests
+    assert (request.target, request.header("host")) == ("/legacy/things?x=1", "old.test")
+    assert (request.header("x-version"), request.header("x-secret")) == ("2", None)
+    assert answer.headers["x-seen"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "body", "header"),
+    [
+        ("directResponse: {status: 418, body: {string: tea}}", 418, b"tea", None),
+        ("redirect: {uri: /new, redirectCode: 302}", 302, b"", ("location", "http://api.test/new?x=1")),
+        ("fault: {abort: {percentage: {value: 100}, httpStatus: 555}}", 555, b"fault filter abort", None),
+    ],
+)
+def test_what_is_answered_here(
+    way: Way, made: Servers, rule: str, status: int, body: bytes, header: tuple[str, str] | None
+) -> None:
+    server = made.http()
+    mesh = entry(server.port, http=rule)
+    if not rule.startswith("fault"):
+        mesh = mesh.replace("  - route: [{destination: {host: api.test}}]\n    ", "  - ")
+    answer = way.get(mesh, URL)
+    assert (answer.status_code, answer.content) == (status, body)
+    assert header is None or answer.headers[header[0]] == header[1]
+    assert server.requests == []
+
+
+def test_a_copy_goes_to_the_mirror(way: Way, made: Servers) -> None:
+    server, copy = made.http(), made.http()
+    mesh = entry(server.port, http="mirror: {host: copy.test}") + entry(copy.port).replace(
+        "api.test", "copy.test"
+    ).replace("name: api", "name: copy")
+    [answer] = way.ask(mesh, ("POST", URL), content=b"body")
+    assert answer.status_code == 200
+    assert [(one.method, one.target, one.body) for one in copy.requests] == [("POST", "/v1/things?x=1", b"body")]
+
+
+def test_no_more_connections_than_allowed(made: Servers, engine_name: str) -> None:
+    """Requests beyond the limit wait; those beyond max_pending_requests are answered 503 UO."""
+    server = made.http()
+    server.default = Answer(after=0.3)
+    pool = "{connectionPool: {tcp: {maxConnections: 2}, http: {http1MaxPendingRequests: 4}}}"
+    registry = Registry.from_text(entry(server.port, policy=pool, http="retries: {attempts: 0}"), backend=engine_name)
+
+    async def all_at_once() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=Transport(registry)) as client:
+            return await asyncio.gather(*[client.get(URL) for _ in range(4)])
+
+    answers = asyncio.run(all_at_once())
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert server.most_open == 2
+
+    async def too_many() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=Transport(registry)) as client:
+            return await asyncio.gather(*[client.get(URL) for _ in range(9)])
+
+    answers = asyncio.run(too_many())
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert len(refused) == 5
+    assert {answer.extensions["roadstead"].flags for answer in refused} == {"UO"}
+
+
+def test_everything_is_given_back(way: Way, made: Servers) -> None:
+    server = made.http()
+    server.script.extend([Answer(503), Answer(200), Answer(200, b"x" * 9, cut=40)])
+    registry = Registry.from_text(entry(server.port, http="retries: {attempts: 1, retryOn: 5xx}"), backend=way._engine)
+    if way._is_async:
+        with pytest.raises(way.library.RemoteProtocolError):
+            asyncio.run(_twice(way, registry))
+    else:
+        with way.library.Client(transport=way._transport(registry)) as client:
+            client.get(URL)
+            with pytest.raises(way.library.RemoteProtocolError):
+                client.get(URL)
+    cluster = registry.cluster("outbound|80||api.test")
+    assert cluster is not None
+    stats = cluster.stats
+    assert (stats["upstream_rq_active"], stats["upstream_rq_retry_active"], stats["upstream_rq_total"]) == (0, 0, 3)
+
+
+async def _twice(way: Way, registry: Registry) -> None:
+    async with way.library.AsyncClient(transport=way._transport(registry)) as client:
+        await client.get(URL)
+        await client.get(URL)
+
+
+def test_unknown_hosts_go_where_they_say(way: Way, made: Servers) -> None:
+    server = made.http()
+    answer = way.get(entry(1), f"http://127.0.0.1:{server.port}/plain")
+    assert answer.status_code == 200
+    assert server.requests[0].header("host") == f"127.0.0.1:{server.port}"
