@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,12 +24,15 @@ class Book:
     def __init__(self) -> None:
         self.health: dict[tuple[str, int], Health] = {}
         self.events: list[tuple[int, Event, Result]] = []
+        # How often each endpoint was told of.
+        self.told: Counter[int] = Counter()
         self.traffic = True
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def set_health(self, cluster: str, address: str, port: int, health: Health) -> None:
         self.health[cluster, port] = health
+        self.told[port] += 1
         task = asyncio.ensure_future(self._notify())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -99,6 +103,19 @@ async def test_nobody_listens_any_more() -> None:
         await server.stop()
         await book.shows(server.port, "unhealthy")
     assert book.events[-1] == (server.port, "eject_unhealthy", "network")
+
+
+async def test_a_failure_that_decides_nothing_is_not_told() -> None:
+    """Or it would end an ejection, as a check that passed does."""
+    book = Book()
+    async with HealthServer() as server, running(book) as checks:
+        watch(checks, server.port)
+        await book.shows(server.port, "healthy")
+        await server.stop()
+        before = book.told[server.port]
+        await book.shows(server.port, "unhealthy")
+    # The one that decided, and one that may have been on its way.
+    assert book.told[server.port] - before <= 2
 
 
 async def test_one_probe_for_all_who_ask_the_same() -> None:

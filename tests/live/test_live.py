@@ -150,6 +150,43 @@ async def test_a_check_takes_an_endpoint_out_and_back(engine_name: str) -> None:
             ]
 
 
+async def test_an_ejected_endpoint_comes_back(engine_name: str) -> None:
+    """Its time is over: Live does the ticks."""
+    rule = "outlierDetection: {interval: 50ms, baseEjectionTime: 100ms, maxEjectionPercent: 100}"
+    registry = Registry.from_text(CHECKED.partition("healthCheck")[0] % 1 + rule, backend=engine_name)
+    cluster = registry.cluster("outbound|80||c.test")
+    assert cluster is not None
+
+    def eject() -> None:
+        for _ in range(5):
+            registry.route("c.test").lease().finish(status=500)
+        assert cluster.endpoints[0].health == "unhealthy"
+        with pytest.raises(NoHealthyEndpoint):
+            registry.route("c.test").pick()
+
+    async with Live(registry) as live:
+        for _ in range(2):
+            eject()
+            await until(lambda: cluster.endpoints[0].health != "unhealthy")
+        assert live.status().failed == []
+
+
+async def test_a_passed_check_ends_an_ejection(engine_name: str) -> None:
+    async with HealthServer() as server:
+        registry = Registry.from_text(
+            (CHECKED + "    outlierDetection: {consecutive5xxErrors: 1, maxEjectionPercent: 100}\n") % server.port,
+            backend=engine_name,
+        )
+        registry.route("c.test").lease().finish(status=200)
+        cluster = registry.cluster("outbound|80||c.test")
+        assert cluster is not None
+        async with Live(registry):
+            await until(lambda: cluster.endpoints[0].health == "healthy")
+            registry.route("c.test").lease().finish(status=500)
+            assert cluster.stats["outlier_detection.ejections_enforced_total"] == 1
+            await until(lambda: cluster.endpoints[0].health == "healthy")
+
+
 def test_in_a_thread_of_its_own(engine_name: str, tmp_path: Path) -> None:
     """Sources load, names are resolved and waited for, all without a loop of the program's own."""
     (tmp_path / "mesh.yaml").write_text(entry("a"))

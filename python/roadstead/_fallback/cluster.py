@@ -253,14 +253,17 @@ class Cluster:
         state = self._current()
         mark = low.UNHEALTHY if health == low.DRAINING else health
         found = [one._slot for one in state.endpoints if one.address == address and one.port == port]
+        changed = False
         with self._live.lock:
             for slot in found:
+                changed = changed or slot.mark != mark
                 if self._low.lb.slow_start_window and slot.mark == low.UNHEALTHY != mark:
                     slot.since = now
                 slot.mark = mark
                 if mark in (low.HEALTHY, low.DEGRADED) and slot.record is not None and slot.record.ejected:
                     slot.record.bring_back(now)
-            if found:
+                    changed = True
+            if changed:
                 state.rebuild()
         return bool(found)
 

@@ -163,7 +163,9 @@ class Checks:
             delays.append(session.next_delay(traffic=self._sink.had_traffic(place[0])))
             if event is not None:
                 self._sink.happened(*place, event, result)
-            self._tell(place)
+            if event is not None or result in ("passed", "degraded"):
+                # Each check that passed is told: it ends an ejection. One that failed and decides nothing is not.
+                self._tell(place)
         if delays and self._probes.get(target) is known:
             self._plan(target, min(delays))
 

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from roadstead.registry.registry import Registry
 
 
+# Seconds between two looks at ejections.
+_LONGEST = 1.0
+
+
 class LiveStatus(msgspec.Struct, frozen=True):
     """What people see of the loops. failed: a loop that ended, and why; empty as long as all is well."""
 
@@ -214,7 +218,14 @@ class Live:
             loops["dns"] = self._clusters.upkeep.run()
         if self._clusters.checks is not None:
             loops["health"] = self._clusters.checks.run()
+        loops["outlier detection"] = self._sweep()
         await asyncio.gather(*[self._watched(name, loop) for name, loop in loops.items()])
+
+    async def _sweep(self) -> None:
+        """Bring back endpoints whose ejection is over. One that is made meanwhile lasts longer than this sleeps."""
+        while True:
+            due = self._registry.sweep()
+            await asyncio.sleep(_LONGEST if due is None else min(_LONGEST, due / 1e9))
 
     async def _watched(self, name: str, loop: Coroutine[object, object, None]) -> None:
         try:

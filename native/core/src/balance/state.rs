@@ -367,22 +367,24 @@ impl<A: Attach> ClusterLive<A> {
         let _writer = self.locked();
         let before = self.state.load_full();
         let slots = before.slots();
-        let mut found = false;
+        let mark = if health == Health::Draining { Health::Unhealthy } else { health };
+        let (mut found, mut changed) = (false, false);
         for (endpoint, slot) in before.membership.endpoints.iter().zip(slots) {
             if &*endpoint.def.address == address && endpoint.def.port == port {
-                let recovers =
-                    slot.mark() == Health::Unhealthy && !matches!(health, Health::Unhealthy | Health::Draining);
+                found = true;
+                changed |= slot.mark() != mark;
+                let recovers = slot.mark() == Health::Unhealthy && mark != Health::Unhealthy;
                 if recovers && self.lb.slow_start_window > 0.0 {
                     slot.since.set(now);
                 }
-                slot.set_mark(health);
-                if matches!(health, Health::Healthy | Health::Degraded) {
-                    slot.record().filter(|record| record.is_ejected()).inspect(|record| record.bring_back(now));
+                slot.set_mark(mark);
+                if matches!(mark, Health::Healthy | Health::Degraded) && slot.is_ejected() {
+                    slot.record_made().bring_back(now);
+                    changed = true;
                 }
-                found = true;
             }
         }
-        if found {
+        if changed {
             self.reconsider(&before);
         }
         found
