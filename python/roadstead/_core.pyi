@@ -40,6 +40,12 @@ Rules both engines keep
   made whole milliseconds by `int(seconds * 1000 + 0.5)`.
 * Health: an endpoint is unhealthy when UNHEALTHY by EDS health or by `set_health`, or ejected; DRAINING is unhealthy and
   excluded from denominators; DEGRADED is its own class. Loads, panic, locality weighting: as Envoy (load_balancer_impl.cc), integer arithmetic.
+* A retry budget lets `max(percent / 100 * n, min concurrency)` retries, truncated, be active at once (Envoy:
+  resource_manager_impl.h); n: the requests that are active or wait for a connection, or, with `retry_budget_interval` (whole
+  ms, half up), those that got a connection lately: those since the last turn and those in ten slots of a tenth of the interval.
+  A request or retry makes a turn when a slot's time or more passed since the last one (the first: since the first of them): what was
+  counted since then goes into the current slot; of the slots after it one is emptied for each slot of time, or part of one, beyond
+  the first, at most ten; the one after those is the current one.
 * Outlier detection (clusters with `_lowered.OutlierDetection`) is Envoy's (outlier_detection_impl.cc) with its three detectors of
   consecutive failures: gateway, 5xx, local origin. How a lease ends becomes a code c, or with `split_external_local_origin_errors`
   a code, a local failure or a local success:

@@ -268,13 +268,15 @@ class LbConfig(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Circuit breakers (default priority). 2**32 - 1 = no limit. retry_budget: (percent, min concurrency) or None."""
+    """Circuit breakers (default priority). 2**32 - 1 = no limit. retry_budget: (percent, min concurrency) or None.
+    retry_budget_interval: seconds; the requests that began in it count for the budget, not those active now; 0: no."""
 
     max_connections: int = 0xFFFFFFFF
     max_pending_requests: int = 0xFFFFFFFF
     max_requests: int = 0xFFFFFFFF
     max_retries: int = 0xFFFFFFFF
     retry_budget: tuple[float, int] | None = None
+    retry_budget_interval: float = 0.0
 
 
 class ClusterPolicy(NamedTuple):

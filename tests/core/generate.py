@@ -143,7 +143,8 @@ class Mesh:
             most = [chance.choice((0, 1, 3, 0xFFFFFFFF)) for _ in range(4)]
             limits = low.Limits(most[0], most[1], most[2], most[3])
             if self.maybe(0.3):
-                limits = limits._replace(retry_budget=(chance.choice((0.0, 20.0, 50.0)), chance.randint(0, 2)))
+                budget = (chance.choice((0.0, 20.0, 50.0)), chance.randint(0, 2))
+                limits = limits._replace(retry_budget=budget, retry_budget_interval=chance.choice((0.0, 0.01, 10.0)))
         features = [f"lb:{POLICY_WORDS[lb.policy]}", f"cluster:{TYPE_WORDS[kind]}"]
         features += ["lb:locality-weighted"] * lb.locality_weighted
         outliers = self.outliers() if self.maybe(0.5) else None

@@ -11,6 +11,8 @@ import pytest
 from tests.core.test_pick import MASK, mix
 from tests.core.units import forward, published, web
 
+from roadstead import _lowered as low
+
 if TYPE_CHECKING:
     from roadstead._core import Engine
 
@@ -113,3 +115,20 @@ def test_active_counts_start_at_zero_in_the_child(engine: ModuleType) -> None:
     assert in_child(work) == repr(((0, 0), (1, 1), 2)).encode()
     assert cluster.stats["upstream_rq_active"] == 1
     lease.finish()
+
+
+def test_ejections_stay_in_the_child(engine: ModuleType) -> None:
+    """What is ejected is ejected there too, and each sweeps for itself."""
+    outliers = low.OutlierDetection(1, max_ejection_percent=100)
+    eng = published(engine, web(HOST, outliers=outliers), clock=lambda: 0)
+    eng.route(HOST, 80).lease().finish(status=500)
+    cluster = eng.cluster(f"outbound|80||{HOST}")
+    assert cluster is not None
+
+    def work() -> bytes:
+        before = cluster.endpoints[0].health
+        eng.sweep(30 * 10**9)
+        return repr((before, cluster.endpoints[0].health)).encode()
+
+    assert in_child(work) == repr(("unhealthy", "unknown")).encode()
+    assert cluster.endpoints[0].health == "unhealthy"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from tests.core.units import cluster, forward, group, publish, published, service, unit, virtual_host
+from tests.core.units import cluster, forward, group, publish, published, service, unit, virtual_host, web
 
 from roadstead import _lowered as low
 
@@ -92,3 +92,45 @@ def test_endpoints_and_health(engine: ModuleType) -> None:
     made: Any = eng.cluster("g0")
     assert made.stats["upstream_rq_active"] == 0
     assert [one["rq_active"] for one in made.endpoint_stats()] == [0] * 4
+
+
+def test_ejections(engine: ModuleType) -> None:
+    """Failures in every thread, while somebody sweeps, marks and moves endpoints: never more ejected than allowed, and
+    none forgotten."""
+    count, allowed = 8, 4
+    addresses = [f"10.0.0.{last}" for last in range(count)]
+    now = 0
+    lb = low.LbConfig(low.ROUND_ROBIN, 100)
+    outliers = low.OutlierDetection(
+        consecutive_5xx=2, max_ejection_percent=100 * allowed // count, interval=1.0, base_ejection_time=5.0
+    )
+    endpoints = [f"{address}:80" for address in addresses]
+    eng = published(engine, web(HOST, endpoints=endpoints, lb=lb, outliers=outliers), clock=lambda: now)
+    name = f"outbound|80||{HOST}"
+
+    def read() -> None:
+        for status in (500, 500, 503, 200):
+            eng.route(HOST, 80).lease().finish(status=status)
+        live = eng.cluster(name)
+        assert sum(one["ejected"] for one in live.endpoint_stats()) <= allowed
+        assert live.stats["outlier_detection.ejections_active"] <= allowed
+
+    def write(number: int) -> None:
+        nonlocal now
+        now += 10**9
+        due = eng.sweep()
+        assert due is None or due > 0
+        if number % 3 == 0:
+            eng.update_endpoints(name, (group(*endpoints[number % 2 :], *endpoints[: number % 2]),))
+        if number % 5 == 0:
+            eng.set_health(name, addresses[number % count], 80, low.HEALTHY)
+
+    run(read, write)
+    live: Any = eng.cluster(name)
+    stats = live.stats
+    assert stats["upstream_rq_active"] == 0
+    assert stats["outlier_detection.ejections_enforced_total"] > 0
+    assert stats["outlier_detection.ejections_active"] == sum(one["ejected"] for one in live.endpoint_stats())
+    now += 3600 * 10**9
+    assert eng.sweep() is None
+    assert live.stats["outlier_detection.ejections_active"] == 0

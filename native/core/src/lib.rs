@@ -24,6 +24,7 @@ pub mod normal_path;
 pub mod outliers;
 pub mod overlay;
 mod paths;
+mod recent;
 pub mod regex;
 pub mod request;
 pub mod rewrite;

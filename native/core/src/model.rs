@@ -371,6 +371,8 @@ pub struct Limits {
     pub max_retries: u32,
     /// (percent, minimum concurrency).
     pub retry_budget: Option<(f64, u32)>,
+    /// Seconds; the requests that began in it count for the budget, not those active now; 0: no.
+    pub retry_budget_interval: f64,
 }
 
 impl Default for Limits {
@@ -381,6 +383,7 @@ impl Default for Limits {
             max_requests: u32::MAX,
             max_retries: u32::MAX,
             retry_budget: None,
+            retry_budget_interval: 0.0,
         }
     }
 }

@@ -129,7 +129,8 @@ pub struct Policy {
 }
 
 const MILLISECOND: i64 = 1_000_000;
-const MOST_SECONDS: f64 = 1e9;
+/// What times of policies may be.
+pub const MOST_SECONDS: f64 = 1e9;
 
 impl Policy {
     pub fn new(given: &OutlierDetection) -> Result<Self, Error> {

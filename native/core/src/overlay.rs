@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Rel
 
 use crate::model::{Health, Limits};
 use crate::outliers::{Record, Tally};
+use crate::recent::{self, Recent};
 
 /// Live state of one endpoint in one cluster.
 #[derive(Debug, Default)]
@@ -126,11 +127,17 @@ pub struct Counters {
     pub healthy_panic: AtomicU64,
     /// Made by the first detection.
     tally: OnceLock<Box<Tally>>,
+    /// Made by the first request with a retry budget over an interval.
+    recent: OnceLock<Box<Recent>>,
 }
 
 impl Counters {
     pub fn tally(&self) -> &Tally {
         self.tally.get_or_init(Box::default)
+    }
+
+    fn recent(&self) -> &Recent {
+        self.recent.get_or_init(Box::default)
     }
 
     /// Gauges of circuit breakers: 1 at the limit, and what is left (Istio: track_remaining). With a retry budget what is left
@@ -222,8 +229,15 @@ pub enum Outcome {
     Dropped,
 }
 
-/// Take one of the cluster's resources; what was taken is given back by `release`.
-pub fn acquire(counters: &Counters, slot: &Slot, limits: &Limits, kind: LeaseKind) -> Result<(), Overflow> {
+/// Take one of the cluster's resources; what was taken is given back by `release`. now: asked where a retry budget counts over
+/// an interval.
+pub fn acquire(
+    counters: &Counters,
+    slot: &Slot,
+    limits: &Limits,
+    kind: LeaseKind,
+    now: &dyn Fn() -> i64,
+) -> Result<(), Overflow> {
     match kind {
         LeaseKind::Connection => {
             take(&counters.cx_active, u64::from(limits.max_connections)).map_err(|()| {
@@ -236,9 +250,9 @@ pub fn acquire(counters: &Counters, slot: &Slot, limits: &Limits, kind: LeaseKin
         }
         LeaseKind::Request { retry, pending } => {
             if retry {
-                acquire_retry(counters, limits)?;
+                acquire_retry(counters, limits, now)?;
             }
-            let taken = if pending { take_pending(counters, limits) } else { take_active(counters, slot, limits) };
+            let taken = if pending { take_pending(counters, limits) } else { take_active(counters, slot, limits, now) };
             taken.inspect_err(|_| {
                 if retry {
                     give(&counters.rq_retry_active);
@@ -250,8 +264,8 @@ pub fn acquire(counters: &Counters, slot: &Slot, limits: &Limits, kind: LeaseKin
 }
 
 /// Count a retry beside the request that it is for; given back by `release_retry`.
-pub fn acquire_retry(counters: &Counters, limits: &Limits) -> Result<(), Overflow> {
-    take(&counters.rq_retry_active, max_retries(counters, limits)).map_err(|()| {
+pub fn acquire_retry(counters: &Counters, limits: &Limits, now: &dyn Fn() -> i64) -> Result<(), Overflow> {
+    take(&counters.rq_retry_active, max_retries(counters, limits, now)).map_err(|()| {
         counters.rq_retry_overflow.fetch_add(1, Relaxed);
         Overflow::MaxRetries
     })
@@ -262,9 +276,15 @@ pub fn release_retry(counters: &Counters) {
 }
 
 /// The connection that a pending request waited for is there. Refused, nothing of the lease is held any more.
-pub fn bind(counters: &Counters, slot: &Slot, limits: &Limits, retry: bool) -> Result<(), Overflow> {
+pub fn bind(
+    counters: &Counters,
+    slot: &Slot,
+    limits: &Limits,
+    retry: bool,
+    now: &dyn Fn() -> i64,
+) -> Result<(), Overflow> {
     give(&counters.rq_pending_active);
-    take_active(counters, slot, limits).inspect_err(|_| {
+    take_active(counters, slot, limits, now).inspect_err(|_| {
         if retry {
             give(&counters.rq_retry_active);
         }
@@ -278,11 +298,15 @@ fn take_pending(counters: &Counters, limits: &Limits) -> Result<(), Overflow> {
     })
 }
 
-fn take_active(counters: &Counters, slot: &Slot, limits: &Limits) -> Result<(), Overflow> {
+fn take_active(counters: &Counters, slot: &Slot, limits: &Limits, now: &dyn Fn() -> i64) -> Result<(), Overflow> {
     take(&counters.rq_active, u64::from(limits.max_requests)).map_err(|()| {
         counters.rq_active_overflow.fetch_add(1, Relaxed);
         Overflow::MaxRequests
     })?;
+    let time = budget_slot(limits);
+    if time > 0 {
+        counters.recent().begin(time, now());
+    }
     slot.rq_active.fetch_add(1, Relaxed);
     slot.rq_total.fetch_add(1, Relaxed);
     counters.rq_total.fetch_add(1, Relaxed);
@@ -321,13 +345,27 @@ pub fn release(counters: &Counters, slot: &Slot, kind: LeaseKind, outcome: Outco
 }
 
 /// Envoy's retry budget replaces max_retries where it is set.
-fn max_retries(counters: &Counters, limits: &Limits) -> u64 {
+fn max_retries(counters: &Counters, limits: &Limits, now: &dyn Fn() -> i64) -> u64 {
     let Some((percent, minimum)) = limits.retry_budget else {
         return u64::from(limits.max_retries);
     };
-    let busy = counters.rq_active.load(Relaxed) + counters.rq_pending_active.load(Relaxed);
+    let time = budget_slot(limits);
+    let busy = if time > 0 {
+        counters.recent().count(time, now())
+    } else {
+        counters.rq_active.load(Relaxed) + counters.rq_pending_active.load(Relaxed)
+    };
     let share = percent / 100.0 * busy as f64;
     (share as u64).max(u64::from(minimum))
+}
+
+/// A tenth of the retry budget's interval (whole milliseconds) in nanoseconds; 0 without one.
+#[inline]
+fn budget_slot(limits: &Limits) -> i64 {
+    if limits.retry_budget_interval == 0.0 || limits.retry_budget.is_none() {
+        return 0;
+    }
+    (limits.retry_budget_interval * 1000.0 + 0.5) as i64 * (1_000_000 / recent::SLOTS as i64)
 }
 
 /// `current < max` decides, as Envoy's canCreate; racing callers may not pass the limit.
@@ -368,8 +406,13 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_limit_and_gives_back_what_it_took() {
-        let limits =
-            Limits { max_connections: 1, max_pending_requests: 1, max_requests: 1, max_retries: 1, retry_budget: None };
+        let limits = Limits {
+            max_connections: 1,
+            max_pending_requests: 1,
+            max_requests: 1,
+            max_retries: 1,
+            ..Limits::default()
+        };
         let (counters, slot) = (Counters::default(), Slot::default());
         let cases = [
             (LeaseKind::Connection, Overflow::MaxConnections, (1, 0, 0, 0)),
@@ -378,8 +421,8 @@ mod tests {
             (RETRY, Overflow::MaxRetries, (0, 1, 0, 1)),
         ];
         for (kind, overflow, held) in cases {
-            assert_eq!(acquire(&counters, &slot, &limits, kind), Ok(()));
-            assert_eq!(acquire(&counters, &slot, &limits, kind), Err(overflow));
+            assert_eq!(acquire(&counters, &slot, &limits, kind, &|| 0), Ok(()));
+            assert_eq!(acquire(&counters, &slot, &limits, kind, &|| 0), Err(overflow));
             assert_eq!(active(&counters), held);
             release(&counters, &slot, kind, Outcome::Success);
             assert_eq!(active(&counters), (0, 0, 0, 0));
@@ -391,11 +434,11 @@ mod tests {
         let limits = Limits { max_requests: 1, ..Limits::default() };
         let (counters, slot) = (Counters::default(), Slot::default());
         let retry = LeaseKind::Request { retry: true, pending: true };
-        assert_eq!(acquire(&counters, &slot, &limits, PENDING), Ok(()));
-        assert_eq!(acquire(&counters, &slot, &limits, retry), Ok(()));
+        assert_eq!(acquire(&counters, &slot, &limits, PENDING, &|| 0), Ok(()));
+        assert_eq!(acquire(&counters, &slot, &limits, retry, &|| 0), Ok(()));
         assert_eq!(active(&counters), (0, 0, 2, 1));
-        assert_eq!(bind(&counters, &slot, &limits, false), Ok(()));
-        assert_eq!(bind(&counters, &slot, &limits, true), Err(Overflow::MaxRequests));
+        assert_eq!(bind(&counters, &slot, &limits, false, &|| 0), Ok(()));
+        assert_eq!(bind(&counters, &slot, &limits, true, &|| 0), Err(Overflow::MaxRequests));
         assert_eq!(active(&counters), (0, 1, 0, 0));
         release(&counters, &slot, REQUEST, Outcome::Status(503));
         assert_eq!((active(&counters), slot.rq_error.load(Relaxed)), ((0, 0, 0, 0), 1));
@@ -404,7 +447,7 @@ mod tests {
     #[test]
     fn zero_means_never() {
         let limits = Limits { max_pending_requests: 0, ..Limits::default() };
-        let refused = acquire(&Counters::default(), &Slot::default(), &limits, PENDING);
+        let refused = acquire(&Counters::default(), &Slot::default(), &limits, PENDING, &|| 0);
         assert_eq!(refused, Err(Overflow::MaxPendingRequests));
     }
 
@@ -412,11 +455,11 @@ mod tests {
     fn a_retry_budget_replaces_max_retries() {
         let limits = Limits { max_retries: 100, retry_budget: Some((20.0, 2)), ..Limits::default() };
         let (counters, slot) = (Counters::default(), Slot::default());
-        assert_eq!(acquire(&counters, &slot, &limits, RETRY), Ok(()));
-        assert_eq!(acquire(&counters, &slot, &limits, RETRY), Ok(()));
-        assert_eq!(acquire(&counters, &slot, &limits, RETRY), Err(Overflow::MaxRetries));
-        (0..13).for_each(|_| assert_eq!(acquire(&counters, &slot, &limits, REQUEST), Ok(())));
-        assert_eq!(acquire(&counters, &slot, &limits, RETRY), Ok(()));
+        assert_eq!(acquire(&counters, &slot, &limits, RETRY, &|| 0), Ok(()));
+        assert_eq!(acquire(&counters, &slot, &limits, RETRY, &|| 0), Ok(()));
+        assert_eq!(acquire(&counters, &slot, &limits, RETRY, &|| 0), Err(Overflow::MaxRetries));
+        (0..13).for_each(|_| assert_eq!(acquire(&counters, &slot, &limits, REQUEST, &|| 0), Ok(())));
+        assert_eq!(acquire(&counters, &slot, &limits, RETRY, &|| 0), Ok(()));
     }
 
     #[test]

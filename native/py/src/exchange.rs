@@ -102,7 +102,8 @@ impl Upstream for Acting<'_, '_> {
 
     fn take_retry(&mut self) -> bool {
         let cluster = self.decision.core.cluster();
-        cluster.is_some_and(|cluster| acquire_retry(cluster.live.counters(), &cluster.live.limits).is_ok())
+        let now = || self.decision.engine.get().core.now();
+        cluster.is_some_and(|cluster| acquire_retry(cluster.live.counters(), &cluster.live.limits, &now).is_ok())
     }
 
     fn give_retry(&mut self) {

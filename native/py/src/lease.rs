@@ -71,7 +71,8 @@ impl Hold {
         let slot = Arc::clone(endpoint.bind(py).cast::<Endpoint>()?.get().slot());
         let pending = matches!(kind, LeaseKind::Request { pending: true, .. });
         let stage = AtomicU8::new(if pending { PENDING } else { ACTIVE });
-        let taken = acquire(live.counters(), &slot, &live.limits, kind);
+        let now = || engine.get().core.now();
+        let taken = acquire(live.counters(), &slot, &live.limits, kind, &now);
         Ok(taken.map(|()| Hold { engine, endpoint, cluster, live, slot, kind, stage }))
     }
 
@@ -110,7 +111,8 @@ impl Hold {
             return Ok(());
         }
         if let LeaseKind::Request { retry, .. } = self.kind {
-            bind(self.live.counters(), &self.slot, &self.live.limits, retry)
+            let now = || self.engine.get().core.now();
+            bind(self.live.counters(), &self.slot, &self.live.limits, retry, &now)
                 .inspect_err(|_| self.stage.store(DONE, std::sync::atomic::Ordering::Release))?;
         }
         if let Some(policy) = &self.live.outliers {

@@ -8,7 +8,7 @@ from roadstead.errors import EngineError
 _U16, _U32 = 0xFFFF, 0xFFFFFFFF
 # Envoy: priorities are at most 128.
 _PRIORITIES = 128
-# What times of outlier detection may be.
+# What times of policies may be.
 _SECONDS = 1e9
 # A protobuf Duration's most.
 _DURATION = 315_576_000_000
@@ -54,6 +54,7 @@ _RANGES: dict[type, dict[str, tuple[float, float]]] = {
         "max_pending_requests": (0, _U32),
         "max_requests": (0, _U32),
         "max_retries": (0, _U32),
+        "retry_budget_interval": (0, _SECONDS),
     },
     low.OutlierDetection: {
         "consecutive_5xx": (0, _U32),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Identity: TypeAlias = tuple[str, int, int]
 UNLIMITED = 0xFFFFFFFF
+# Of a retry budget's interval.
+_SLOTS = 10
 # Before any clock.
 UNSET = -(2**63)
 
@@ -99,7 +101,7 @@ class Live:
 
     One lock for what is taken, given back and built; re-entrant, as the collector may end a lease anywhere."""
 
-    __slots__ = ("clock", "counters", "detected", "lock", "schedules", "slots", "start", "tally", "want")
+    __slots__ = ("clock", "counters", "detected", "lock", "recent", "schedules", "slots", "start", "tally", "want")
 
     def __init__(
         self, start: int, clock: Callable[[], int], detected: Callable[[], Detected | None] = lambda: None
@@ -112,6 +114,7 @@ class Live:
         self.want: Callable[[], Waiting] | None = None
         self.detected = detected
         self.tally = Tally()
+        self.recent: Recent | None = None
         self.lock = threading.RLock()
 
     def schedule(self, key: tuple[int, int, int], members: list[tuple[int, int]]) -> Schedule:
@@ -119,6 +122,12 @@ class Live:
         made = Schedule(members, self.start)
         known = self.schedules.get(key)
         return known if known is not None and known.members == made.members else made
+
+    def recent_requests(self, slot: int) -> Recent:
+        """Counted from the first one on; another interval begins anew."""
+        if self.recent is None or self.recent.slot != slot:
+            self.recent = Recent(slot, self.clock())
+        return self.recent
 
     def tell(self, name: str, slot: Slot, hits: Hits, now: int | None) -> None:
         """Thresholds of outlier detection were reached. Without the lock: the engine takes its own first."""
@@ -136,11 +145,44 @@ class Live:
             slot.rq_active = slot.cx_active = 0
 
 
+class Recent:
+    """Requests that began in the last interval, as Envoy's retry budget counts them: in ten slots of time. slot: ns."""
+
+    __slots__ = ("_at", "_since", "_slots", "_turned", "slot")
+
+    def __init__(self, slot: int, now: int) -> None:
+        self.slot = slot
+        self._slots = [0] * _SLOTS
+        self._at = self._since = 0
+        self._turned = now
+
+    def begin(self, now: int) -> None:
+        """A request."""
+        self._turn(now)
+        self._since += 1
+
+    def count(self, now: int) -> int:
+        self._turn(now)
+        return self._since + sum(self._slots)
+
+    def _turn(self, now: int) -> None:
+        elapsed = now - self._turned
+        if elapsed < self.slot:
+            return
+        self._turned = now
+        self._slots[self._at] = self._since
+        self._since = 0
+        self._at = (self._at + 1) % _SLOTS
+        for _ in range(min(_SLOTS, (elapsed - 1) // self.slot)):
+            self._slots[self._at] = 0
+            self._at = (self._at + 1) % _SLOTS
+
+
 def acquire_retry(live: Live, limits: low.Limits) -> str:
     """Take a retry; the name of the limit that refuses, "" when it is taken."""
     counters = live.counters
     with live.lock:
-        if counters.upstream_rq_retry_active >= _max_retries(counters, limits):
+        if counters.upstream_rq_retry_active >= _max_retries(live, limits):
             counters.upstream_rq_retry_overflow += 1
             return "max_retries"
         counters.upstream_rq_retry_active += 1
@@ -168,6 +210,9 @@ def acquire_request(live: Live, slot: Slot, limits: low.Limits) -> str:
         if limits.max_requests < UNLIMITED and counters.upstream_rq_active >= limits.max_requests:
             counters.upstream_rq_active_overflow += 1
             return "max_requests"
+        slot_time = _budget_slot(limits)
+        if slot_time:
+            live.recent_requests(slot_time).begin(live.clock())
         counters.upstream_rq_active += 1
         counters.upstream_rq_total += 1
         slot.rq_active += 1
@@ -232,12 +277,24 @@ def count_outcome(live: Live, slot: Slot, status: int | None, error: str | None)
                 slot.cx_connect_fail += 1
 
 
-def _max_retries(counters: Counters, limits: low.Limits) -> float:
+def _budget_slot(limits: low.Limits) -> int:
+    """A tenth of the retry budget's interval (whole ms) in ns; 0 without one."""
+    if not limits.retry_budget_interval or limits.retry_budget is None:
+        return 0
+    return int(limits.retry_budget_interval * 1000 + 0.5) * (1_000_000 // _SLOTS)
+
+
+def _max_retries(live: Live, limits: low.Limits) -> float:
     """Envoy's retry budget replaces max_retries where it is set."""
     if limits.retry_budget is None:
         return limits.max_retries if limits.max_retries < UNLIMITED else float("inf")
     percent, minimum = limits.retry_budget
-    busy = counters.upstream_rq_active + counters.upstream_rq_pending_active
+    counters = live.counters
+    slot = _budget_slot(limits)
+    if slot:
+        busy = live.recent_requests(slot).count(live.clock())
+    else:
+        busy = counters.upstream_rq_active + counters.upstream_rq_pending_active
     return max(int(percent / 100.0 * busy), minimum)
 
 

@@ -341,6 +341,7 @@ def _limits(policy: ClusterPolicy) -> low.Limits:
         pool.http.max_requests,
         pool.http.max_retries,
         pool.http.retry_budget,
+        pool.http.retry_budget_interval or 0.0,
     )
 
 

@@ -9,7 +9,7 @@ use roadstead_core::model::{
     Cluster, ClusterType, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup, OutlierDetection,
     Retry,
 };
-use roadstead_core::outliers::Policy;
+use roadstead_core::outliers::{MOST_SECONDS, Policy};
 
 use super::Handles;
 use super::fields::Fields;
@@ -141,13 +141,14 @@ fn lb_config(value: &Bound<'_, PyAny>) -> PyResult<LbConfig> {
 }
 
 fn limits(value: &Bound<'_, PyAny>) -> PyResult<Limits> {
-    let fields = Fields::of(value, "Limits", 5)?;
+    let fields = Fields::of(value, "Limits", 6)?;
     Ok(Limits {
         max_connections: fields.number(0)?,
         max_pending_requests: fields.number(1)?,
         max_requests: fields.number(2)?,
         max_retries: fields.number(3)?,
         retry_budget: fields.optional_number(4)?,
+        retry_budget_interval: fields.seconds_to(5, MOST_SECONDS)?,
     })
 }
 

@@ -103,11 +103,16 @@ impl<'a, 'py> Fields<'a, 'py> {
 
     /// A span of time, as protobuf has it.
     pub fn seconds(&self, index: usize) -> PyResult<f64> {
+        self.seconds_to(index, MOST_SECONDS)
+    }
+
+    /// A span of time that is at most so long.
+    pub fn seconds_to(&self, index: usize, most: f64) -> PyResult<f64> {
         let number: f64 = self.number(index)?;
-        if (0.0..=MOST_SECONDS).contains(&number) {
+        if (0.0..=most).contains(&number) {
             return Ok(number);
         }
-        let message = format!("{}, field {index}: {number} is not from 0 to {MOST_SECONDS}", self.what);
+        let message = format!("{}, field {index}: {number} is not from 0 to {most}", self.what);
         Err(errors::engine(self.items.py(), &message))
     }
 
