@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import threading
 import time
@@ -14,20 +13,20 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from roadstead.clients.bodies import BodyWatch
 from roadstead.clients.carry import Answered, Await, Broken, Call, Carrying, Local, Passed, Sleep, Terms, carry
+from roadstead.clients.sent import Sent, keepalive_options
 from roadstead.clients.tls import Originator
 from roadstead.errors import MissingExtra
-from roadstead.mesh import UNLIMITED, ConnectionPool, Keepalive
+from roadstead.mesh import UNLIMITED, ConnectionPool
 
 if TYPE_CHECKING:
     import os
 
     import httpx
 
-    from roadstead._core import Decision
     from roadstead.registry.view import View
 
 _Timeouts: TypeAlias = dict[str, float | None]
@@ -37,14 +36,6 @@ _CONNECTED = ("http11.send_request_headers.started", "http2.send_request_headers
 _KEPT = 1024 * 1024
 # Seconds an idle connection is kept where the policy says nothing (Envoy's default).
 _IDLE = 3600.0
-
-
-class Sent(NamedTuple):
-    """`response.extensions["roadstead"]`: whose answer it is. flags and details: Envoy's; "" for an upstream's."""
-
-    decision: Decision
-    flags: str
-    details: str
 
 
 class _AtLimit(Exception):
@@ -447,20 +438,3 @@ class _Body:
 def _body_class(library: ModuleType) -> type[_Body]:
     """A stream that the library takes for one of its own."""
     return type("Body", (_Body, library.SyncByteStream, library.AsyncByteStream), {})
-
-
-def keepalive_options(keepalive: Keepalive | None) -> list[tuple[int, int, int]]:
-    """Socket options of a cluster's connections. None: keepalive is off, as in Envoy."""
-    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-    if keepalive is None:
-        return options
-    options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
-    for name, value in (
-        ("TCP_KEEPCNT", keepalive.probes),
-        ("TCP_KEEPIDLE", keepalive.time),
-        ("TCP_KEEPINTVL", keepalive.interval),
-    ):
-        number = getattr(socket, name, None)
-        if number is not None and value is not None:
-            options.append((socket.IPPROTO_TCP, number, max(1, round(value))))
-    return options
