@@ -123,12 +123,41 @@ def carried(engine: Any, asked: Case) -> list[list[Any]]:
     return steps
 
 
+def ejected(engine: Any, asked: Case) -> Case:
+    """What steps give, each [instant, what, how]: "lease", with how it ends, its endpoint; "sweep", nanoseconds until the
+    next tick with something to do; "health", [address, port, mark], nothing. Then what is told of the cluster."""
+    route, told = asked["route"], []
+    cluster = engine.route(**route).cluster
+    for number, (now, what, how) in enumerate(asked["steps"]):
+        if what == "sweep":
+            told.append(engine.sweep(now))
+        elif what == "health":
+            told.append(engine.set_health(cluster.name, *how))
+        else:
+            told.append(used(engine.route(**route | {"draw": number}), how, now))
+    stats = {key: value for key, value in cluster.stats.items() if key.startswith("outlier_detection.")}
+    return {"steps": told, "stats": stats, "endpoints": list(cluster.endpoint_stats())}
+
+
+def used(decision: Any, how: Case, now: int) -> str:
+    """The endpoint of a lease that ends like that."""
+    try:
+        lease = decision.lease()
+    except Unavailable as refused:
+        return type(refused).__name__
+    lease.finish(**how, now=now)
+    return f"{lease.endpoint.address}:{lease.endpoint.port}"
+
+
 def answer(engine: Any, asked: Case) -> Any:
-    """What an engine says to a question: {"find": [...]}, {"route": {...}}, {"connect": {...}} or {"exchange": {...}}."""
+    """What an engine says to a question: {"find": [...]}, {"route": {...}}, {"connect": {...}}, {"exchange": {...}} or
+    {"ejections": {...}}."""
     if "find" in asked:
         return found(engine, asked["find"])
     if "exchange" in asked:
         return carried(engine, asked["exchange"])
+    if "ejections" in asked:
+        return ejected(engine, asked["ejections"])
     if "connect" in asked:
         return decided(engine.connect(**asked["connect"]))
     given = dict(asked["route"])
@@ -141,7 +170,7 @@ def answer(engine: Any, asked: Case) -> Any:
 
 def engine_of(module: Any, file: Case) -> Any:
     units = [from_json(low.Unit, one) for one in file["units"]]
-    return published(module, *units, outbound=file["outbound"], seed=file["seed"])
+    return published(module, *units, outbound=file["outbound"], seed=file["seed"], clock=lambda: 0)
 
 
 # Inputs
@@ -184,6 +213,7 @@ def inputs() -> Iterator[tuple[str, str, list[low.Unit], list[Case]]]:
     yield _hashes()
     yield _balance()
     yield _exchanges()
+    yield _ejections()
 
 
 def _domains() -> list[low.Unit]:
@@ -315,6 +345,41 @@ def _exchanges() -> tuple[str, str, list[low.Unit], list[Case]]:
         reports = [[10, "ready", [], {}], [20, "received", [], {}], [2 * 10**9, "expired", [], {}]]
         questions.append({"exchange": {"route": asked, "terms": terms, "reports": reports}})
     return "exchanges", "Requests on their way: what to do after each report.", units, questions
+
+
+def _ejections() -> tuple[str, str, list[low.Unit], list[Case]]:
+    """Round robin over endpoints of which the first fails, or all do, for two minutes."""
+    second = 10**9
+    ends: list[Case] = [{"status": status} for status in (500, 503, 200)]
+    ends += [{"error": error} for error in ("connect_failure", "timeout", "reset")] + [{"grpc_status": 14}]
+    policies = {
+        "defaults": low.OutlierDetection(),
+        "half": low.OutlierDetection(5, 100, 3, 100, max_ejection_percent=50),
+        "all": low.OutlierDetection(2, max_ejection_percent=100, base_ejection_time=5.0),
+        "one": low.OutlierDetection(2, always_eject_one_host=True, interval=3.0, base_ejection_time=1.0),
+        "split": low.OutlierDetection(
+            consecutive_5xx=2,
+            consecutive_local_origin_failure=2,
+            split_external_local_origin_errors=True,
+            max_ejection_percent=100,
+        ),
+        "chance": low.OutlierDetection(1, 50, max_ejection_percent=100, max_ejection_time_jitter=4.0),
+        "codes": low.OutlierDetection(2, error_codes=(503, 429), max_ejection_percent=100),
+    }
+    units, questions = [], []
+    for name, policy in policies.items():
+        for at, end in enumerate(ends):
+            host = f"{name}-{at}.test"
+            lb = low.LbConfig(low.ROUND_ROBIN)
+            units.append(web(host, endpoints=[f"10.0.0.{last}:80" for last in range(3)], lb=lb, outliers=policy))
+            # Each case has a time of its own, at whose end nothing is left.
+            start = 1000 * second * len(questions)
+            steps: list[list[Any]] = [[start + now * second // 2, "lease", end] for now in range(20)]
+            steps += [[start, "health", ["10.0.0.0", 80, low.HEALTHY]], [start + 10 * second, "lease", end]]
+            for now in (11, 30, 40, 41, 900):
+                steps += [[start + now * second, "sweep", None], [start + now * second, "lease", {}]]
+            questions.append({"ejections": {"route": {"host": host, "port": 80}, "steps": steps}})
+    return "ejections", "Outlier detection: how leases end, who is ejected, who is back at a tick.", units, questions
 
 
 def record(about: str, units: list[low.Unit], asked: list[Case]) -> Case:
