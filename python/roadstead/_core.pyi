@@ -74,7 +74,7 @@ Rules both engines keep
   brings an ejected endpoint back at once. A threshold that a cluster's earlier version was asked for counts in the published one.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypeAlias, final
 
@@ -528,8 +528,8 @@ class ConnectionLease(_Lease):
 
 def yaml_load(
     data: bytes, *, max_depth: int, max_aliases: int, max_scalar: int, max_bytes: int
-) -> list[tuple[bytes | None, int, int, str | None, int, int]]:
-    """Documents of UTF-8 YAML text, as (json, index, first line, message, line, column); native only.
+) -> Iterator[tuple[bytes | None, int, int, str | None, int, int]]:
+    """Documents of UTF-8 YAML text one by one, as (json, index, first line, message, line, column); native only.
 
     json is None where the document is refused; message, line and column (1-based, of the whole text) then say why and
     where, else they are None, 0, 0. Empty documents are counted in index and left out. Limits: roadstead.config.yaml."""

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::balance::ClusterLive;
-use crate::cluster::{Cluster, ClusterName, Service, UnitId};
+use crate::cluster::{Cluster, ClusterName, Dormant, Service, UnitId};
 use crate::engine::Source;
 use crate::error::Error;
 use crate::model::{self, Attach, Outbound, Paths};
@@ -174,7 +173,7 @@ impl<A: Attach> Builder<A> {
             index,
             unit: Arc::clone(unit),
             cell: A::Cell::default(),
-            live: Arc::new(ClusterLive::new(given.lb, given.limits, given.outliers, given.groups, start)),
+            live: Arc::new(Dormant::new(given.lb, given.limits, given.outliers, given.groups, start)),
         });
         let at = known.holders.partition_point(|holder| holder.unit <= *unit);
         known.holders.insert(at, Arc::clone(&cluster));

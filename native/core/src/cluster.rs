@@ -1,11 +1,13 @@
 //! Services and clusters as the tables hold them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use smallvec::SmallVec;
 
 use crate::balance::ClusterLive;
-use crate::model::{self, Attach, ClusterType, Protocol};
+use crate::model::{self, Attach, ClusterType, LbConfig, Limits, LocalityGroup, Protocol};
+use crate::outliers::Policy;
+use crate::packed::PackedGroups;
 
 /// What decides conflicts between units: order, then key.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +46,61 @@ pub struct Cluster<A: Attach> {
     pub unit: Arc<UnitId>,
     /// For the embedder's object; so that one can hold `live`, not the cluster.
     pub cell: A::Cell,
-    pub live: Arc<ClusterLive<A>>,
+    pub live: Arc<Dormant<A>>,
+}
+
+/// What lives in a cluster, made when something is first asked of it: most clusters of a mesh are never used. Until then its
+/// endpoints are packed.
+#[derive(Debug)]
+pub struct Dormant<A: Attach> {
+    lb: Arc<LbConfig>,
+    limits: Arc<Limits>,
+    outliers: Option<Arc<Policy>>,
+    packed: Mutex<Option<PackedGroups<A>>>,
+    /// Where cursors of new schedules start.
+    start: u64,
+    woken: OnceLock<Arc<ClusterLive<A>>>,
+}
+
+impl<A: Attach> Dormant<A> {
+    pub fn new(
+        lb: Arc<LbConfig>,
+        limits: Arc<Limits>,
+        outliers: Option<Arc<Policy>>,
+        groups: Vec<LocalityGroup<A>>,
+        start: u64,
+    ) -> Self {
+        let packed = Mutex::new(Some(PackedGroups::new(groups)));
+        Dormant { lb, limits, outliers, packed, start, woken: OnceLock::new() }
+    }
+
+    /// What lives in it.
+    #[inline]
+    pub fn wake(&self) -> &Arc<ClusterLive<A>> {
+        self.woken.get_or_init(|| self.make())
+    }
+
+    #[cold]
+    fn make(&self) -> Arc<ClusterLive<A>> {
+        let packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let groups = packed.map(PackedGroups::unpack).unwrap_or_default();
+        let (lb, limits) = (Arc::clone(&self.lb), Arc::clone(&self.limits));
+        Arc::new(ClusterLive::new(lb, limits, self.outliers.clone(), groups, self.start))
+    }
+
+    /// What lives in it, if somebody has asked yet.
+    pub fn awake(&self) -> Option<&Arc<ClusterLive<A>>> {
+        self.woken.get()
+    }
+
+    /// Before it is seen: take over from the cluster that has the name now. Where nothing lives there, and no endpoint has to
+    /// age, it can go on sleeping.
+    pub fn begin(&self, old: Option<&Dormant<A>>, now: i64) {
+        let before = old.and_then(Dormant::awake);
+        if before.is_some() || self.awake().is_some() || self.lb.slow_start_window > 0.0 {
+            self.wake().begin(before.map(|before| &**before), now);
+        }
+    }
 }
 
 impl<A: Attach> Cluster<A> {

@@ -100,7 +100,7 @@ impl<A: Attach> Engine<A> {
         check_groups(&groups)?;
         let now = self.now();
         let _turn = self.turn();
-        self.known(cluster)?.live.update(groups, now);
+        self.known(cluster)?.live.wake().update(groups, now);
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl<A: Attach> Engine<A> {
     pub fn set_health(&self, cluster: &str, address: &str, port: u16, health: Health) -> Result<bool, Error> {
         let now = self.now();
         let _turn = self.turn();
-        Ok(self.known(cluster)?.live.set_health(address, port, health, now))
+        Ok(self.known(cluster)?.live.wake().set_health(address, port, health, now))
     }
 
     /// An endpoint failed as often in a row as outlier detection lets it. What is published now decides. draw: the next number
@@ -116,7 +116,7 @@ impl<A: Attach> Engine<A> {
     pub fn eject(&self, cluster: &str, slot: &Arc<Slot>, hits: Hits, now: i64, draw: &mut dyn FnMut() -> u64) {
         let mut waiting = self.turn();
         if let Some(cluster) = self.cluster(cluster)
-            && cluster.live.eject(slot, hits, now, draw)
+            && cluster.live.wake().eject(slot, hits, now, draw)
         {
             waiting.insert(Arc::clone(&cluster.name));
         }
@@ -131,7 +131,7 @@ impl<A: Attach> Engine<A> {
         let now = now.unwrap_or_else(|| self.now());
         let mut next: Option<i64> = None;
         self.turn().retain(|name| {
-            let due = self.cluster(name).and_then(|cluster| cluster.live.tick(now));
+            let due = self.cluster(name).and_then(|cluster| cluster.live.awake()?.tick(now));
             next = [next, due].into_iter().flatten().min();
             due.is_some()
         });
@@ -147,7 +147,9 @@ impl<A: Attach> Engine<A> {
         let snapshot = self.load();
         let special = [&snapshot.passthrough, &snapshot.blackhole, &snapshot.dynamic].map(Some);
         for cluster in snapshot.clusters().chain(special).flatten() {
-            cluster.live.forked();
+            if let Some(live) = cluster.live.awake() {
+                live.forked();
+            }
         }
     }
 

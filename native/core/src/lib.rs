@@ -23,6 +23,7 @@ pub mod names;
 pub mod normal_path;
 pub mod outliers;
 pub mod overlay;
+mod packed;
 mod paths;
 mod recent;
 pub mod regex;

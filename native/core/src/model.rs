@@ -293,7 +293,7 @@ impl Health {
 #[derive(Debug)]
 pub struct Endpoint<A: Attach> {
     /// What the embedder keeps of the endpoint as it came.
-    pub labels: A::Labels,
+    pub labels: Option<A::Labels>,
     pub address: Box<str>,
     pub port: u16,
     pub kind: EndpointKind,

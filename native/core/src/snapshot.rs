@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::balance::ClusterLive;
 use crate::chains::Chain;
-use crate::cluster::{Cluster, ClusterName, Service, UnitId};
+use crate::cluster::{Cluster, ClusterName, Dormant, Service, UnitId};
 use crate::columns::Row;
 use crate::model::{Attach, ClusterType, LbConfig, LbPolicy, Limits, Outbound, Paths, Transport};
 use crate::names::{Claim, Found, HostKey, Listener, Name, NameKey, Node, NodeKey, hash_network, hash_text};
@@ -109,7 +108,7 @@ fn special<A: Attach>(name: &str, kind: ClusterType, port: u16) -> Arc<Cluster<A
         index: u32::MAX,
         unit: Arc::new(UnitId { order: "".into(), key: "".into() }),
         cell: A::Cell::default(),
-        live: Arc::new(ClusterLive::new(Arc::new(lb), Arc::new(Limits::default()), None, Vec::new(), 0)),
+        live: Arc::new(Dormant::new(Arc::new(lb), Arc::new(Limits::default()), None, Vec::new(), 0)),
     })
 }
 

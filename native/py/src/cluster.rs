@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use roadstead_core::balance::ClusterLive;
-use roadstead_core::cluster;
+use roadstead_core::cluster::{self, Dormant};
 
 use crate::attach::{Handle, PyAttach};
 use crate::endpoint;
@@ -17,7 +16,7 @@ pub struct Cluster {
     name: Py<PyString>,
     /// None: of the outbound policy.
     handle: Option<Handle>,
-    live: Arc<ClusterLive<PyAttach>>,
+    live: Arc<Dormant<PyAttach>>,
 }
 
 /// The one Python object of a cluster.
@@ -72,7 +71,7 @@ impl Cluster {
 
     #[getter]
     fn endpoints<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let state = self.live.state_full();
+        let state = self.live.wake().state_full();
         let count = state.membership.endpoints.len() as u32;
         let objects = (0..count).map(|index| Ok(endpoint::object(py, &state, index)?.clone_ref(py)));
         PyTuple::new(py, objects.collect::<PyResult<Vec<_>>>()?)
@@ -80,18 +79,18 @@ impl Cluster {
 
     #[getter]
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        dict(py, &self.live.stats())
+        dict(py, &self.live.wake().stats())
     }
 
     fn priority_load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.live.priority_load())
+        PyTuple::new(py, self.live.wake().priority_load())
     }
 
     fn endpoint_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let state = self.live.state_full();
+        let state = self.live.wake().state_full();
         let rows = state.slots().iter().map(|slot| {
             let made = dict(py, &slot.stats())?;
-            for (name, value) in self.live.outliers.iter().flat_map(|policy| policy.stats(slot)) {
+            for (name, value) in self.live.wake().outliers.iter().flat_map(|policy| policy.stats(slot)) {
                 made.set_item(name, value)?;
             }
             Ok(made)

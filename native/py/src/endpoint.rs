@@ -45,7 +45,7 @@ impl Endpoint {
     fn new(py: Python<'_>, state: &ClusterState<PyAttach>, index: u32) -> PyResult<Self> {
         let endpoint = &state.membership.endpoints[index as usize];
         let group = &state.membership.groups[endpoint.group as usize];
-        let labels = endpoint.def.labels.clone_ref(py);
+        let labels = endpoint.def.labels.as_ref();
         Ok(Endpoint {
             address: PyString::new(py, &endpoint.def.address).unbind(),
             port: endpoint.def.port,
@@ -53,7 +53,7 @@ impl Endpoint {
             locality: PyString::intern(py, &group.locality).unbind(),
             priority: group.priority,
             weight: endpoint.def.weight,
-            labels: if labels.is_none(py) { no_labels(py) } else { labels },
+            labels: labels.map_or_else(|| no_labels(py), |labels| labels.clone_ref(py)),
             hostname: PyString::new(py, &endpoint.def.hostname).unbind(),
             eds: endpoint.def.health,
             slot: Arc::clone(&state.slots()[index as usize]),

@@ -77,7 +77,7 @@ impl Upstream for Acting<'_, '_> {
         self.side.tried.push(endpoint.clone_ref(py));
         let object = cluster::object(py, cluster)?.clone_ref(py);
         let engine = decision.engine.clone_ref(py);
-        match Hold::request(py, engine, object, std::sync::Arc::clone(&cluster.live), endpoint, choice.pending)? {
+        match Hold::request(py, engine, object, std::sync::Arc::clone(cluster.live.wake()), endpoint, choice.pending)? {
             Ok(hold) => self.side.lease = Some(Py::new(py, RequestLease(hold))?),
             Err(_) => return Ok(Leased::Overflow),
         }
@@ -103,12 +103,15 @@ impl Upstream for Acting<'_, '_> {
     fn take_retry(&mut self) -> bool {
         let cluster = self.decision.core.cluster();
         let now = || self.decision.engine.get().core.now();
-        cluster.is_some_and(|cluster| acquire_retry(cluster.live.counters(), &cluster.live.limits, &now).is_ok())
+        cluster.is_some_and(|cluster| {
+            let live = cluster.live.wake();
+            acquire_retry(live.counters(), &live.limits, &now).is_ok()
+        })
     }
 
     fn give_retry(&mut self) {
         if let Some(cluster) = self.decision.core.cluster() {
-            release_retry(cluster.live.counters());
+            release_retry(cluster.live.wake().counters());
         }
     }
 }
@@ -356,7 +359,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let inner = self.inner.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let (true, Some(cluster)) = (inner.core.take_held(), self.decision.get().core.cluster()) {
-            release_retry(cluster.live.counters());
+            release_retry(cluster.live.wake().counters());
         }
     }
 }

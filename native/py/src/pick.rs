@@ -57,7 +57,7 @@ impl Decision {
         if matches!(cluster.kind, ClusterType::OriginalDst | ClusterType::DynamicDns) {
             return self.asked_for(py);
         }
-        let live = &*cluster.live;
+        let live = &**cluster.live.wake();
         let hash = if live.hashes() { self.hash_for(py, hash_key)? } else { None };
         if let Some(exclude) = exclude {
             let refused = refused(exclude)?;
@@ -86,7 +86,7 @@ impl Decision {
         hash: Option<u64>,
         refused: &[Bound<'_, PyAny>],
     ) -> PyResult<Py<PyAny>> {
-        let live = &*cluster.live;
+        let live = &**cluster.live.wake();
         let state = live.state_full();
         let last = self.core.retry_host_attempts();
         for attempt in 0..=last {
@@ -117,7 +117,7 @@ impl Decision {
         if matches!(cluster.kind, ClusterType::OriginalDst | ClusterType::DynamicDns) {
             return Ok(Some((self.asked_for(py)?, 0)));
         }
-        let live = &*cluster.live;
+        let live = &**cluster.live.wake();
         let hash = if hashes && live.hashes() { self.hash_for(py, hash_key)? } else { None };
         let state = live.state_full();
         let last = self.core.retry_host_attempts();
@@ -213,7 +213,7 @@ impl Decision {
             return Err(self.nowhere(py));
         };
         let object = cluster::object(py, cluster)?.clone_ref(py);
-        let live = Arc::clone(&cluster.live);
+        let live = Arc::clone(cluster.live.wake());
         let engine = self.engine.clone_ref(py);
         if connection {
             let hold = Hold::take(py, engine, object, live, endpoint, LeaseKind::Connection)?;

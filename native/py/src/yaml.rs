@@ -1,31 +1,45 @@
 //! The YAML reader of `roadstead-yaml`, as plain tuples. Runs without the GIL.
 
+use std::sync::{Mutex, PoisonError};
+
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use roadstead_yaml::{Limits, Position, load, positions};
+use roadstead_yaml::{Document, Limits, Position, load, positions};
 
 /// (JSON or None, ordinal, line, message or None, line and column of the problem or 0).
 type Row<'py> = (Option<Bound<'py, PyBytes>>, usize, usize, Option<String>, usize, usize);
 
+/// Documents that were read, given out one by one: what was given out takes no memory here any more.
+#[pyclass(frozen)]
+pub struct Rows(Mutex<std::vec::IntoIter<Document>>);
+
+#[pymethods]
+impl Rows {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> Option<Row<'py>> {
+        let document = self.0.lock().unwrap_or_else(PoisonError::into_inner).next()?;
+        Some(match document.json {
+            Ok(json) => (Some(PyBytes::new(py, &json)), document.index, document.line, None, 0, 0),
+            Err(problem) => (None, document.index, document.line, Some(problem.message), problem.line, problem.column),
+        })
+    }
+}
+
 #[pyfunction]
 #[pyo3(signature = (data, *, max_depth, max_aliases, max_scalar, max_bytes))]
-pub fn yaml_load<'py>(
-    py: Python<'py>,
+pub fn yaml_load(
+    py: Python<'_>,
     data: &[u8],
     max_depth: usize,
     max_aliases: usize,
     max_scalar: usize,
     max_bytes: usize,
-) -> Vec<Row<'py>> {
+) -> Rows {
     let limits = Limits { max_depth, max_aliases, max_scalar, max_bytes };
-    let documents = py.detach(|| load(data, &limits));
-    documents
-        .into_iter()
-        .map(|document| match document.json {
-            Ok(json) => (Some(PyBytes::new(py, &json)), document.index, document.line, None, 0, 0),
-            Err(problem) => (None, document.index, document.line, Some(problem.message), problem.line, problem.column),
-        })
-        .collect()
+    Rows(Mutex::new(py.detach(|| load(data, &limits)).into_iter()))
 }
 
 /// (JSON pointer, line and column of the key, line and column of the value).

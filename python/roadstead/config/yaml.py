@@ -94,6 +94,9 @@ class Positions:
 class Reader(Protocol):
     """UTF-8 text in; rows as `_core.pyi` has them out."""
 
+    def rows(self, text: bytes) -> Iterator[Row]:
+        """One row a document, forgotten when the next one is asked for."""
+
     def load(self, text: bytes) -> list[Row]: ...
 
     def positions(self, text: bytes, index: int) -> list[Node]: ...
@@ -103,11 +106,14 @@ class _Native:
     def __init__(self, module: ModuleType) -> None:
         self._module = module
 
-    def load(self, text: bytes) -> list[Row]:
-        rows: list[Row] = self._module.yaml_load(
+    def rows(self, text: bytes) -> Iterator[Row]:
+        rows: Iterator[Row] = self._module.yaml_load(
             text, max_depth=MAX_DEPTH, max_aliases=MAX_ALIASES, max_scalar=MAX_SCALAR, max_bytes=MAX_BYTES
         )
         return rows
+
+    def load(self, text: bytes) -> list[Row]:
+        return list(self.rows(text))
 
     def positions(self, text: bytes, index: int) -> list[Node]:
         nodes: list[Node] = self._module.yaml_positions(text, index, max_depth=MAX_DEPTH)
@@ -116,11 +122,13 @@ class _Native:
 
 class _Fallback:
     def load(self, text: bytes) -> list[Row]:
+        return list(self.rows(text))
+
+    def rows(self, text: bytes) -> Iterator[Row]:
         from roadstead.config.composer import Limits, RefusedError, compose
         from roadstead.config.documents import split
 
         limits = Limits(MAX_DEPTH, MAX_ALIASES, MAX_SCALAR, MAX_BYTES)
-        rows: list[Row] = []
         for index, chunk in enumerate(split(text)):
             refused = chunk.refused()
             try:
@@ -128,11 +136,10 @@ class _Fallback:
                     raise RefusedError(refused[1], *chunk.place(refused[0]))
                 json = compose(_events(chunk.text, chunk.line), limits)
             except RefusedError as error:
-                rows.append((None, index, chunk.content_line, error.message, error.line, error.column))
+                yield None, index, chunk.content_line, error.message, error.line, error.column
             else:
                 if json is not None:
-                    rows.append((json, index, chunk.content_line, None, 0, 0))
-        return rows
+                    yield json, index, chunk.content_line, None, 0, 0
 
     def positions(self, text: bytes, index: int) -> list[Node]:
         from roadstead.config.composer import places
@@ -206,10 +213,7 @@ def load(text: bytes | str, origin: str = "<string>") -> list[Document]:
 
 def documents(text: bytes | str, origin: str = "<string>") -> Iterator[Document]:
     """The same one by one; each is forgotten when the next one is asked for."""
-    rows = reader().load(_bytes(text))
-    rows.reverse()
-    while rows:
-        json, index, line, message, at_line, column = rows.pop()
+    for json, index, line, message, at_line, column in reader().rows(_bytes(text)):
         yield Document(origin, index, line, json, None if message is None else SyntaxProblem(at_line, column, message))
 
 

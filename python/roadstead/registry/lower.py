@@ -307,7 +307,7 @@ def _group(group: LocalityGroup) -> low.LocalityGroup:
                 _ENDPOINT_KINDS[endpoint.kind],
                 endpoint.weight or 1,
                 _HEALTH[endpoint.health],
-                endpoint.labels,
+                endpoint.labels or None,
                 endpoint.hostname or (endpoint.address if endpoint.kind == "hostname" else ""),
                 "",
             ),

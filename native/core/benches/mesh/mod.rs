@@ -56,7 +56,7 @@ pub fn route(matcher: Match, cluster: &str) -> Route<Plain> {
 
 pub fn unit(host: &str, routes: Vec<Route<Plain>>, lb: &Arc<LbConfig>, limits: &Arc<Limits>) -> Unit<Plain> {
     let endpoint = |last: u8| Endpoint {
-        labels: (),
+        labels: None,
         address: format!("10.0.0.{last}").into(),
         port: PORT,
         kind: EndpointKind::Ip,

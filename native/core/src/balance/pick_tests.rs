@@ -13,7 +13,7 @@ type Hosts<'h> = &'h [(u32, Health)];
 
 fn group(priority: u32, weight: Option<u32>, first_port: u16, hosts: Hosts<'_>) -> LocalityGroup<Plain> {
     let endpoints = hosts.iter().zip(first_port..).map(|((weight, health), port)| Endpoint {
-        labels: (),
+        labels: None,
         address: "127.0.0.1".into(),
         port,
         kind: EndpointKind::Ip,

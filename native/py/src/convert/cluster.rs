@@ -111,7 +111,7 @@ fn group(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Locality
 fn endpoint(value: &Bound<'_, PyAny>) -> PyResult<Endpoint<PyAttach>> {
     let fields = Fields::of(value, "Endpoint", 8)?;
     Ok(Endpoint {
-        labels: fields.get(5)?.to_owned().unbind(),
+        labels: fields.optional(5)?.map(|labels| labels.to_owned().unbind()),
         address: fields.text(0)?,
         port: fields.number(1)?,
         kind: fields.code(2, &EndpointKind::CODES)?,
