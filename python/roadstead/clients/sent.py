@@ -1,4 +1,4 @@
-"""What the clients of all libraries have in common beside the logic: what they tell of a response, options of sockets."""
+"""What the clients of all libraries have in common beside the logic: what they tell of a response, socket options."""
 
 from __future__ import annotations
 
