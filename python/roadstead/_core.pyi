@@ -145,6 +145,8 @@ class Engine:
         """All services in order of their index, None in the place of removed ones."""
     def clusters(self) -> Sequence[Cluster | None]: ...
     def cluster(self, name: str) -> Cluster | None: ...
+    def trim(self) -> None:
+        """Give memory that is free back to the system; after much was loaded or thrown away."""
     def update_endpoints(self, cluster: str, groups: Sequence[LocalityGroup]) -> None:
         """Replace a cluster's endpoints; visible when this returns. KeyError for an unknown cluster. Counters, health and
         ejections of endpoints that stay (same address, port, ordinal) survive. An update by `publish` replaces it again."""

@@ -82,6 +82,12 @@ def test_a_published_builder_is_used_up(engine: ModuleType) -> None:
         builder.set_outbound(low.REGISTRY_ONLY)
 
 
+def test_memory_is_given_back_and_nothing_changes(engine: ModuleType) -> None:
+    eng = published(engine, domain("a", "x.test", 0, "1"))
+    eng.trim()
+    assert owner(eng) == "a"
+
+
 class Unknown:
     """What compile makes of a cluster of the outbound policy."""
 

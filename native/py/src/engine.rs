@@ -26,7 +26,7 @@ use crate::decision::{Decision, Given, Rare};
 use crate::fastcall::{Call, Method, Signature};
 use crate::headers::Headers;
 use crate::request::Lent;
-use crate::{buffers, cluster, errors, numbers, service};
+use crate::{buffers, cluster, errors, memory, numbers, service};
 
 /// Engines of this process, for what a forked child forgets.
 static ENGINES: Mutex<Vec<Weak<engine::Engine<PyAttach>>>> = Mutex::new(Vec::new());
@@ -235,6 +235,11 @@ impl Engine {
     fn cluster(&self, py: Python<'_>, name: &str) -> PyResult<Option<Py<PyAny>>> {
         let known = self.core.cluster(name);
         known.map(|known| Ok(cluster::object(py, &known)?.clone_ref(py))).transpose()
+    }
+
+    #[allow(clippy::unused_self)]
+    fn trim(&self, py: Python<'_>) {
+        py.detach(memory::trim);
     }
 
     fn update_endpoints(&self, py: Python<'_>, cluster: &str, groups: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -14,6 +14,7 @@ mod exchange;
 mod fastcall;
 mod headers;
 mod lease;
+mod memory;
 mod numbers;
 mod pick;
 mod probe;

@@ -121,6 +121,9 @@ class Engine:
                     cluster._begin(known)
             self._snapshot = builder._finish()
 
+    def trim(self) -> None:
+        """Python gives back by itself what it can."""
+
     def update_endpoints(self, cluster: str, groups: Sequence[low.LocalityGroup]) -> None:
         """Replace a cluster's endpoints; visible when this returns. KeyError for an unknown cluster."""
         given = tuple(groups)

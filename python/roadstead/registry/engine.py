@@ -205,6 +205,7 @@ class NodeEngine:
         self._lowering = Lowering()
         self.scope.forget()
         self.source.rest()
+        self.engine.trim()
 
 
 class _Breath:

@@ -54,7 +54,6 @@ class Shared:
         self.store.rest()
         for view in list(self.views):
             view.rest()
-        # self.engine.trim()
 
 
 class View:
