@@ -9,7 +9,8 @@
 | UDP | UDP | | | | | yes |
 | anything else, "" | "" (sniffed; Istio: Unsupported) | | | | | |
 
-HTTPS is opaque TLS, not HTTP. UDP has no clusters, listeners or look-ups.
+HTTPS is opaque TLS, not HTTP. The bytes of Mongo and MySQL only their own filter understands: they share a listener
+with nothing else. UDP has no clusters, listeners or look-ups.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _HTTP2 = ("HTTP2", "GRPC", "GRPC-Web")
 _TLS = ("HTTPS", "TLS")
 _TCP = ("TCP", "MONGO", "REDIS", "MYSQL")
 _UDP = ("UDP",)
+_ALONE = ("MONGO", "MYSQL")
 
 
 class Protocol(str):
@@ -36,6 +38,10 @@ class Protocol(str):
 
     def __new__(cls, text: str) -> Protocol:
         return _KNOWN.get(text) or _KNOWN.get(text.upper(), UNSUPPORTED)
+
+    def shares_with(self, other: str) -> bool:
+        """Whether both may be spoken on one address and port."""
+        return self == other or not (self in _ALONE or other in _ALONE)
 
     @property
     def is_sniffed(self) -> bool:

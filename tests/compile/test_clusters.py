@@ -146,8 +146,9 @@ class TestSubsets:
         # The host itself carries no labels.
         assert list(clusters("DNS", rule=SUBSETS)) == ["80", "80/all", "443", "443/all"]
 
-    def test_without_members_do_not_pass_through_either(self) -> None:
-        assert "80/nobody" not in clusters("DNS", TWO, rule=f"{PASSTHROUGH}, {SUBSETS}")
+    def test_of_a_service_that_passes_through_all_exist(self) -> None:
+        made = clusters("DNS", TWO, rule=f"{PASSTHROUGH}, {SUBSETS}")["80/nobody"]
+        assert (made.type, made.dns_lookup_family) == ("ORIGINAL_DST", "")
 
     def test_of_dialled_addresses_all_exist(self) -> None:
         assert "80/nobody" in clusters("NONE", rule=SUBSETS)
@@ -274,9 +275,9 @@ class TestNetworks:
         made = clusters("STATIC", self.ENDPOINTS, node=Node(network="net1"), networks=self.NETWORKS)["80"]
         assert places(made) == [("", 0, 3, ["10.0.0.1:8080*1", "192.0.2.2:15443*2"])]
 
-    def test_a_rules_tls_speaks_for_all_endpoints(self) -> None:
+    def test_a_rules_tls_forbids_what_endpoints_could_speak(self) -> None:
         for mode, expected in (
-            ("ISTIO_MUTUAL", ["10.0.0.1:8080*1", "192.0.2.2:15443*5"]),
+            ("ISTIO_MUTUAL", ["10.0.0.1:8080*1", "192.0.2.2:15443*2"]),
             ("DISABLE", ["10.0.0.1:8080*1"]),
         ):
             made = clusters(
@@ -337,11 +338,14 @@ class TestHashKeysOfRoutes:
             (),
             ("subsets: []",),
             ("trafficPolicy: {loadBalancer: {simple: RANDOM}}",),
-            ("trafficPolicy: {loadBalancer: {consistentHash: {}}}",),
         ],
     )
     def test_nothing_to_hash(self, rules: tuple[str, ...]) -> None:
         one = one_rule.client(*rules)
+        assert hash_keys(one, one.view("a.test"), 80, "", True) is None
+
+    def test_a_hash_without_a_key(self) -> None:
+        one = one_rule.client("trafficPolicy: {loadBalancer: {consistentHash: {}}}")
         assert hash_keys(one, one.view("a.test"), 80, "", True) == ()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from roadstead.compile.locality import group_endpoints
 from roadstead.compile.networks import Gateways, gateways_of, through_gateways
 from roadstead.config import MeshNetworks
-from roadstead.mesh import Endpoint
+from roadstead.mesh import Endpoint, Node
 
 GATEWAYS = Gateways({"net1": (("192.0.2.1", 1),), "net2": (("192.0.2.2", 1), ("192.0.2.3", 1))}, 2)
 
@@ -42,8 +42,11 @@ def test_no_gateways() -> None:
     assert gateways_of(networks(a=[("", 15443)])) is None
 
 
-def reached(endpoint: Endpoint, client: str, mtls: bool | None = None) -> list[tuple[str, int]]:
-    (group,) = through_gateways(group_endpoints((endpoint,)), GATEWAYS, client, mtls)
+def reached(
+    endpoint: Endpoint, client: str, mtls: bool | None = None, ips: tuple[str, ...] = ()
+) -> list[tuple[str, int]]:
+    node = Node(network=client, ips=ips)
+    (group,) = through_gateways(group_endpoints((endpoint,)), GATEWAYS, node, mtls)
     return [(member.address, member.weight) for member in group.endpoints]
 
 
@@ -53,6 +56,8 @@ def test_who_is_near() -> None:
     # A network without gateways cannot be anywhere else; an endpoint without one is near to all.
     assert reached(Endpoint("10.0.0.1", 80, network="net9"), "net1") == [("10.0.0.1", 2)]
     assert reached(Endpoint("10.0.0.1", 80), "net1") == [("10.0.0.1", 2)]
+    # A socket is nowhere.
+    assert reached(Endpoint("/run/app", 0, kind="unix"), "net1") == []
     # A client without a network is outside of all of them.
     assert reached(near, "") == []
 
@@ -63,8 +68,15 @@ def test_who_can_be_carried() -> None:
     through = [("192.0.2.2", 3), ("192.0.2.3", 3)]
     assert reached(plain, "net1") == []
     assert reached(speaks, "net1") == through
-    assert reached(plain, "net1", mtls=True) == through
-    assert reached(speaks, "net1", mtls=False) == []
+    # A rule can forbid TLS, but not give it to who has none.
+    assert reached(speaks, "net1", mtls=True) == through
+    assert reached(plain, "net1", mtls=True) == reached(speaks, "net1", mtls=False) == []
+
+
+def test_gateways_have_to_be_of_the_clients_family() -> None:
+    speaks = Endpoint("10.0.0.1", 80, network="net2", tls_mode="istio")
+    assert reached(speaks, "net1", ips=("fd00::1",)) == []
+    assert reached(speaks, "net1", ips=("fd00::1", "10.0.0.9")) == reached(speaks, "net1", ips=("10.0.0.9",)) != []
 
 
 ENDPOINTS = st.lists(
@@ -74,7 +86,7 @@ ENDPOINTS = st.lists(
         port=st.just(80),
         weight=st.integers(1, 1000),
         network=st.sampled_from(["", "net1", "net2", "net9"]),
-        tls_mode=st.sampled_from(["istio", "disabled"]),
+        tls_mode=st.just("istio"),
         locality=st.sampled_from(["", "r1", "r2"]),
     ),
     max_size=8,
@@ -85,7 +97,7 @@ ENDPOINTS = st.lists(
 @given(ENDPOINTS, st.sampled_from(["", "net1", "net2"]))
 def test_weight_is_neither_lost_nor_made(endpoints: tuple[Endpoint, ...], client: str) -> None:
     groups = group_endpoints(endpoints)
-    after = through_gateways(groups, GATEWAYS, client, mtls=True)
+    after = through_gateways(groups, GATEWAYS, Node(network=client), mtls=True)
     for before, made in zip(groups, after, strict=True):
         reachable = [
             endpoint

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from roadstead.compile.inputs import RuleView
+from roadstead.compile.load_balancer import is_passthrough
 from roadstead.config import (
     CircuitBreaker,
     ClientTLSSettings,
@@ -81,6 +82,12 @@ class RuleBlocks:
         if not name:
             return -1
         return next((index for index, (subset, _) in enumerate(self._subsets) if subset.name == name), None)
+
+    def passes(self, subset: int) -> bool:
+        """Whether the policy written for a subset (-1: for the whole service) itself, not for a port, leaves each
+        connection where it was going."""
+        policy = self._top if subset < 0 else self._subsets[subset][0].traffic_policy
+        return policy is not None and is_passthrough(policy.load_balancer)
 
     def place(self, port: int, subset: int) -> Place:
         """Which levels speak for a port number and a subset (-1: the whole service)."""

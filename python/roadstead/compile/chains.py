@@ -7,6 +7,7 @@ Who wins where two hosts want the same chain of one listener is the engine's to 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
 from typing import NamedTuple
 
 import msgspec
@@ -39,6 +40,7 @@ def filter_chains(scope: Scope, view: HostView) -> tuple[FilterChain, ...]:
     if scope.env.node.type == "router" or view.imported:
         return ()
     made: list[FilterChain] = []
+    taken: dict[tuple[tuple[str, ...], int], _Taken] = {}
     for service in view.services:
         for port in service.ports:
             for spoken in scope.spoken(view, port):
@@ -49,8 +51,37 @@ def filter_chains(scope: Scope, view: HostView) -> tuple[FilterChain, ...]:
                 heard = port if spoken == port.protocol else msgspec.structs.replace(port, protocol=spoken)
                 build = _tls_chains if protocol.is_tls else _tcp_chains
                 for listener in _listeners(scope, view, service, heard):
-                    made += build(scope, view, heard, listener, rules)
+                    place = (listener.addresses[:1], heard.number)
+                    chains = tuple(build(scope, view, heard, listener, rules))
+                    known = taken.get(place)
+                    if known is None:
+                        taken[place] = _Taken(protocol, {_condition(chain) for chain in chains})
+                    else:
+                        chains = known.free(protocol, chains)
+                    made += chains
     return tuple(made)
+
+
+class _Taken(NamedTuple):
+    """What services of the host before have on one address and port: what wants the same after them is dropped."""
+
+    protocol: Protocol
+    conditions: set[tuple[frozenset[str], frozenset[str]]]
+
+    def free(self, protocol: Protocol, chains: tuple[FilterChain, ...]) -> tuple[FilterChain, ...]:
+        if not self.protocol.shares_with(protocol):
+            return ()
+        left = []
+        for chain in chains:
+            condition = _condition(chain)
+            if condition not in self.conditions:
+                self.conditions.add(condition)
+                left.append(chain)
+        return tuple(left)
+
+
+def _condition(chain: FilterChain) -> tuple[frozenset[str], frozenset[str]]:
+    return frozenset([str(ip_network(cidr, strict=False)) for cidr in chain.cidrs]), frozenset(chain.snis)
 
 
 def _matching(scope: Scope, host: str, port: int) -> list[PreparedVirtualService]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 
-from roadstead.compile.endpoints import accounts, endpoints_of, selected
+from roadstead.compile.endpoints import accounts_of, endpoints_of, selected
 from roadstead.compile.inputs import Env, HostView, RuleView, Scope
 from roadstead.compile.load_balancer import hash_key_of
 from roadstead.compile.locality import arrange, group_endpoints
@@ -62,21 +63,22 @@ def _grouped(env: Env, endpoints: Sequence[Endpoint], settled: Settled, kind: Cl
     groups = group_endpoints(endpoints)
     # Istio sends only what it discovers itself (EDS) through other networks' gateways.
     if env.networks is not None and kind == "EDS":
-        groups = through_gateways(groups, env.networks, env.node.network, settled.mtls)
+        groups = through_gateways(groups, env.networks, env.node, settled.mtls)
     return arrange(groups, settled.plan if kind == "EDS" else settled.dns_plan, env.locality, env.labels)
 
 
 def hash_keys(
     scope: Scope, view: HostView, port: int, subset: str = "", explicit_port: bool = False
-) -> tuple[HashKey, ...]:
-    """What a route to a destination hashes: the first consistentHash among the subset's settings for the port, the
-    subset's, the rule's for the port, the rule's. Settings for a port count only where the destination names it.
+) -> tuple[HashKey, ...] | None:
+    """What a route to a destination hashes, None where nothing is said of it: the first consistentHash among the
+    subset's settings for the port, the subset's, the rule's for the port, the rule's. Settings for a port count only
+    where the destination names it.
 
     The load balancer of the cluster follows `clusters_of` instead, so key and algorithm may come from different places.
     """
     rule = scope.rule(view)
     if rule is None:
-        return ()
+        return None
     policies = []
     if subset:
         for owner, position in rule.subsets:
@@ -90,16 +92,14 @@ def hash_keys(
     for policy in policies:
         settings: list[LoadBalancerSettings | None] = []
         if explicit_port:
-            settings += [
-                level.load_balancer
-                for level in policy.port_level_settings
-                if level.port is not None and level.port.number == port
-            ]
+            levels = policy.port_level_settings
+            at = (level for level in levels if level.port is not None and level.port.number == port)
+            settings += [level.load_balancer for level in islice(at, 1)]
         for balancer in (*settings, policy.load_balancer):
             if balancer is not None and balancer.consistent_hash is not None:
                 key = hash_key_of(balancer.consistent_hash)
                 return () if key is None else (key,)
-    return ()
+    return None
 
 
 class _HostClusters:
@@ -156,12 +156,21 @@ class _HostClusters:
         return None if known is None or index is None else self._settled(known, index)
 
     def _settled(self, port: Port, index: int) -> Settled:
-        return self._policies.settled(port, index, self._declared, self._view.merged.traffic_distribution)
+        return self._policies.settled(port, index, self._built(port, index), self._view.merged.traffic_distribution)
+
+    def _built(self, port: Port, index: int) -> ClusterType:
+        """The type before the cluster's own policy: a subset starts with what the policy made of the whole service."""
+        if index < 0 or self._declared in PROVIDED:
+            return self._declared
+        if self._policies.blocks.passes(index) or self._settled(port, -1).type == "ORIGINAL_DST":
+            return "ORIGINAL_DST"
+        return self._declared
 
     def _cluster(self, port: Port, index: int, members: tuple[Endpoint, ...]) -> Cluster | None:
         """The cluster of a port, or of its subset with that index; members: all endpoints of the port."""
         view = self._view
         service = view.merged
+        built = self._built(port, index)
         settled = self._settled(port, index)
         kind = settled.type
         name, labels, subset_origin = "", None, None
@@ -170,11 +179,11 @@ class _HostClusters:
             subset = blocks.subset(index)
             name, labels, subset_origin = subset.name, subset.labels, blocks.subset_origin(index)
         groups: tuple[LocalityGroup, ...] = ()
-        if self._declared not in PROVIDED:
+        if built not in PROVIDED:
             if members and settled.mtls is None:
                 members = self._judge(port, members)
             endpoints = selected(members, labels) if labels else members
-            if not endpoints and self._declared in _DNS_TYPES:
+            if not endpoints and built in _DNS_TYPES:
                 return None
             if kind == "EDS" and self._has_names(endpoints):
                 kind = "STRICT_DNS"
@@ -182,7 +191,7 @@ class _HostClusters:
                 groups = self._groups(endpoints, settled, kind, endpoints is members)
         tls = None
         if settled.tls is not None or not service.mesh_external:
-            tls = self._tls(port, name, settled)
+            tls = self._tls(port, index, name, settled)
         return Cluster(
             cluster_name(port.number, name, view.host),
             view.host,
@@ -196,14 +205,14 @@ class _HostClusters:
             tls,
             labels,
             subset_origin,
-            port.target_port if kind == "ORIGINAL_DST" and service.resolution == "NONE" else 0,
-            self._family(kind),
+            port.target_port if built == "ORIGINAL_DST" and service.resolution == "NONE" else 0,
+            self._family(built, kind),
             port.name,
             port.protocol,
         )
 
-    def _family(self, kind: ClusterType) -> str:
-        if self._declared in _DNS_TYPES:
+    def _family(self, built: ClusterType, kind: ClusterType) -> str:
+        if built in _DNS_TYPES:
             return "ALL" if self._view.merged.connect_strategy == RACE else self._table.dns_family
         return self._table.dns_family if kind in ("STRICT_DNS", "DYNAMIC_DNS") else ""
 
@@ -242,7 +251,7 @@ class _HostClusters:
             groups = self._arranged[key] = _grouped(self._scope.env, endpoints, settled, kind)
         return groups
 
-    def _tls(self, port: Port, subset: str, settled: Settled) -> TlsOrigination | None:
+    def _tls(self, port: Port, index: int, subset: str, settled: Settled) -> TlsOrigination | None:
         service = self._view.merged
         protocol = settled.policy.connection_pool.http.protocol
         if settled.tls is not None:
@@ -250,17 +259,16 @@ class _HostClusters:
             defaults = self._scope.env.mesh.tls_defaults
             return rule_tls(settled.tls, service, port, subset, protocol, self._identities, secrets, defaults)
         by_endpoint = settled.type != "ORIGINAL_DST"
-        behind = None if by_endpoint and service.resolution != "NONE" else self._at(port)
+        # Settings for a port, and those that a subset inherits, are not asked.
+        passes = service.resolution == "NONE" or self._policies.blocks.passes(index)
+        behind = self._at(port) if passes else None
         return automatic_tls(self._scope, service, port, subset, protocol, self._identities, behind, by_endpoint)
 
     def _identities(self) -> tuple[str, ...]:
         if self._accounts is None:
-            if self._endpoints is None:
-                self._endpoints = endpoints_of(self._scope, self._view)
-            mesh = self._scope.env.mesh
-            workloads = {name for members in self._endpoints.values() for name in accounts(members)}
-            domains = (mesh.trust_domain, *mesh.trust_domain_aliases)
-            self._accounts = identities(self._view.entries, workloads, domains)
+            workloads = accounts_of(self._scope, self._view)
+            aliases = self._scope.env.mesh.trust_domain_aliases
+            self._accounts = identities(self._view.entries, workloads, aliases)
         return self._accounts
 
 

@@ -7,14 +7,14 @@ each port.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from roadstead.compile.inputs import Env, HostView, Scope
 from roadstead.compile.locality import client_labels
 from roadstead.compile.services import ip_family, usable_addresses
-from roadstead.config import Resource, ServiceEntry, WorkloadEntry
+from roadstead.config import Resource, ServiceEntry, ServicePort, WorkloadEntry
 from roadstead.config.dialect import PRIORITIES, PRIORITY_LABEL, REGION_LABEL, ZONE_LABEL, resolution_of
 from roadstead.locality import of_endpoint
 from roadstead.mesh import Endpoint, Port
@@ -57,36 +57,52 @@ def endpoints_of(scope: Scope, view: HostView) -> dict[int, tuple[Endpoint, ...]
     service = view.merged
     by_number = service.resolution in DNS_RESOLUTIONS
     found: dict[int, list[Endpoint]] = {port.number: [] for port in service.ports}
-    followed: set[int] = set()
     keeps_draining = bool(service.labels.get(PERSISTENT_SESSION_LABEL))
-    for entry in view.entries:
-        spec = entry.spec
-        wanted = _wanted(spec, service.ports, by_number)
+    for places, ports, copies in _instances(scope, view):
+        wanted = _wanted(ports, service.ports, by_number)
         if not wanted:
             continue
-        resolution = resolution_of(spec, scope.env.dialect)
-        copies = len(usable_addresses(spec.addresses))
-        if not spec.endpoints and spec.workload_selector is None:
-            if resolution in DNS_RESOLUTIONS:
-                places: Sequence[_Place] = (_host_itself(view.host, entry, scope.env),)
-            else:
-                continue
-        else:
-            places = _places(scope, entry, resolution)
-            if not keeps_draining:
-                places = [place for place in places if place.health != "DRAINING"]
-        places = [place for place in places if _reachable(place, by_number, scope.env)]
-        if resolution == "DNS_ROUND_ROBIN":
-            # Such a cluster follows one name on each port: the first one selected, of the oldest entry.
-            places, copies = places[:1], 1
-            wanted = [(port, numbers) for port, numbers in wanted if port[0] not in followed]
-            if places:
-                followed.update(port[0] for port, _ in wanted)
+        kept = [
+            place
+            for place in places
+            if (keeps_draining or place.health != "DRAINING") and _reachable(place, by_number, scope.env)
+        ]
         for port, numbers in wanted:
-            made = [_at(place, port) for place in places]
+            made = [_at(place, port) for place in kept]
             for number in numbers:
                 found[number].extend(made * copies if copies != 1 else made)
     return {number: tuple(endpoints) for number, endpoints in found.items()}
+
+
+def accounts_of(scope: Scope, view: HostView) -> set[str]:
+    """SPIFFE identities of all workloads behind a host, also of those that its service has no port for."""
+    found = _instances(scope, view)
+    return {place.service_account for places, ports, _ in found if ports for place in places if place.service_account}
+
+
+def _instances(scope: Scope, view: HostView) -> Iterator[tuple[Sequence[_Place], Sequence[ServicePort], int]]:
+    """What each entry of a host has, by age: places, the ports that they have, and how often they count."""
+    taken: set[int] = set()
+    for entry in view.entries:
+        spec = entry.spec
+        copies = len(usable_addresses(spec.addresses))
+        resolution = resolution_of(spec, scope.env.dialect)
+        places: Sequence[_Place]
+        if spec.endpoints or spec.workload_selector is not None:
+            places = _places(scope, entry, resolution)
+        elif resolution in DNS_RESOLUTIONS:
+            places = (_host_itself(view.host, entry, scope.env),)
+        else:
+            continue
+        if not places or not copies:
+            continue
+        ports: Sequence[ServicePort] = spec.ports
+        if resolution == "DNS_ROUND_ROBIN":
+            # Such an entry has one name on each port, and none where an older entry has anything.
+            places, copies = places[:1], 1
+            ports = [port for port in ports if port.number not in taken]
+        taken.update([port.number for port in ports])
+        yield places, ports, copies
 
 
 def selected(endpoints: tuple[Endpoint, ...], labels: Mapping[str, str]) -> tuple[Endpoint, ...]:
@@ -102,17 +118,12 @@ def selected(endpoints: tuple[Endpoint, ...], labels: Mapping[str, str]) -> tupl
     return endpoints if len(chosen) == len(endpoints) else tuple(chosen)
 
 
-def accounts(endpoints: Iterable[Endpoint]) -> set[str]:
-    """SPIFFE identities of workloads."""
-    return {endpoint.service_account for endpoint in endpoints if endpoint.service_account}
-
-
 def _wanted(
-    spec: ServiceEntry, ports: tuple[Port, ...], by_number: bool
+    written: Sequence[ServicePort], ports: tuple[Port, ...], by_number: bool
 ) -> list[tuple[tuple[int, str, int], tuple[int, ...]]]:
     """Ports of an entry as (number, name, target port), with the numbers of the service's ports they belong to."""
     wanted = []
-    for port in spec.ports:
+    for port in written:
         if by_number:
             numbers = tuple([known.number for known in ports if known.number == port.number])
         else:

@@ -17,10 +17,11 @@ class HashKeys:
         self._scope = scope
         self._hashed: dict[str, HostView | None] = {}
 
-    def of(self, host: str, port: int, subset: str, explicit_port: bool) -> tuple[HashKey, ...]:
-        """Keys of a destination. explicit_port: the destination names its port."""
+    def of(self, host: str, port: int, subset: str, explicit_port: bool) -> tuple[HashKey, ...] | None:
+        """Keys of a destination, None where it is not chosen by a hash. explicit_port: the destination names its
+        port."""
         view = self.hashed(host)
-        return () if view is None else hash_keys(self._scope, view, port, subset, explicit_port)
+        return None if view is None else hash_keys(self._scope, view, port, subset, explicit_port)
 
     def hashed(self, host: str) -> HostView | None:
         """The service of a destination, if anything of its rule hashes."""
@@ -36,7 +37,7 @@ class HashKeys:
         rule = self._scope.rule(view)
         if rule is None or not _hashes(rule):
             return ()
-        return hash_keys(self._scope, view, port, "", True)
+        return hash_keys(self._scope, view, port, "", True) or ()
 
 
 def _hashes(rule: RuleView) -> bool:

@@ -8,8 +8,9 @@ from math import lcm
 import msgspec
 
 from roadstead.compile.locality import MAX_WEIGHT
+from roadstead.compile.services import ip_family
 from roadstead.config import MeshNetworks
-from roadstead.mesh import Endpoint, LocalityGroup
+from roadstead.mesh import Endpoint, LocalityGroup, Node
 
 
 class Gateways(msgspec.Struct, frozen=True):
@@ -34,27 +35,34 @@ def gateways_of(networks: MeshNetworks | None) -> Gateways | None:
 
 
 def through_gateways(
-    groups: Sequence[LocalityGroup], gateways: Gateways, client_network: str, mtls: bool | None
+    groups: Sequence[LocalityGroup], gateways: Gateways, client: Node, mtls: bool | None
 ) -> tuple[LocalityGroup, ...]:
     """Groups with the endpoints of other networks replaced by gateways that carry their weight.
 
-    mtls: what a rule's tls says for all endpoints; None: each endpoint's own tls_mode decides. Without mTLS a gateway
-    cannot tell for whom a connection is, so such endpoints are out of reach.
+    mtls: what a rule's tls says for all endpoints, None without one. Without mTLS a gateway cannot tell for whom a
+    connection is, so such endpoints are out of reach, as they are where the client has no address of any gateway's
+    family.
     """
-    return tuple([_through(group, gateways, client_network, mtls) for group in groups])
+    families = {family for ip in client.ips if (family := ip_family(ip))}
+    return tuple([_through(group, gateways, client.network, families, mtls) for group in groups])
 
 
-def _through(group: LocalityGroup, gateways: Gateways, client_network: str, mtls: bool | None) -> LocalityGroup:
+def _through(
+    group: LocalityGroup, gateways: Gateways, client_network: str, families: set[int], mtls: bool | None
+) -> LocalityGroup:
     direct: list[Endpoint] = []
     carried: dict[tuple[str, str, int], int] = {}
     for endpoint in group.endpoints:
         weight = min(endpoint.weight * gateways.scale, MAX_WEIGHT)
         doors = gateways.by_network.get(endpoint.network, ())
         if not doors or _same_network(endpoint.network, client_network):
-            if endpoint.address:
+            # Among networks a socket is nowhere.
+            if endpoint.address and endpoint.kind != "unix":
                 direct.append(_with_weight(endpoint, weight))
             continue
-        if not (endpoint.tls_mode == "istio" if mtls is None else mtls):
+        if len(families) == 1:
+            doors = tuple([door for door in doors if ip_family(door[0]) in families])
+        if not doors or endpoint.tls_mode != "istio" or mtls is False:
             continue
         for address, port in doors:
             door = (endpoint.network, address, port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from roadstead.compile.connection_pool import keepalive_of
+from roadstead.compile.connection_pool import keepalive_of, pool_of
 from roadstead.compile.inputs import Env
 from roadstead.compile.tls import unknown_tls
 from roadstead.config import Gateway, IstioEgressListener, MeshConfig, Sidecar
@@ -28,6 +28,7 @@ def proxy_of(env: Env, sidecar: Sidecar | None, gateways: Iterable[Gateway]) -> 
         keepalive=keepalive_of(mesh.tcp_keepalive, None),
         dns_refresh_rate=seconds(mesh.dns_refresh_rate),
         detection_timeout=seconds(mesh.protocol_detection_timeout),
+        passthrough=_passthrough(mesh),
         dynamic_dns=dynamic and not settled,
         by_cluster_name=any(
             server.tls is not None and server.tls.mode == "AUTO_PASSTHROUGH"
@@ -67,7 +68,30 @@ def unknown_clusters(env: Env) -> tuple[UnknownCluster, UnknownCluster]:
     if tls is not None and (tls.auto_sni or tls.verify == "auto"):
         # As Istio has it where names in TLS are automatic.
         by_name = ConnectionPool(tcp)
-    return UnknownCluster(PASSTHROUGH, pool), UnknownCluster(ALLOW_ANY_DYNAMIC, by_name, tls)
+    return UnknownCluster(PASSTHROUGH, _passthrough(mesh)), UnknownCluster(ALLOW_ANY_DYNAMIC, by_name, tls)
+
+
+def _passthrough(mesh: MeshConfig) -> ConnectionPool:
+    """The mesh's default limits, of which Istio forgets here how long a connection may idle or last."""
+    defaults = mesh.default_traffic_policy
+    made = pool_of(
+        None if defaults is None else defaults.connection_pool,
+        None,
+        "downstream",
+        seconds(mesh.connect_timeout),
+        keepalive_of(mesh.tcp_keepalive, None),
+    )
+    tcp, http = made.tcp, made.http
+    return ConnectionPool(
+        TcpPool(tcp.max_connections, tcp.connect_timeout, tcp.keepalive),
+        HttpPool(
+            http.max_pending_requests,
+            http.max_requests,
+            http.max_retries,
+            idle_timeout=PASSTHROUGH_IDLE,
+            protocol="downstream",
+        ),
+    )
 
 
 def _listener(written: IstioEgressListener) -> EgressListener:

@@ -185,7 +185,7 @@ class _Compiler:
             destinations = tuple([self._weighted(target) for target in targets if target.weight > 0])
             if not destinations:
                 return None
-        hash_policies = self._hash_policies(targets)
+        hash_policies, hashed = self._hash_policies(targets)
         regex = None if rewrite is None else rewrite.uri_regex_rewrite
         fault = written.fault
         name, match, stat_prefix, origin, delegate_origin = place
@@ -196,7 +196,7 @@ class _Compiler:
             headers=ops,
             headers_after=after,
             timeout=(seconds(written.timeout) or None) if written.timeout is not None else None,
-            retry=self._retry(written, len(targets) == 1 and bool(hash_policies)),
+            retry=self._retry(written, hashed),
             prefix_rewrite=None if rewrite is None or regex is not None else rewrite.uri or None,
             regex_rewrite=None if regex is None else (regex.match, regex.rewrite),
             host_rewrite=host_rewrite,
@@ -237,14 +237,21 @@ class _Compiler:
         number = only_port(self._scope.view(target.host)) if own is None else _only(own)
         return number or self._port
 
-    def _hash_policies(self, targets: tuple[HTTPRouteDestination, ...]) -> tuple[HashKey, ...]:
+    def _hash_policies(self, targets: tuple[HTTPRouteDestination, ...]) -> tuple[tuple[HashKey, ...], bool]:
+        """Keys of all destinations that are used, and whether a hash, be it without a key, chooses the only one."""
         found: tuple[HashKey, ...] = ()
+        hashed = False
         for weighted in targets:
             target = weighted.destination
-            if target is not None and self._hashes.hashed(target.host) is not None:
+            if target is None or (len(targets) > 1 and not weighted.weight):
+                continue
+            if self._hashes.hashed(target.host) is not None:
                 explicit = target.port is not None and bool(target.port.number)
-                found += self._hashes.of(target.host, self._target_port(target), target.subset, explicit)
-        return found
+                keys = self._hashes.of(target.host, self._target_port(target), target.subset, explicit)
+                if keys is not None:
+                    found += keys
+                    hashed = len(targets) == 1
+        return found, hashed
 
     def _retry(self, written: HTTPRoute, hashed: bool) -> Retry | None:
         return default_retry(self._env, hashed) if written.retries is None else retry_of(written.retries, hashed)

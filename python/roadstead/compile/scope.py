@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol, TypeVar, cast
 
-import msgspec
-
 from roadstead.compile import touch
 from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, is_subset, order_text, pairs
 from roadstead.compile.index import Index
 from roadstead.compile.inputs import Env, HostView, RuleView
 from roadstead.compile.on_port import OnPort
 from roadstead.compile.peer_authentication import PeerModes, peer_modes
+from roadstead.compile.pick import Drawn, Pick, oldest, ports_of_all
 from roadstead.compile.proxy import proxy_of
 from roadstead.compile.rules import RuleEntry, chosen, merged
 from roadstead.compile.services import merge, services_of, trimmed
 from roadstead.compile.virtual_services import MESH, PreparedVirtualService, prepare
-from roadstead.compile.visibility import PUBLIC, EgressListener, Exports, listeners_of, sidecar_for
+from roadstead.compile.visibility import EVERYTHING, PUBLIC, EgressListener, Exports, listeners_of, sidecar_for
 from roadstead.config import (
     DestinationRule,
     Gateway,
@@ -49,19 +48,6 @@ class Load(Protocol):
     """Gives back a resource whose facts are in the index."""
 
     def __call__(self, key: ResourceKey, /) -> Resource[Spec]: ...
-
-
-class _Pick(msgspec.Struct, frozen=True, gc=False):
-    """The entries of one host that a client gets. ports: None for all, else what is imported, in that order. others:
-    entries of further namespaces that later egress listeners find, with the ports these take. listeners, unrouted: as
-    in HostView."""
-
-    entries: tuple[EntryFacts, ...]
-    imported: bool = False
-    ports: tuple[int, ...] | None = None
-    others: tuple[tuple[tuple[EntryFacts, ...], tuple[int, ...]], ...] = ()
-    listeners: tuple[int, ...] = ()
-    unrouted: frozenset[int] = frozenset()
 
 
 class ClientScope:
@@ -178,7 +164,7 @@ class ClientScope:
         pick = self._pick(host, entries)
         if pick is None:
             return None
-        if len(entries) == 1 and pick.ports is None:
+        if len(entries) == 1 and pick.entries and pick.ports is None:
             entry = cast("Resource[ServiceEntry]", self._load(entries[0].key))
             made = services_of(entry, self.env)
             if len(entries[0].hosts) > 1:
@@ -186,35 +172,35 @@ class ClientScope:
             if not made:
                 return None
             return HostView(host, entry.namespace, made, merge(made), (entry,), pick.imported, pick.listeners)
-        namespace = pick.entries[0].namespace
+        namespace = pick.entries[0].namespace if pick.entries else pick.drawn[0][0].namespace
         loaded = {
             fact.key: cast("Resource[ServiceEntry]", self._load(fact.key))
             for fact in entries
             # Endpoints come from all entries of the namespace, also from those that the client does not see.
             if fact.namespace == namespace and host in fact.hosts
         }
-        services = self._services(pick.entries, host)
-        if not services:
+        heard = self._trimmed(pick.entries, host, pick.ports)
+        owned = heard
+        for fact, wanted in pick.drawn:
+            owned += self._trimmed((fact,), host, wanted)
+        if not owned:
             return None
-        if pick.ports is None:
-            imported = tuple(services)
-        else:
-            imported = trimmed(services, pick.ports)
-            if not imported:
-                return None
-        heard = imported
         for facts, ports in pick.others:
-            heard += trimmed(self._services(facts, host), ports)
+            heard += self._trimmed(facts, host, ports)
         return HostView(
             host,
             namespace,
-            heard,
-            merge(imported),
+            owned if pick.imported else heard,
+            merge(owned),
             tuple(loaded.values()),
             pick.imported,
             pick.listeners,
             pick.unrouted,
         )
+
+    def _trimmed(self, facts: Sequence[EntryFacts], host: str, ports: tuple[int, ...] | None) -> tuple[Service, ...]:
+        services = tuple(self._services(facts, host))
+        return services if ports is None else trimmed(services, ports)
 
     def _services(self, facts: Sequence[EntryFacts], host: str) -> list[Service]:
         return [
@@ -224,38 +210,49 @@ class ClientScope:
             if service.host == host
         ]
 
-    def _pick(self, host: str, entries: tuple[EntryFacts, ...]) -> _Pick | None:
+    def _pick(self, host: str, entries: tuple[EntryFacts, ...]) -> Pick | None:
         """Which entries of a host this client gets."""
         seen = self._seen(host, entries)
         if not self._listeners:
-            return _Pick(self._one_namespace(seen)) if seen else None
+            if seen:
+                return Pick(self._one_namespace(seen))
+            drawn_in = None if self._router else self._drawn_in(host, entries, EVERYTHING)
+            return None if drawn_in is None else Pick((), True, drawn=(drawn_in,))
         found: tuple[EntryFacts, ...] = ()
         ports: dict[int, None] = {}
         routed: set[int] = set()
         others: list[tuple[tuple[EntryFacts, ...], tuple[int, ...]]] = []
+        drawn: list[Drawn] = []
         listeners: list[int] = []
+        # One namespace has the host's clusters: that of the first listener that imports it.
+        owner = ""
         for place, listener in enumerate(self._listeners):
             taken = [fact for fact in seen if listener.service(fact.namespace, host)]
             if listener.port:
                 taken = [fact for fact in taken if listener.port in fact.ports]
-            if not taken:
-                continue
-            listeners.append(place)
-            mine = self._one_namespace(taken)
-            numbers = [listener.port] if listener.port else _ports(mine)
-            routed.update([number for number in numbers if listener.port or number not in self._locked])
-            # One namespace has the host's clusters: that of the first listener that imports it.
-            if found and mine[0].namespace != found[0].namespace:
-                others.append((mine, tuple(numbers)))
-                continue
-            found = tuple(dict.fromkeys((*found, *mine)))
-            ports.update(dict.fromkeys(numbers))
-        if not found:
-            return self._drawn_in(host, entries)
+            if taken:
+                listeners.append(place)
+                mine = self._one_namespace(taken)
+                numbers = [listener.port] if listener.port else ports_of_all(mine)
+                routed.update([number for number in numbers if listener.port or number not in self._locked])
+                owner = owner or mine[0].namespace
+                if mine[0].namespace == owner:
+                    found = tuple(dict.fromkeys((*found, *mine)))
+                    ports.update(dict.fromkeys(numbers))
+                else:
+                    others.append((mine, tuple(numbers)))
+            drawn_in = self._drawn_in(host, entries, listener)
+            if drawn_in is not None:
+                owner = owner or drawn_in[0].namespace
+                if drawn_in[0].namespace == owner:
+                    drawn.append(drawn_in)
+        if not listeners:
+            return Pick((), True, drawn=tuple(drawn)) if drawn else None
         places = tuple(listeners) if len(self._listeners) > 1 else ()
         if not self._locked:
-            return _Pick(found, others=tuple(others), listeners=places)
-        return _Pick(found, False, tuple(ports), tuple(others), places, self._locked - routed)
+            # Every port of what is taken is there already.
+            return Pick(found, others=tuple(others), listeners=places, drawn=() if found else tuple(drawn))
+        return Pick(found, False, tuple(ports), tuple(others), places, self._locked - routed, tuple(drawn))
 
     def _seen(self, host: str, entries: tuple[EntryFacts, ...]) -> list[EntryFacts]:
         """Visible entries: exported to the client's namespace by name first, then public ones, each by age."""
@@ -278,32 +275,30 @@ class ClientScope:
         own = () if self._router else tuple([fact for fact in facts if fact.namespace == self._namespace])
         return own or tuple([fact for fact in facts if fact.namespace == facts[0].namespace])
 
-    def _drawn_in(self, host: str, entries: tuple[EntryFacts, ...]) -> _Pick | None:
-        """A host that only VirtualServices name as a destination. Of the client's own
-        namespace it is taken whether exported to it or not."""
-        importers = self._index.importers.get(host)
-        if not importers:
+    def _drawn_in(self, host: str, entries: tuple[EntryFacts, ...], listener: EgressListener) -> Drawn | None:
+        """What VirtualServices of an egress listener draw in, as they name the host as a destination. Of the client's
+        own namespace it is taken whether exported to it or not."""
+        importers = self._index.importers.get(host) or ()
+        wanted = {port for fact in importers for port in self._wanted(fact, host, listener)}
+        if not wanted:
             return None
         # Of each namespace only the oldest entry is asked, also for what is visible.
         firsts = {fact.namespace: fact for fact in reversed(entries) if host in fact.hosts}
-        own = firsts.get(self._namespace)
-        seen = [fact for fact in firsts.values() if self._exports.service(fact, self._namespace) is not None]
-        found = [own] if own is not None else _oldest(seen)[:1]
-        if not found:
+        found = firsts.get(self._namespace)
+        if found is None:
+            seen = [fact for fact in firsts.values() if self._exports.service(fact, self._namespace) is not None]
+            if not seen:
+                return None
+            found = oldest(seen)[0]
+        if listener.port:
+            wanted = {listener.port}
+        elif ANY_PORT in wanted:
+            return found, None
+        every = ports_of_all([found])
+        ports = tuple([port for port in every if port in wanted])
+        if not ports and (every or listener.port):
             return None
-        every = _ports(found)
-        ports: dict[int, None] = {}
-        asked = False
-        for listener in self._listeners:
-            wanted = {port for fact in importers for port in self._wanted(fact, host, listener)}
-            if wanted:
-                asked = True
-                if listener.port:
-                    wanted = {listener.port}
-                ports |= {port: None for port in every if ANY_PORT in wanted or port in wanted}
-        if not asked or (every and not ports):
-            return None
-        return _Pick(tuple(found), imported=True, ports=tuple(ports) if every else None)
+        return found, ports
 
     def _wanted(self, fact: VirtualServiceFacts, host: str, listener: EgressListener) -> Iterator[int]:
         """Ports of a destination that a VirtualService, selected by a listener, sends this client to; 0: all."""
@@ -581,14 +576,6 @@ class ClientScope:
             for host in self._index.roots:
                 if host not in services or host not in self._index.literals(host):
                     yield host
-
-
-def _ports(facts: Sequence[EntryFacts]) -> list[int]:
-    return list(dict.fromkeys([port for fact in facts for port in fact.ports]))
-
-
-def _oldest(facts: list[EntryFacts]) -> list[EntryFacts]:
-    return sorted(facts, key=lambda fact: (fact.created, fact.namespace, fact.key.name))
 
 
 def _age(view: HostView) -> tuple[float, str, str]:

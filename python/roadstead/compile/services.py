@@ -104,7 +104,11 @@ def merge(services: Sequence[Service]) -> Service:
     for other in services[1:]:
         if other.ports != ports and _alike(first, other):
             taken = {port.number for port in ports}
-            ports += tuple([port for port in other.ports if port.number not in taken])
+            added = [port for port in other.ports if port.number not in taken]
+            if first.resolution == "NONE":
+                # Where a dialled port leads is the first one's to say.
+                added = [msgspec.structs.replace(port, target_port=0) if port.target_port else port for port in added]
+            ports += tuple(added)
     return first if ports is first.ports else msgspec.structs.replace(first, ports=ports)
 
 
@@ -182,6 +186,7 @@ def _automatic(
     found = {4: "", 6: ""}
     for address in entry.status.addresses:
         family = ip_family(address.value)
-        if address.host == host and family in families and not found[family]:
+        if address.host == host and family in families:
+            # Of several the last one counts.
             found[family] = address.value
     return found[4], found[6]

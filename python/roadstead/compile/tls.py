@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -10,6 +11,7 @@ from roadstead.config import ClientTLSSettings, Resource, ServiceEntry, TLSConfi
 from roadstead.mesh import Endpoint, Port, Service, TlsOrigination, sni_name
 from roadstead.mesh.cluster import UpstreamProtocol
 
+_WORKLOAD = re.compile(r"spiffe://[^/]*/(ns/[^/]*/sa/[^/]*)")
 _HTTP2 = ("h2",)
 # By these the other side knows a client of the mesh (Istio: ALPNInMesh, ALPNInMeshH2).
 _MESH_ALPN = ("istio-peer-exchange", "istio")
@@ -135,13 +137,16 @@ def automatic_tls(
 
 
 def identities(
-    entries: Sequence[Resource[ServiceEntry]], workloads: set[str], trust_domains: Sequence[str]
+    entries: Sequence[Resource[ServiceEntry]], workloads: set[str], domains: Sequence[str]
 ) -> tuple[str, ...]:
-    """Identities behind a host: its workloads', under every alias of the mesh's trust domain, and the names its newest
-    entry lists; the names of older entries are forgotten, even for a newest that lists none."""
+    """Identities behind a host, sorted: its workloads', and the names its newest entry lists; the names of older
+    entries are forgotten, even for a newest that lists none. domains: aliases of the mesh's trust domain; whatever
+    has the form of a workload's identity stands for the same workload in each of them."""
     names = workloads | set(entries[-1].spec.subject_alt_names)
-    if len(trust_domains) > 1:
-        names = {alias for name in names for alias in _aliases(name, trust_domains)}
+    for name in tuple(names) if domains else ():
+        workload = _WORKLOAD.fullmatch(name)
+        if workload is not None:
+            names.update([f"spiffe://{domain}/{workload[1]}" for domain in domains])
     return tuple(sorted(names))
 
 
@@ -185,11 +190,3 @@ def _mesh_alpn(protocol: UpstreamProtocol) -> tuple[str, ...]:
 
 def _from_config_map(settings: ClientTLSSettings) -> bool:
     return settings.credential_name.startswith("configmap://")
-
-
-def _aliases(name: str, trust_domains: Sequence[str]) -> list[str]:
-    for domain in trust_domains:
-        prefix = f"spiffe://{domain}/"
-        if name.startswith(prefix):
-            return [f"spiffe://{alias}/{name[len(prefix) :]}" for alias in trust_domains]
-    return [name]

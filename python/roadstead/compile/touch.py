@@ -10,7 +10,7 @@ change touches:
 |   … its ports                          | who read the services of a port as far as this one                        |
 | WorkloadEntry: labels, health, fields  | who selected by one of its labels (before and after), or without labels   |
 | VirtualService: root                   | hosts and rule-only hosts that share a name with one of its hosts;         |
-|                                        | who read the rules of such a host; destinations under a Sidecar            |
+|                                        | who read the rules of such a host; destinations of sidecars                |
 | VirtualService: delegate, new or gone  | as for each root that names it, whether it exists or not                  |
 | DestinationRule                        | service hosts inside its host, in every namespace; who read one of them   |
 | Sidecar of the client's namespace      | every unit of that client; so for the root namespace and the mesh config  |
@@ -181,7 +181,7 @@ class Notes:
         return units
 
 
-def touched(what: Touch, index: Index, notes: Notes, *, under_sidecar: bool, root_namespace: str) -> set[str]:
+def touched(what: Touch, index: Index, notes: Notes, *, draws_in: bool, root_namespace: str) -> set[str]:
     """Keys of the units that a change touches for one client, those that exist no more among them. The table above."""
     units: set[str] = set()
     for host in what.hosts:
@@ -197,7 +197,7 @@ def touched(what: Touch, index: Index, notes: Notes, *, under_sidecar: bool, roo
         for name in index.services.overlapping(host):
             units.update(index.literals(name))
         units.update(notes.readers_sharing(host))
-    if under_sidecar:
+    if draws_in:
         for host in what.targets:
             units.add(host)
             units.update(notes.readers_of(host.lower()))

@@ -129,6 +129,10 @@ class EgressListener(msgspec.Struct, frozen=True):
         )
 
 
+EVERYTHING = EgressListener(0, {"*": ("*",)}, {})
+"""The one egress listener of a client without a Sidecar."""
+
+
 def _under(table: dict[str, tuple[str, ...]], namespace: str) -> tuple[str, ...]:
     """Patterns for a namespace: its own and those for any."""
     return (*table.get(namespace, ()), *table.get("*", ()))

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from roadstead.mesh.cluster import Keepalive, TlsOrigination
+from roadstead.mesh.cluster import PASSTHROUGH_IDLE, ConnectionPool, HttpPool, Keepalive, TlsOrigination
 
 Paths = Literal["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]
 
@@ -58,6 +58,7 @@ class EgressListener(msgspec.Struct, frozen=True, gc=False):
 class Proxy(msgspec.Struct, frozen=True, gc=False):
     """Mesh-wide settings that no service has for itself. Seconds. detection_timeout 0: the first bytes are waited for
     as long as it takes. dynamic_dns: HTTP to unknown hosts is resolved by name (ALLOW_ANY_DYNAMIC_DNS).
+    passthrough: limits of connections to unknown destinations that go where they were dialled.
     by_cluster_name: a router with an AUTO_PASSTHROUGH server: TLS of the mesh finds each cluster by name. egress: the
     Sidecar's listeners, none: one for everything. http_port: of an HTTP proxy for the workload itself, 0: none.
     unknown_tls: what is spoken to hosts that dynamic_dns looks up. paths: in Istio's word what becomes of a path before
@@ -68,6 +69,7 @@ class Proxy(msgspec.Struct, frozen=True, gc=False):
     keepalive: Keepalive | None = None
     dns_refresh_rate: float = 60.0
     detection_timeout: float = 0.0
+    passthrough: ConnectionPool = ConnectionPool(http=HttpPool(idle_timeout=PASSTHROUGH_IDLE, protocol="downstream"))
     dynamic_dns: bool = False
     by_cluster_name: bool = False
     egress: tuple[EgressListener, ...] = ()

@@ -241,7 +241,7 @@ class View:
                         what,
                         self._shared.index,
                         mine.notes,
-                        under_sidecar=scope.sidecar is not None,
+                        draws_in=scope.env.node.type != "router",
                         root_namespace=scope.env.mesh.root_namespace,
                     )
                 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roadstead.mesh import Cluster, ClusterPolicy, Mesh, Node, Proxy, TlsOrigination, sni_name
-from roadstead.mesh.cluster import PASSTHROUGH_IDLE, UNLIMITED
+from roadstead.mesh import Cluster, ClusterPolicy, ConnectionPool, Mesh, Node, Proxy, TlsOrigination, sni_name
+from roadstead.mesh.cluster import PASSTHROUGH_IDLE, TcpPool
 from roadstead.mesh.names import ALLOW_ANY_DYNAMIC, BLACK_HOLE, PASSTHROUGH
 from roadstead.xds.messages import cluster as table
 from roadstead.xds.messages import core
 from roadstead.xds.resources.endpoints import load_assignment
-from roadstead.xds.resources.policies import HTTP_OPTIONS_NAME, http_options, keepalive, policy_fields
+from roadstead.xds.resources.policies import HTTP_OPTIONS_NAME, breakers, http_options, keepalive, policy_fields
 from roadstead.xds.resources.tls import ads_in_time, per_endpoint_sockets, proxied_socket, raw_socket, upstream_socket
 from roadstead.xds.schema import Message, Value
 
@@ -198,14 +198,17 @@ def special_clusters(mesh: Mesh, node: Node) -> Iterator[Message]:
     yield table.CLUSTER(name=BLACK_HOLE, type="STATIC", connect_timeout=proxy.connect_timeout)
     if node.type == "router":
         return
-    yield table.CLUSTER(name=PASSTHROUGH, type="ORIGINAL_DST", **_passthrough_fields(proxy))
+    yield table.CLUSTER(name=PASSTHROUGH, type="ORIGINAL_DST", **_passthrough_fields(proxy.passthrough))
     if proxy.dynamic_dns:
         yield table.CLUSTER(name=ALLOW_ANY_DYNAMIC, **_looked_up(proxy, node))
 
 
 def _looked_up(proxy: Proxy, node: Node) -> dict[str, Value]:
     """Hosts that nobody declared. With automatic names in TLS, Istio says HTTP/1.1 and nothing else of how to speak."""
-    values = _passthrough_fields(proxy)
+    # The mesh's default limits do not reach them.
+    values = _passthrough_fields(
+        ConnectionPool(TcpPool(connect_timeout=proxy.connect_timeout, keepalive=proxy.keepalive))
+    )
     values["alt_stat_name"] = f"{ALLOW_ANY_DYNAMIC};"
     tls = proxy.unknown_tls
     values["cluster_type"] = dynamic_type(allow_any_cache(node), insecure=tls is None or _insecure(tls))
@@ -222,14 +225,7 @@ def _looked_up(proxy: Proxy, node: Node) -> dict[str, Value]:
     return values
 
 
-def _passthrough_fields(proxy: Proxy) -> dict[str, Value]:
-    limits = table.THRESHOLDS(
-        max_connections=UNLIMITED,
-        max_pending_requests=UNLIMITED,
-        max_requests=UNLIMITED,
-        max_retries=UNLIMITED,
-        track_remaining=True,
-    )
+def _passthrough_fields(pool: ConnectionPool) -> dict[str, Value]:
     options = table.HTTP_OPTIONS(
         common_http_protocol_options=core.COMMON_HTTP_OPTIONS(idle_timeout=PASSTHROUGH_IDLE),
         use_downstream_protocol_config=table.DOWNSTREAM_HTTP(
@@ -237,9 +233,9 @@ def _passthrough_fields(proxy: Proxy) -> dict[str, Value]:
         ),
     )
     return {
-        "connect_timeout": proxy.connect_timeout,
+        "connect_timeout": pool.tcp.connect_timeout,
         "lb_policy": "CLUSTER_PROVIDED",
-        "circuit_breakers": table.CIRCUIT_BREAKERS(thresholds=(limits,)),
+        "circuit_breakers": breakers(pool),
         "typed_extension_protocol_options": {HTTP_OPTIONS_NAME: options},
-        "upstream_connection_options": None if proxy.keepalive is None else keepalive(proxy.keepalive),
+        "upstream_connection_options": None if pool.tcp.keepalive is None else keepalive(pool.tcp.keepalive),
     }

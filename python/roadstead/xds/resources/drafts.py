@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import NamedTuple
 
+from roadstead.protocol import Protocol
 from roadstead.xds.messages import core
 from roadstead.xds.messages import listener as table
 from roadstead.xds.resources.endpoints import socket_address
@@ -15,8 +16,6 @@ from roadstead.xds.schema import Message
 
 HTTP_PROTOCOLS = ("http/1.1", "h2c")
 _HANDSHAKE = 15.0
-# Protocols whose bytes only their own filter understands: they share a listener with nothing else.
-_ALONE = ("MONGO", "MYSQL")
 
 
 class Condition(NamedTuple):
@@ -33,10 +32,13 @@ SNIFFED_HTTP = Condition(protocols=HTTP_PROTOCOLS, raw=True)
 
 
 class Chain(NamedTuple):
+    """snis: the condition's, as often as they are written."""
+
     condition: Condition
     filters: list[Message]
     socket: Message | None = None
     name: str = ""
+    snis: tuple[str, ...] = ()
 
 
 class Draft:
@@ -59,14 +61,21 @@ class Draft:
         """Whether a port of that protocol may join."""
         if self.first is None:
             self.first = protocol
-        return self.first == protocol or not (self.first in _ALONE or protocol in _ALONE)
+        return Protocol(self.first).shares_with(protocol)
 
     def add(self, chains: Iterable[Chain]) -> list[Chain]:
-        """Add the chains of one service's port, but for those with a condition that an older service has; what was
-        added. Among themselves they may have the same condition: Envoy then refuses them, and gets them all the same.
+        """Add the chains of one service's port, but for those with a condition that another has before; what was
+        added. The first service's own may have the same condition: Envoy then refuses them, and gets them all the same.
         """
-        added = [chain for chain in chains if chain.condition not in self._taken]
-        self._taken.update(chain.condition for chain in added)
+        if not self.chains:
+            added = list(chains)
+            self._taken.update(chain.condition for chain in added)
+        else:
+            added = []
+            for chain in chains:
+                if chain.condition not in self._taken:
+                    self._taken.add(chain.condition)
+                    added.append(chain)
         self.chains += added
         return added
 
@@ -103,7 +112,7 @@ class Draft:
 def chain_message(chain: Chain) -> Message:
     """A filter chain."""
     return table.FILTER_CHAIN(
-        filter_chain_match=None if chain.condition == ANYTHING else _match(chain.condition),
+        filter_chain_match=None if chain.condition == ANYTHING else _match(chain.condition, chain.snis),
         filters=chain.filters,
         transport_socket=chain.socket,
         name=chain.name,
@@ -111,10 +120,10 @@ def chain_message(chain: Chain) -> Message:
     )
 
 
-def _match(condition: Condition) -> Message:
+def _match(condition: Condition, snis: Iterable[str]) -> Message:
     return table.FILTER_CHAIN_MATCH(
         prefix_ranges=[_range(cidr) for cidr in sorted(condition.cidrs)],
-        server_names=sorted(condition.snis),
+        server_names=sorted(snis or condition.snis),
         transport_protocol="raw_buffer" if condition.raw else "",
         application_protocols=condition.protocols,
     )

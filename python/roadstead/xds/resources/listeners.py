@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
+import msgspec
+
 from roadstead.mesh import Cluster, EgressListener, FilterChain, HostMesh, Mesh, Node
 from roadstead.mesh.names import BLACK_HOLE, PASSTHROUGH
 from roadstead.protocol import Protocol
@@ -106,7 +108,7 @@ class _Sidecar:
                 if draft is not None:
                     self._http(draft, protocol, number)
         mine = [chain for chain in host.chains if (chain.port, chain.protocol) in spoken]
-        for (addresses, _), chains in groupby(mine, lambda chain: (chain.addresses, chain.port)):
+        for (addresses, _, _), chains in groupby(mine, lambda chain: (chain.addresses, chain.port, chain.protocol)):
             self._tcp(host, addresses, list(chains), listener)
 
     def _draft_of(self, listener: EgressListener, addresses: tuple[str, ...], port: int) -> Draft | None:
@@ -161,14 +163,16 @@ class _Sidecar:
         draft = self._draft_of(listener, addresses, first.port)
         if draft is None or not draft.takes(first.protocol):
             return
+        if listener.bind or not listener.captured:
+            chains = [_dialled(host, chain) for chain in chains]
         protocol = Protocol(first.protocol)
         cache = _name_cache(host, first.port) if protocol.is_tls else None
-        # Services of one host on one address have the same chains.
-        unique = {(chain.cidrs, chain.snis, chain.route): chain for chain in reversed(chains)}
         draft.add(
             [
-                Chain(Condition(networks(chain.cidrs), frozenset(chain.snis)), tcp_filters(chain, cache))
-                for chain in reversed(unique.values())
+                Chain(
+                    Condition(networks(chain.cidrs), frozenset(chain.snis)), tcp_filters(chain, cache), snis=chain.snis
+                )
+                for chain in chains
             ]
         )
         if protocol.is_sniffed:
@@ -276,6 +280,15 @@ class _Sidecar:
         )
         condition = Condition(protocols=HTTP_PROTOCOLS)
         yield chain_message(Chain(condition, filters, None, "virtualOutbound-catchall-tcp-http"))
+
+
+def _dialled(host: HostMesh, chain: FilterChain) -> FilterChain:
+    """A chain of a listener that somebody dials: where a service's own connections were going says nothing there, and
+    the name of the server is asked for only where that would have been a range of addresses."""
+    ranges = {address for service in host.services for address in service.addresses if "/" in address}
+    cidrs = () if ranges.issuperset(chain.cidrs) else chain.cidrs
+    by_name = ranges or cidrs or host.services[0].is_dynamic or chain.route.origin.kind != "ServiceEntry"
+    return msgspec.structs.replace(chain, cidrs=cidrs, snis=chain.snis if by_name else ())
 
 
 def _name_cache(host: HostMesh, port: int) -> Message | None:

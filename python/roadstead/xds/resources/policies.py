@@ -18,7 +18,7 @@ def policy_fields(policy: ClusterPolicy, type: str) -> dict[str, Value]:  # noqa
     balancer = policy.load_balancer
     made: dict[str, Value] = {
         "connect_timeout": policy.connection_pool.tcp.connect_timeout,
-        "circuit_breakers": _breakers(policy.connection_pool),
+        "circuit_breakers": breakers(policy.connection_pool),
         "lb_policy": balancer.policy,
         **_balancing(balancer),
     }
@@ -33,7 +33,8 @@ def policy_fields(policy: ClusterPolicy, type: str) -> dict[str, Value]:  # noqa
     return made
 
 
-def _breakers(pool: ConnectionPool) -> Message:
+def breakers(pool: ConnectionPool) -> Message:
+    """How much a cluster does at once."""
     http, budget = pool.http, None
     if http.retry_budget is not None:
         percent, concurrency = http.retry_budget

@@ -11,6 +11,7 @@ from roadstead.xds.resources.actions import everything, route
 from roadstead.xds.schema import Message
 
 _MOST_BODY = 1 << 20
+HTTP_PORT = 80
 
 
 class RouteMaker:
@@ -108,8 +109,9 @@ def settled(
     found: list[tuple[HostMesh, VirtualHost]], *, every_port: bool = False
 ) -> Iterator[tuple[VirtualHost, tuple[str, ...]]]:
     """Virtual hosts of one table, each with the domains that it keeps: a domain belongs to the lower tier, then to the
-    first VirtualService, then to the older host. Sorted by name; one without any domain is left out, as is a
-    second one of a name."""
+    first VirtualService, then to the older host, then to its first port. Sorted by name; one without any domain is
+    left out, as is a second one of a name. every_port: ports are told apart by the domain; a name without one is meant
+    for port 80, even where another port of the host has taken it from that."""
     claims: dict[str, tuple[tuple[int, bool, str, str, str, int], VirtualHost]] = {}
     for host, virtual in found:
         for place, (domain, tier) in enumerate(_domains(virtual, every_port)):
@@ -121,6 +123,8 @@ def settled(
     names: set[str] = set()
     for _, virtual in sorted(found, key=lambda item: (item[1].name, item[0].order)):
         kept = tuple([name for name, _ in _domains(virtual, every_port) if claims[name.lower()][1] is virtual])
+        if every_port and virtual.port != HTTP_PORT:
+            kept = tuple([name for name in kept if ":" in name])
         if kept and virtual.name not in names:
             names.add(virtual.name)
             yield virtual, kept
@@ -128,8 +132,7 @@ def settled(
 
 def _domains(virtual: VirtualHost, every_port: bool) -> Iterator[tuple[str, int]]:
     for domain, tier in virtual.domains:
-        if not every_port or virtual.port == 80:
-            yield domain, tier
+        yield domain, tier
         if every_port:
             yield f"{domain}:{virtual.port}", tier
 
