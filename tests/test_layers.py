@@ -20,6 +20,7 @@ ALLOWED = {
     "steps": set(),
     "_lowered": set(),
     "objects": set(),
+    "embed": set(),
     "core": GROUND | {"_core", "_fallback"},
     "_core": GROUND | {"_lowered"},
     "_fallback": GROUND | {"_lowered"},

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from roadstead._core import _Lease as Lease
     from roadstead.config import Finding, MeshConfig, MeshNetworks, Resource, ResourceKey
     from roadstead.core import BACKEND
+    from roadstead.embed import get_include
     from roadstead.errors import (
         EndpointsPending,
         EngineError,
@@ -73,6 +74,7 @@ __all__ = [
     "TlsRefused",
     "Unavailable",
     "View",
+    "get_include",
 ]
 
 _HOMES = {
@@ -108,6 +110,7 @@ _HOMES = {
     "TlsRefused": "errors",
     "Unavailable": "errors",
     "View": "registry.view",
+    "get_include": "embed",
 }
 
 

@@ -44,31 +44,48 @@ fn replace_matched(test: &PathTest, text: &str, path: &str) -> String {
     format!("{text}{}", path.get(matched..).unwrap_or_default())
 }
 
+/// A header line as the embedder has it.
+pub trait Line<'o> {
+    /// Whether that is its name, in any case.
+    fn is(&self, name: &str) -> bool;
+    /// The line of an operation.
+    fn of(name: &'o str, value: &'o str) -> Self;
+}
+
+impl Line<'_> for (String, String) {
+    fn is(&self, name: &str) -> bool {
+        self.0.eq_ignore_ascii_case(name)
+    }
+
+    fn of(name: &str, value: &str) -> Self {
+        (name.to_owned(), value.to_owned())
+    }
+}
+
 /// The lines after the operations. SET puts its value where the first line of that name was, or at the end; with an
 /// empty value only REMOVE does anything.
-pub fn apply<'a>(operations: impl IntoIterator<Item = &'a HeaderOp>, lines: &mut Vec<(String, String)>) {
+pub fn apply<'o, L: Line<'o>>(operations: impl IntoIterator<Item = &'o HeaderOp>, lines: &mut Vec<L>) {
     for HeaderOp { kind, name, value } in operations {
         match kind {
             OpKind::Add | OpKind::Set | OpKind::AddIfAbsent if value.is_empty() => {}
-            OpKind::AddIfAbsent if lines.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) => {}
-            OpKind::Add | OpKind::AddIfAbsent => lines.push((name.to_string(), value.to_string())),
-            OpKind::Remove => lines.retain(|(known, _)| !known.eq_ignore_ascii_case(name)),
+            OpKind::AddIfAbsent if lines.iter().any(|known| known.is(name)) => {}
+            OpKind::Add | OpKind::AddIfAbsent => lines.push(L::of(name, value)),
+            OpKind::Remove => lines.retain(|known| !known.is(name)),
             OpKind::Set => set(lines, name, value),
         }
     }
 }
 
-fn set(lines: &mut Vec<(String, String)>, name: &str, value: &str) {
-    let line = (name.to_owned(), value.to_owned());
-    let Some(first) = lines.iter().position(|(known, _)| known.eq_ignore_ascii_case(name)) else {
-        lines.push(line);
+fn set<'o, L: Line<'o>>(lines: &mut Vec<L>, name: &'o str, value: &'o str) {
+    let Some(first) = lines.iter().position(|known| known.is(name)) else {
+        lines.push(L::of(name, value));
         return;
     };
-    lines[first] = line;
+    lines[first] = L::of(name, value);
     let mut at = 0;
-    lines.retain(|(known, _)| {
+    lines.retain(|known| {
         at += 1;
-        at - 1 == first || !known.eq_ignore_ascii_case(name)
+        at - 1 == first || !known.is(name)
     });
 }
 

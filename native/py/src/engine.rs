@@ -10,6 +10,7 @@ use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyInt, PyList, PyString};
+use roadstead::embed::Shared;
 use roadstead_core::draws::{self, Draws};
 use roadstead_core::model::Health;
 use roadstead_core::outliers::Hits;
@@ -61,6 +62,11 @@ impl Engine {
         // The clock is the embedder's: it must not run while others wait.
         let now = now.unwrap_or_else(|| self.core.now());
         self.core.eject(cluster, slot, hits, now, &mut || self.draws.draw());
+    }
+
+    /// For who holds the engine without Python.
+    pub fn shared(&self) -> Shared<PyAttach> {
+        Shared::new(Arc::clone(&self.core), Arc::clone(&self.draws))
     }
 
     #[inline]

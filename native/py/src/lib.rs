@@ -3,6 +3,7 @@
 mod attach;
 mod buffers;
 mod builder;
+mod capi;
 mod cluster;
 mod columns;
 mod convert;
@@ -53,6 +54,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
           original_destination=None, draw=None)\n--\n\n",
     )?;
     fastcall::register::<pick::Pick>(py, c"pick", c"pick($self, *, hash_key=None, exclude=())\n--\n\n")?;
+    capi::register(module)?;
     forget_in_children(py)
 }
 

@@ -16,6 +16,7 @@ _VERBS = {
     "completion": "Print the script that completes commands in your shell.",
     "get": "List resources, as kubectl get does.",
     "route": "Show where a request goes, and why.",
+    "snapshot": "Write the configuration for programs without Python.",
     "validate": "Check files and report every error with its place.",
     "xds": "Show the configuration as Envoy sees it.",
 }

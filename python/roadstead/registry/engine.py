@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, cast
 
 import msgspec
 
@@ -20,7 +20,8 @@ from roadstead.config import ResourceKey
 from roadstead.errors import EngineError
 from roadstead.mesh import Cluster, HostMesh, Mesh, UnknownCluster
 from roadstead.registry.advice import advised
-from roadstead.registry.lower import OUTBOUND, PATHS, Lowering
+from roadstead.registry.frozen import snapshot_bytes
+from roadstead.registry.lower import OUTBOUND, PATHS, Lowering, facts
 from roadstead.registry.made import RECENT, Source, UnitMaker, keeping
 from roadstead.registry.refusal import Refused, refused_pieces
 
@@ -54,6 +55,15 @@ class Staged(msgspec.Struct):
     notes: dict[str, tuple[set[str], dict[int, PortPlace | None]]] = {}
     refused: list[Refused] = []
     gateways: tuple[str, ...] | None = None
+
+
+class Settled(TypedDict):
+    """Arguments of `Builder.set_outbound`."""
+
+    egress_cluster: str
+    paths: int
+    passthrough: UnknownCluster
+    dynamic: UnknownCluster
 
 
 class NodeEngine:
@@ -91,6 +101,12 @@ class NodeEngine:
         hosts = {key: maker.host() for key, maker in self.units.items()}
         return mesh_of(hosts, *(self._outbound or self.scope.outbound()), self.scope.proxy())
 
+    def snapshot_bytes(self) -> bytes:
+        """What is published, for programs without Python."""
+        policy, given = self._settings(self._outbound or self.scope.outbound())
+        units = (self._lowering.unit(maker.host()) for maker in self.units.values())
+        return snapshot_bytes(units, facts, outbound=policy, **given)
+
     def stage(self, units: Sequence[str], published: Lock) -> Staged:
         """Compile units and hand those that changed to a builder. Readers go on with what is published.
 
@@ -127,7 +143,12 @@ class NodeEngine:
         return {maker.key: host for maker, host in known.items()}
 
     def _stage_settings(self, staged: Staged) -> None:
-        mode, cluster = staged.outbound
+        policy, given = self._settings(staged.outbound)
+        staged.builder.set_outbound(policy, **given)
+
+    def _settings(self, outbound: tuple[Outbound, str]) -> tuple[int, Settled]:
+        """What unknown hosts get and how paths are normalised: the arguments of `Builder.set_outbound`."""
+        mode, cluster = outbound
         mesh, sidecar = self.scope.env.mesh, self.scope.sidecar
         settled = sidecar is not None and sidecar.spec.outbound_traffic_policy is not None
         by_name = mode == "ALLOW_ANY" and not settled and mesh.outbound_traffic_policy.mode == "ALLOW_ANY_DYNAMIC_DNS"
@@ -135,13 +156,12 @@ class NodeEngine:
         if self._unknown is None or self._unknown[0] is not self.scope.env:
             self._unknown = (self.scope.env, *unknown_clusters(self.scope.env))
         _, passthrough, dynamic = self._unknown
-        staged.builder.set_outbound(
-            OUTBOUND["ALLOW_ANY_DYNAMIC_DNS" if by_name else mode],
-            egress_cluster=cluster,
-            paths=PATHS["DEFAULT" if written is None else written.normalization],
-            passthrough=passthrough,
-            dynamic=dynamic,
-        )
+        return OUTBOUND["ALLOW_ANY_DYNAMIC_DNS" if by_name else mode], {
+            "egress_cluster": cluster,
+            "paths": PATHS["DEFAULT" if written is None else written.normalization],
+            "passthrough": passthrough,
+            "dynamic": dynamic,
+        }
 
     def _stage_gateways(self, staged: Staged, before: dict[str, HostMesh]) -> None:
         made = {host.key: host for host in compile_gateways(self.scope)}

@@ -16,6 +16,7 @@ from roadstead import _lowered as low
 from roadstead.mesh import (
     Cluster,
     ClusterPolicy,
+    ConnectionPool,
     Destination,
     FilterChain,
     HashKey,
@@ -30,6 +31,7 @@ from roadstead.mesh import (
     RouteMatch,
     Service,
     StringMatch,
+    UnknownCluster,
     VirtualHost,
 )
 from roadstead.mesh.route import NO_OPS
@@ -121,6 +123,20 @@ _GRPC_CODES = {
 
 _Column = TypeVar("_Column", bound=tuple[object, ...])
 _Lowered: TypeAlias = tuple[ClusterPolicy, low.LbConfig, low.Limits, low.ClusterPolicy, low.OutlierDetection | None]
+
+# What is told of TLS that the mesh originates.
+_TLS = (
+    "mode",
+    "sni",
+    "verify",
+    "ca",
+    "certificate",
+    "private_key",
+    "credential_name",
+    "subject_alt_names",
+    "alpn",
+    "auto_sni",
+)
 
 # Made without the Python frame of a named tuple's own constructor, which would double the time; all fields are given.
 _new = tuple.__new__
@@ -531,4 +547,30 @@ def _grpc_code(text: str) -> int:
     return int(text) if text.isdigit() else _GRPC_CODES[text.upper()]
 
 
-__all__ = ["MARKS", "OUTBOUND", "Lowering", "addresses_of", "distinct_services", "lowered_groups"]
+def facts(policy: object) -> dict[str, object] | None:
+    """What a program without Python needs of a policy beyond the columns (native/capi: embed.rs), in plain values;
+    None: nothing."""
+    if isinstance(policy, low.RoutePolicy):
+        retry = policy.retry
+        return {
+            "timeout": policy.timeout,
+            "retry": None
+            if not isinstance(retry, Retry)
+            else {
+                "attempts": retry.attempts,
+                "retry_on": retry.retry_on,
+                "status_codes": retry.retriable_status_codes,
+                "per_try_timeout": retry.per_try_timeout,
+                "backoff": retry.backoff,
+            },
+        }
+    if isinstance(policy, low.ClusterPolicy | UnknownCluster):
+        pool, tls = policy.connection_pool, policy.tls
+        return {
+            "connect_timeout": pool.tcp.connect_timeout if isinstance(pool, ConnectionPool) else None,
+            "tls": None if tls is None else {name: getattr(tls, name) for name in _TLS},
+        }
+    return None
+
+
+__all__ = ["MARKS", "OUTBOUND", "Lowering", "addresses_of", "distinct_services", "facts", "lowered_groups"]

@@ -27,7 +27,7 @@ from roadstead.registry.store import Resources, Store
 
 if TYPE_CHECKING:
     from roadstead._core import Cluster as LiveCluster
-    from roadstead._core import HostColumn
+    from roadstead._core import Engine, HostColumn
 
 
 class Shared:
@@ -131,6 +131,12 @@ class View:
         return self._shared.clock or time.monotonic_ns
 
     @property
+    def engine(self) -> Engine:
+        """The engine itself, as `_core.pyi` describes it; one for the view's life. C and Cython code takes it, or the
+        view, to `acquire` (docs: embed.md)."""
+        return self._node_engine.engine
+
+    @property
     def version(self) -> int:
         """Counts published changes of this view."""
         return self._node_engine.engine.version
@@ -171,6 +177,12 @@ class View:
         with self._shared.lock:
             found = [fact.key for name in services.best(host.lower()) for fact in services.get(name) or ()]
         return tuple(dict.fromkeys(found))
+
+    def snapshot_bytes(self) -> bytes:
+        """What is published, as bytes that programs without Python load (`roadstead_engine_load`, docs: embed.md).
+        Readable by the same version of roadstead. What `endpoints(…).update` set is not in it."""
+        with self._shared.lock:
+            return self._node_engine.snapshot_bytes()
 
     def cluster(self, name: str) -> LiveCluster | None:
         """The live cluster of that name ("outbound|80|v1|host"), None where there is none."""

@@ -1,0 +1,419 @@
+//! Decisions: one place that is filled again and again.
+
+use std::sync::Arc;
+
+use roadstead_core::decision::{Decision, Kind};
+use roadstead_core::model::HeaderOp;
+use roadstead_core::{rewrite, routing};
+
+use crate::asked::Asked;
+use crate::embed::{Embed, Rule, Shared, Upstream};
+use crate::endpoint::Chosen;
+use crate::engine::shared;
+use crate::failure::{Failure, call, read};
+use crate::raw::{self, Opaque};
+use crate::types::{
+    roadstead_answer, roadstead_decision, roadstead_engine, roadstead_error, roadstead_header, roadstead_header_op,
+    roadstead_kind, roadstead_request, roadstead_retry, roadstead_status, roadstead_str, roadstead_tls,
+};
+
+/// A place for one decision after another.
+pub struct Place<A: Embed> {
+    pub engine: Arc<Shared<A>>,
+    pub filled: Option<Filled<A>>,
+    /// Endpoints picked for it, for their strings; one for each state and name.
+    pub picked: Vec<Chosen<A>>,
+    told: Told,
+}
+
+/// A decision with the request it was made from.
+pub struct Filled<A: Embed> {
+    pub core: Decision<A>,
+    /// Lent by the caller until the place is filled again: the header demands it.
+    pub asked: Asked<'static>,
+    /// Picks made so far.
+    pub picks: u32,
+}
+
+/// What was made to be read, for as long as the decision lasts.
+#[derive(Default)]
+struct Told {
+    texts: Vec<String>,
+    strings: Vec<Vec<roadstead_str>>,
+    ops: Vec<Vec<roadstead_header_op>>,
+    rule: Option<Arc<Rule>>,
+    upstream: Option<Arc<Upstream>>,
+}
+
+impl Told {
+    fn text(&mut self, text: String) -> roadstead_str {
+        let told = roadstead_str::of(&text);
+        self.texts.push(text);
+        told
+    }
+
+    fn array(&mut self, array: Vec<roadstead_str>) -> (*const roadstead_str, usize) {
+        if array.is_empty() {
+            return (std::ptr::null(), 0);
+        }
+        let told = (array.as_ptr(), array.len());
+        self.strings.push(array);
+        told
+    }
+
+    fn operations<'o>(&mut self, given: impl Iterator<Item = &'o HeaderOp>) -> (*const roadstead_header_op, usize) {
+        let array: Vec<_> = given
+            .map(|HeaderOp { kind, name, value }| roadstead_header_op {
+                op: *kind as i32,
+                name: roadstead_str::of(name),
+                value: roadstead_str::of(value),
+            })
+            .collect();
+        if array.is_empty() {
+            return (std::ptr::null(), 0);
+        }
+        let told = (array.as_ptr(), array.len());
+        self.ops.push(array);
+        told
+    }
+}
+
+impl<A: Embed> Opaque for Place<A> {
+    type Face = roadstead_decision;
+    const MARK: u64 = A::MARK ^ 3;
+    const NAME: &'static str = "decision";
+}
+
+#[cold]
+pub fn empty() -> Failure {
+    Failure::new(
+        roadstead_status::ROADSTEAD_EMPTY,
+        "nothing was decided yet: roadstead_route or roadstead_connect first",
+    )
+}
+
+impl<A: Embed> Place<A> {
+    fn clear(&mut self) {
+        self.filled = None;
+        self.picked.clear();
+        if !self.told.texts.is_empty() || self.told.rule.is_some() || self.told.upstream.is_some() {
+            self.told = Told::default();
+        }
+        self.told.strings.clear();
+        self.told.ops.clear();
+    }
+
+    pub fn filled(&self) -> Result<&Filled<A>, Failure> {
+        self.filled.as_ref().ok_or_else(empty)
+    }
+
+    #[inline]
+    fn route(&mut self, mut asked: Asked<'static>) {
+        self.clear();
+        let guard = self.engine.core.load();
+        if let std::borrow::Cow::Owned(normal) = guard.normal_path(asked.path) {
+            let told = self.told.text(normal);
+            // SAFETY: kept in `told` until the place is filled again, as what is lent.
+            asked.path = unsafe { told.text("path") }.unwrap_or(asked.path);
+        }
+        let draw = asked.draw.unwrap_or_else(|| self.engine.draws.draw());
+        let core = routing::route(&guard, &asked, asked.port(), draw);
+        self.filled = Some(Filled { core, asked, picks: 0 });
+    }
+
+    fn connect(&mut self, asked: Asked<'static>) {
+        self.clear();
+        let asked = asked.connection();
+        let draw = asked.draw.unwrap_or_else(|| self.engine.draws.draw());
+        let core = self.engine.core.connect(&asked, asked.port, asked.sni, draw);
+        self.filled = Some(Filled { core, asked, picks: 0 });
+    }
+
+    fn rule(&mut self) -> Result<Option<&Rule>, Failure> {
+        if self.told.rule.is_none() {
+            let filled = self.filled.as_ref().ok_or_else(empty)?;
+            self.told.rule = filled.core.rule_handle().and_then(A::rule);
+        }
+        Ok(self.told.rule.as_deref())
+    }
+
+    fn upstream(&mut self) -> Result<Option<&Upstream>, Failure> {
+        if self.told.upstream.is_none() {
+            let filled = self.filled.as_ref().ok_or_else(empty)?;
+            self.told.upstream =
+                filled.core.cluster().and_then(|cluster| cluster.handle.as_ref()).and_then(A::upstream);
+        }
+        Ok(self.told.upstream.as_deref())
+    }
+
+    fn answer(&mut self) -> Result<roadstead_answer, Failure> {
+        let Place { filled, told, .. } = self;
+        let Filled { core, asked, .. } = filled.as_ref().ok_or_else(empty)?;
+        let location = core.redirect(asked).map(|(_, location)| told.text(location));
+        let path = match core.rewritten_path(asked) {
+            Some(path) => told.text(path),
+            None => roadstead_str::of(asked.path),
+        };
+        let (request_ops, request_op_count) = told.operations(core.request_ops());
+        let (response_ops, response_op_count) = told.operations(core.response_ops());
+        let (mirrors, mirror_count) = told.array(core.mirrors().map(roadstead_str::of).collect());
+        let cookies: Vec<_> = core.set_cookies(asked).into_iter().map(|cookie| told.text(cookie)).collect();
+        let (set_cookies, set_cookie_count) = told.array(cookies);
+        let (delay, abort_status, abort_grpc_status) = core.fault().unwrap_or((0.0, 0, -1));
+        let hash = core.hash(asked);
+        Ok(roadstead_answer {
+            struct_size: 0,
+            kind: kind_of(core.kind) as i32,
+            status: u32::from(core.status()),
+            flags: roadstead_str::of(core.flags()),
+            cluster: roadstead_str::of(core.cluster_name()),
+            service: roadstead_str::of_option(core.service(asked).map(|service| &*service.given.host)),
+            route: core.route_index().map_or(-1, |index| index as i32),
+            destination: core.destination.map_or(-1, |index| index as i32),
+            timeout: core.route().map(|route| route.timeout).filter(|timeout| *timeout > 0.0).unwrap_or(-1.0),
+            path,
+            authority: roadstead_str::of(core.authority(asked)),
+            location: location.unwrap_or(roadstead_str::NONE),
+            body: core.direct_response().map_or(roadstead_str::NONE, |(_, body)| roadstead_str::of_bytes(body)),
+            request_ops,
+            request_op_count,
+            response_ops,
+            response_op_count,
+            mirrors,
+            mirror_count,
+            set_cookies,
+            set_cookie_count,
+            delay,
+            abort_status: u32::from(abort_status),
+            abort_grpc_status,
+            draw: core.draw,
+            hash: hash.unwrap_or(0),
+            has_hash: hash.is_some(),
+            application_tls: core.scheme.text::<A, _>(asked) == "https",
+        })
+    }
+}
+
+fn kind_of(kind: Kind) -> roadstead_kind {
+    match kind {
+        Kind::Forward => roadstead_kind::ROADSTEAD_FORWARD,
+        Kind::Redirect => roadstead_kind::ROADSTEAD_REDIRECT,
+        Kind::DirectResponse => roadstead_kind::ROADSTEAD_DIRECT_RESPONSE,
+        Kind::Passthrough => roadstead_kind::ROADSTEAD_PASSTHROUGH,
+        Kind::Refused => roadstead_kind::ROADSTEAD_REFUSED_HOST,
+        Kind::NotFound => roadstead_kind::ROADSTEAD_NO_ROUTE,
+        Kind::NoCluster => roadstead_kind::ROADSTEAD_NO_CLUSTER,
+    }
+}
+
+pub unsafe extern "C" fn new<A: Embed>(
+    engine: *const roadstead_engine,
+    out: *mut *mut roadstead_decision,
+    error: *mut roadstead_error,
+) -> roadstead_status {
+    call(error, || {
+        // SAFETY: the caller's.
+        unsafe {
+            raw::set(out, "out", std::ptr::null_mut())?;
+            let engine = Arc::clone(shared::<A>(engine)?);
+            let place = Place { engine, filled: None, picked: Vec::new(), told: Told::default() };
+            raw::set(out, "out", raw::hand_out(place))
+        }
+    })
+}
+
+pub unsafe extern "C" fn free<A: Embed>(decision: *mut roadstead_decision) -> roadstead_status {
+    // SAFETY: the caller's: nobody uses the handle any more.
+    call(std::ptr::null_mut(), || unsafe { raw::take_back::<Place<A>>(decision) })
+}
+
+pub unsafe extern "C" fn route<A: Embed>(
+    decision: *mut roadstead_decision,
+    request: *const roadstead_request,
+    error: *mut roadstead_error,
+) -> roadstead_status {
+    call(error, || {
+        // SAFETY: the caller's; what the request points to is lent until the place is filled again.
+        unsafe {
+            let place = raw::behind_mut::<Place<A>>(decision)?;
+            place.route(Asked::of(&raw::read(request)?)?);
+        }
+        Ok(())
+    })
+}
+
+pub unsafe extern "C" fn connect<A: Embed>(
+    decision: *mut roadstead_decision,
+    request: *const roadstead_request,
+    error: *mut roadstead_error,
+) -> roadstead_status {
+    call(error, || {
+        // SAFETY: as in `route`.
+        unsafe {
+            let place = raw::behind_mut::<Place<A>>(decision)?;
+            place.connect(Asked::of(&raw::read(request)?)?);
+        }
+        Ok(())
+    })
+}
+
+pub unsafe extern "C" fn kind<A: Embed>(decision: *const roadstead_decision) -> roadstead_kind {
+    read(roadstead_kind::ROADSTEAD_NOTHING, || {
+        // SAFETY: the caller's.
+        let place = unsafe { raw::behind::<Place<A>>(decision)? };
+        Ok(kind_of(place.filled()?.core.kind))
+    })
+}
+
+pub unsafe extern "C" fn cluster<A: Embed>(decision: *const roadstead_decision) -> roadstead_str {
+    read(roadstead_str::NONE, || {
+        // SAFETY: the caller's.
+        let place = unsafe { raw::behind::<Place<A>>(decision)? };
+        Ok(roadstead_str::of(place.filled()?.core.cluster_name()))
+    })
+}
+
+pub unsafe extern "C" fn answer<A: Embed>(
+    decision: *mut roadstead_decision,
+    out: *mut roadstead_answer,
+    error: *mut roadstead_error,
+) -> roadstead_status {
+    call(error, || {
+        // SAFETY: the caller's.
+        unsafe {
+            raw::writable(out)?;
+            raw::write(out, raw::behind_mut::<Place<A>>(decision)?.answer()?)
+        }
+    })
+}
+
+pub unsafe extern "C" fn retry<A: Embed>(
+    decision: *mut roadstead_decision,
+    out: *mut roadstead_retry,
+    error: *mut roadstead_error,
+) -> roadstead_status {
+    call(error, || {
+        // SAFETY: the caller's.
+        let place = unsafe { raw::behind_mut::<Place<A>>(decision)? };
+        let Some(retry) = place.rule()?.and_then(|rule| rule.retry.as_ref()) else {
+            return Err(Failure::new(roadstead_status::ROADSTEAD_NOT_FOUND, "the rule has no retries"));
+        };
+        let told = roadstead_retry {
+            struct_size: 0,
+            attempts: retry.attempts,
+            retry_on: roadstead_str::of(&retry.retry_on),
+            status_codes: retry.status_codes.as_ptr(),
+            status_code_count: retry.status_codes.len(),
+            per_try_timeout: retry.per_try_timeout.unwrap_or(-1.0),
+            backoff: retry.backoff.unwrap_or(-1.0),
+        };
+        // SAFETY: the caller's.
+        unsafe { raw::write(out, told) }
+    })
+}
+
+pub unsafe extern "C" fn tls<A: Embed>(
+    decision: *mut roadstead_decision,
+    out: *mut roadstead_tls,
+    error: *mut roadstead_error,
+) -> roadstead_status {
+    call(error, || {
+        // SAFETY: the caller's.
+        let place = unsafe { raw::behind_mut::<Place<A>>(decision)? };
+        if place.upstream()?.is_none_or(|upstream| upstream.tls.is_none()) {
+            return Err(Failure::new(roadstead_status::ROADSTEAD_NOT_FOUND, "the mesh originates no TLS here"));
+        }
+        let Place { told, .. } = place;
+        let upstream = told.upstream.clone();
+        let Some(tls) = upstream.as_deref().and_then(|upstream| upstream.tls.as_ref()) else {
+            return Err(empty());
+        };
+        let strings = |texts: &[Box<str>]| texts.iter().map(|text| roadstead_str::of(text)).collect();
+        let (subject_alt_names, subject_alt_name_count) = told.array(strings(&tls.subject_alt_names));
+        let (alpn, alpn_count) = told.array(strings(&tls.alpn));
+        let made = roadstead_tls {
+            struct_size: 0,
+            mode: roadstead_str::of(&tls.mode),
+            sni: roadstead_str::of(&tls.sni),
+            verify: roadstead_str::of(&tls.verify),
+            ca: roadstead_str::of(&tls.ca),
+            certificate: roadstead_str::of(&tls.certificate),
+            private_key: roadstead_str::of(&tls.private_key),
+            credential_name: roadstead_str::of(&tls.credential_name),
+            subject_alt_names,
+            subject_alt_name_count,
+            alpn,
+            alpn_count,
+            auto_sni: tls.auto_sni,
+        };
+        // SAFETY: the caller's.
+        unsafe { raw::write(out, made) }
+    })
+}
+
+pub unsafe extern "C" fn connect_timeout<A: Embed>(decision: *mut roadstead_decision) -> f64 {
+    read(-1.0, || {
+        // SAFETY: the caller's.
+        let place = unsafe { raw::behind_mut::<Place<A>>(decision)? };
+        Ok(place.upstream()?.and_then(|upstream| upstream.connect_timeout).unwrap_or(-1.0))
+    })
+}
+
+pub unsafe extern "C" fn reasons<A: Embed>(
+    decision: *mut roadstead_decision,
+    out: *mut roadstead_str,
+    room: usize,
+    count: *mut usize,
+    error: *mut roadstead_error,
+) -> roadstead_status {
+    call(error, || {
+        // SAFETY: the caller's.
+        unsafe {
+            let place = raw::behind_mut::<Place<A>>(decision)?;
+            let filled = place.filled.as_ref().ok_or_else(empty)?;
+            let reasons = filled.core.reasons(&filled.asked);
+            let told: Vec<_> = reasons.into_iter().map(|reason| place.told.text(reason)).collect();
+            raw::fill(told, out, room, count)
+        }
+    })
+}
+
+pub unsafe extern "C" fn apply<A: Embed>(
+    decision: *const roadstead_decision,
+    response: bool,
+    headers: *const roadstead_header,
+    header_count: usize,
+    out: *mut roadstead_header,
+    room: usize,
+    count: *mut usize,
+    error: *mut roadstead_error,
+) -> roadstead_status {
+    call(error, || {
+        // SAFETY: the caller's.
+        unsafe {
+            let core = &raw::behind::<Place<A>>(decision)?.filled()?.core;
+            let mut lines: Vec<Line> =
+                raw::slice(headers, header_count, "headers")?.iter().map(|header| Line(*header)).collect();
+            if response {
+                rewrite::apply(core.response_ops(), &mut lines);
+            } else {
+                rewrite::apply(core.request_ops(), &mut lines);
+            }
+            raw::fill(lines.into_iter().map(|line| line.0), out, room, count)
+        }
+    })
+}
+
+/// A header line of the caller's, or one of the decision's.
+struct Line(roadstead_header);
+
+impl rewrite::Line<'_> for Line {
+    fn is(&self, name: &str) -> bool {
+        // SAFETY: lent for the call.
+        unsafe { self.0.name.header_bytes() }.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    fn of(name: &str, value: &str) -> Self {
+        Line(roadstead_header { name: roadstead_str::of(name), value: roadstead_str::of(value) })
+    }
+}
