@@ -228,6 +228,9 @@ class ClientScope:
         owner = ""
         for place, listener in enumerate(self._listeners):
             taken = [fact for fact in seen if listener.service(fact.namespace, host)]
+            if listener.exact and len(entries) > 1:
+                firsts = {fact.namespace: fact for fact in reversed(entries) if host in fact.hosts}
+                taken = oldest([fact for fact in taken if firsts[fact.namespace] is fact])
             if listener.port:
                 taken = [fact for fact in taken if listener.port in fact.ports]
             if taken:

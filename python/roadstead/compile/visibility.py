@@ -102,13 +102,15 @@ def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
 
 class EgressListener(msgspec.Struct, frozen=True):
     """One egress listener. port 0: every port. takes / excludes: host patterns by namespace ("*": any). protocol: what
-    its port speaks, "" without one. proxy: an HTTP proxy, whose callers name the port they want."""
+    its port speaks, "" without one. proxy: an HTTP proxy, whose callers name the port they want. exact: it takes no
+    pattern and from no namespace but those it names; then only the oldest entry of a host in each is imported."""
 
     port: int
     takes: dict[str, tuple[str, ...]]
     excludes: dict[str, tuple[str, ...]]
     protocol: str = ""
     proxy: bool = False
+    exact: bool = False
 
     def service(self, namespace: str, host: str) -> bool:
         """Whether a service is imported: contained in what is taken, and in nothing that is excluded."""
@@ -164,6 +166,9 @@ def _listener(listener: IstioEgressListener, namespace: str) -> EgressListener:
         {owner: tuple(hosts) for owner, hosts in excludes.items()},
         protocol,
         proxy,
+        bool(takes)
+        and "*" not in takes
+        and not any(host.startswith("*") for hosts in takes.values() for host in hosts),
     )
 
 

@@ -143,6 +143,9 @@ def http_options(policy: ClusterPolicy, *, auto_sni: bool = False, auto_san: boo
             max_connection_duration=tcp.max_connection_duration,
             max_requests_per_connection=http.max_requests_per_connection,
         )
+    elif http.protocol == "http1" and (http.max_concurrent_streams, http.http2_keepalive) != (None, None):
+        # Istio makes room for them also where they mean nothing.
+        made["common_http_protocol_options"] = core.COMMON_HTTP_OPTIONS()
     if auto_sni or auto_san:
         made["upstream_http_protocol_options"] = core.UPSTREAM_HTTP_OPTIONS(
             auto_sni=auto_sni, auto_san_validation=auto_san
