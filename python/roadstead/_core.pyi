@@ -80,7 +80,7 @@ from typing import Literal, Self, TypeAlias, final
 
 from typing_extensions import Buffer
 
-from roadstead._lowered import LocalityGroup, Unit
+from roadstead._lowered import LocalityGroup, Maker, Unit
 from roadstead.errors import Waiting
 from roadstead.steps import Step
 
@@ -105,6 +105,9 @@ class Engine:
         """Counts published changes, from 0."""
     def builder(self) -> Builder:
         """A change that starts from what is published now. One at a time is the caller's business (the registry's)."""
+    def template(self, unit: Unit) -> Template:
+        """unit: with "\x01", the index of a name and "\x02" where its names stand; its handles and its maker are not looked at.
+        EngineError for a name in a condition, a rewrite of a path, a header operation or a hash policy."""
     def publish(self, builder: Builder) -> None:
         """Make the builder's state visible: one pointer swap. A builder that is not the newest raises EngineError."""
     def find(self, host: str, port: int) -> Service | None:
@@ -186,6 +189,13 @@ class Builder:
         its Host: "AllowAnyDynamicDNSCluster"); egress_cluster: unknown traffic goes there (ALLOW_ANY). paths: KEEP_PATH |
         NORMALIZE | MERGE_SLASHES | DECODE_SLASHES, how `route` normalises paths before anything looks at them. passthrough,
         dynamic: the mesh.UnknownCluster of "PassthroughCluster" and of "AllowAnyDynamicDNSCluster", their `spec`, whose attributes are the policy; None: as it was."""
+
+    def put_like(self, template: Template, names: tuple[str, ...], maker: Maker) -> None:
+        """`put` of the template's unit with these names in their places and this maker."""
+
+@final
+class Template:
+    """A unit of which others are made (`Engine.template`)."""
 
 @final
 class HostColumn:
@@ -535,6 +545,16 @@ def yaml_load(
 
     json is None where the document is refused; message, line and column (1-based, of the whole text) then say why and
     where, else they are None, 0, 0. Empty documents are counted in index and left out. Limits: roadstead.config.yaml."""
+
+def yaml_forms(
+    data: bytes, places: Sequence[str], *, max_depth: int, max_aliases: int, max_scalar: int, max_bytes: int
+) -> list[tuple[bytes | None, int, int, str | None, int, int, tuple[str, ...]]]:
+    """The same documents with names taken out: as (form, the columns of `yaml_load`, names); native only.
+
+    A form is the JSON in which "\x01", the kind, the index and "\x02" stand for a name; equal forms are one object. places: JSON
+    pointers of where names may stand, `*` for every item of a list. A text there is a name where it is of a kind: "n" a DNS label,
+    "h" a host (two labels or more, the last begins with a letter; of "*.x" it is what follows the star), "4" an IPv4 address that
+    is not 0.0.0.0; all in lower case. names: each once, in order of first use; () where there is no form."""
 
 def yaml_positions(data: bytes, doc_index: int, *, max_depth: int) -> list[tuple[str, int, int, int, int]]:
     """(JSON pointer, line and column of the key, line and column of the value), 1-based, for each node of one document

@@ -48,4 +48,12 @@ def reordered_documents(text: str) -> str:
     return msgspec.json.encode(case).decode()
 
 
-MUTATIONS: tuple[Mutation, ...] = (renamed_hosts, renamed_namespaces, reordered_documents)
+def repeated_documents(text: str) -> str:
+    """Everything written twice. The second time every form is known (config/forms.py): what can be made from names
+    alone is made from names alone."""
+    case = case_of(text)
+    case.config = f"{case.config}\n---\n{case.config}"
+    return msgspec.json.encode(case).decode()
+
+
+MUTATIONS: tuple[Mutation, ...] = (renamed_hosts, renamed_namespaces, reordered_documents, repeated_documents)

@@ -56,6 +56,12 @@ impl Handle {
         Handle { object: maker, policy, piece: Some(piece), at }
     }
 
+    /// The handle of the same piece of a unit that is made like this one's.
+    pub fn like(&self, py: Python<'_>, maker: &Py<PyAny>, piece: Piece, at: u32) -> Self {
+        let policy = self.policy.as_ref().map(|policy| policy.clone_ref(py));
+        Handle::made_by(maker.clone_ref(py), piece, at, policy)
+    }
+
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         let policy = self.policy.as_ref().map(|policy| policy.clone_ref(py));
         Handle { object: self.object.clone_ref(py), policy, piece: self.piece, at: self.at }

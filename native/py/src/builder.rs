@@ -10,6 +10,7 @@ use roadstead_core::model::{Outbound, Paths};
 
 use crate::attach::{Handle, PyAttach};
 use crate::engine::Engine;
+use crate::template::Template;
 use crate::{convert, errors};
 
 #[pyclass(frozen, module = "roadstead._core")]
@@ -70,6 +71,18 @@ fn closed(py: Python<'_>) -> PyErr {
 impl Builder {
     fn put(&self, py: Python<'_>, unit: &Bound<'_, PyAny>) -> PyResult<()> {
         let unit = self.engine.bind(py).get().interning(|interned| convert::unit(unit, interned))?;
+        let put = self.change(py, |open| open.as_mut().map(|builder| builder.put(unit)))?;
+        put.ok_or_else(|| closed(py))?.map_err(|error| errors::from_core(py, &error))
+    }
+
+    fn put_like(
+        &self,
+        py: Python<'_>,
+        template: &Template,
+        names: &Bound<'_, PyTuple>,
+        maker: Py<PyAny>,
+    ) -> PyResult<()> {
+        let unit = template.unit(names, maker)?;
         let put = self.change(py, |open| open.as_mut().map(|builder| builder.put(unit)))?;
         put.ok_or_else(|| closed(py))?.map_err(|error| errors::from_core(py, &error))
     }

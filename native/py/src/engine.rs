@@ -27,6 +27,7 @@ use crate::decision::{Decision, Given, Rare};
 use crate::fastcall::{Call, Method, Signature};
 use crate::headers::Headers;
 use crate::request::Lent;
+use crate::template::Template;
 use crate::{buffers, cluster, errors, memory, numbers, service};
 
 /// Engines of this process, for what a forked child forgets.
@@ -148,6 +149,10 @@ impl Engine {
 
     fn builder(slf: &Bound<'_, Self>) -> Builder {
         Builder::new(slf.get().core.builder(), slf.clone().unbind())
+    }
+
+    fn template(&self, unit: &Bound<'_, PyAny>) -> PyResult<Template> {
+        Template::new(unit.py(), self.interning(|interned| convert::unit(unit, interned))?)
     }
 
     fn publish(&self, py: Python<'_>, builder: &Builder) -> PyResult<()> {

@@ -23,6 +23,7 @@ mod request;
 mod scan;
 mod service;
 mod steps;
+mod template;
 mod yaml;
 
 use pyo3::intern;
@@ -35,6 +36,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("NAME", "native")?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<builder::Builder>()?;
+    module.add_class::<template::Template>()?;
     module.add_class::<columns::HostColumn>()?;
     module.add_class::<service::Service>()?;
     module.add_class::<cluster::Cluster>()?;
@@ -45,6 +47,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<lease::ConnectionLease>()?;
     module.add_class::<probe::Probe>()?;
     module.add_function(wrap_pyfunction!(yaml::yaml_load, module)?)?;
+    module.add_function(wrap_pyfunction!(yaml::yaml_forms, module)?)?;
     module.add_function(wrap_pyfunction!(yaml::yaml_positions, module)?)?;
     fastcall::register::<engine::Find>(py, c"find", c"find($self, host, port)\n--\n\n")?;
     fastcall::register::<engine::Route>(

@@ -1,10 +1,12 @@
 //! The YAML reader of `roadstead-yaml`, as plain tuples. Runs without the GIL.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use foldhash::fast::FixedState;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
-use roadstead_yaml::{Document, Limits, Position, load, positions};
+use pyo3::types::{PyBytes, PyString, PyTuple};
+use roadstead_yaml::{Document, Limits, Places, Position, Problem, form, load, positions};
 
 /// (JSON or None, ordinal, line, message or None, line and column of the problem or 0).
 type Row<'py> = (Option<Bound<'py, PyBytes>>, usize, usize, Option<String>, usize, usize);
@@ -40,6 +42,51 @@ pub fn yaml_load(
 ) -> Rows {
     let limits = Limits { max_depth, max_aliases, max_scalar, max_bytes };
     Rows(Mutex::new(py.detach(|| load(data, &limits)).into_iter()))
+}
+
+/// A row as `yaml_load` has it, and the names taken out of the JSON.
+type FormRow<'py> = (Option<Bound<'py, PyBytes>>, usize, usize, Option<String>, usize, usize, Bound<'py, PyTuple>);
+
+#[pyfunction]
+#[pyo3(signature = (data, places, *, max_depth, max_aliases, max_scalar, max_bytes))]
+pub fn yaml_forms<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    places: Vec<String>,
+    max_depth: usize,
+    max_aliases: usize,
+    max_scalar: usize,
+    max_bytes: usize,
+) -> PyResult<Vec<FormRow<'py>>> {
+    let limits = Limits { max_depth, max_aliases, max_scalar, max_bytes };
+    let places = Places::new(places.iter().map(String::as_str));
+    let documents = py.detach(|| load(data, &limits));
+    // One object for equal forms, and for equal names: whoever looks one up hashes it once, and it is there once.
+    let mut forms: HashMap<Vec<u8>, Bound<'py, PyBytes>, FixedState> = HashMap::default();
+    let mut known: HashMap<Box<str>, Bound<'py, PyString>, FixedState> = HashMap::default();
+    let mut text = |text: &str| match known.get(text) {
+        Some(made) => made.clone(),
+        None => known.entry(Box::from(text)).or_insert(PyString::new(py, text)).clone(),
+    };
+    let mut row = |Document { index, line, json }| {
+        let json = match json {
+            Ok(json) => json,
+            Err(Problem { message, line: at, column }) => {
+                return Ok((None, index, line, Some(message), at, column, PyTuple::empty(py)));
+            }
+        };
+        let form = form(&json, &places);
+        let names = PyTuple::new(py, form.names.iter().map(|name| text(name)))?;
+        let form = match forms.get(&form.text) {
+            Some(form) => form.clone(),
+            None => {
+                let made = PyBytes::new(py, &form.text);
+                forms.entry(form.text).or_insert(made).clone()
+            }
+        };
+        Ok((Some(form), index, line, None, 0, 0, names))
+    };
+    documents.into_iter().map(&mut row).collect()
 }
 
 /// (JSON pointer, line and column of the key, line and column of the value).

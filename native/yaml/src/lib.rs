@@ -8,12 +8,14 @@
 #![forbid(unsafe_code)]
 
 mod events;
+mod form;
 mod plain;
 mod scalar;
 mod split;
 mod tree;
 
 pub use events::Position;
+pub use form::{Form, Places, form};
 
 /// How much one document may cost. A document over a limit is refused; the others are read.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +48,33 @@ pub struct Document {
     pub json: Result<Vec<u8>, Problem>,
 }
 
+/// Texts from this size on are read by two threads.
+const LARGE: usize = 1 << 20;
+
 /// All documents of a text, in order. Takes time linear in the text and in what its aliases add.
 pub fn load(text: &[u8], limits: &Limits) -> Vec<Document> {
     let text = split::normalised(text);
-    let mut out = Vec::new();
-    for (index, chunk) in split::documents(&text).into_iter().enumerate() {
-        let json = match chunk.checked(&text) {
+    let chunks = split::documents(&text);
+    if text.len() < LARGE {
+        return read(&text, &chunks, 0, limits);
+    }
+    let half = chunks.len() / 2;
+    let (first, second) = chunks.split_at(half);
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, || read(&text, second, half, limits));
+        let mut made = read(&text, first, 0, limits);
+        // Where no thread is to be had, or one went wrong, this one does it all.
+        let rest = other.ok().and_then(|other| other.join().ok());
+        made.extend(rest.unwrap_or_else(|| read(&text, second, half, limits)));
+        made
+    })
+}
+
+/// The documents of chunks, the first of which has that ordinal.
+fn read(text: &[u8], chunks: &[split::Chunk], first: usize, limits: &Limits) -> Vec<Document> {
+    let mut out = Vec::with_capacity(chunks.len());
+    for (index, chunk) in (first..).zip(chunks) {
+        let json = match chunk.checked(text) {
             Err(problem) => Err(problem),
             Ok(body) => match plain::json(body, limits) {
                 Some(json) => Ok(json),

@@ -368,7 +368,7 @@ fn members(json: &[u8], range: Range<usize>) -> impl Iterator<Item = (Range<usiz
 }
 
 /// Where the JSON value that starts at `at` ends.
-fn value_end(json: &[u8], at: usize) -> usize {
+pub fn value_end(json: &[u8], at: usize) -> usize {
     let (mut at, mut depth) = (at, 0usize);
     loop {
         match json[at] {

@@ -12,6 +12,7 @@ from roadstead._fallback.engine import Engine
 from roadstead._fallback.exchange import Exchange
 from roadstead._fallback.lease import ConnectionLease, RequestLease
 from roadstead._fallback.service import Service
+from roadstead._fallback.template import Template
 
 NAME: Literal["native", "fallback"] = "fallback"
 
@@ -27,4 +28,5 @@ __all__ = [
     "HostColumn",
     "RequestLease",
     "Service",
+    "Template",
 ]

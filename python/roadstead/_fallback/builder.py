@@ -28,6 +28,7 @@ from roadstead._fallback.snapshot import (
     Outbound,
     Snapshot,
 )
+from roadstead._fallback.template import Template
 from roadstead.errors import EngineError
 
 T = TypeVar("T")
@@ -168,6 +169,10 @@ class Builder:
             self._add_node(node, claim)
         for port in compiled.heard:
             tables.heard = _counted(tables.heard, port, 1)
+
+    def put_like(self, template: Template, names: tuple[str, ...], maker: low.Maker) -> None:
+        """`put` of the template's unit with these names in their places and this maker."""
+        self.put(template._filled(names, maker))
 
     def delete(self, key: str) -> None:
         """Remove the unit of that key, if there is one."""

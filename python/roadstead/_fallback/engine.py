@@ -28,6 +28,7 @@ from roadstead._fallback.rng import GOLDEN, SplitMix64, entropy
 from roadstead._fallback.routes import VirtualHost
 from roadstead._fallback.service import Service
 from roadstead._fallback.snapshot import Snapshot
+from roadstead._fallback.template import Template
 from roadstead.errors import EngineError, Waiting
 
 if TYPE_CHECKING:
@@ -105,6 +106,10 @@ class Engine:
     def builder(self) -> Builder:
         """A change that starts from what is published now."""
         return Builder._over(self._snapshot, self._new_live)
+
+    def template(self, unit: low.Unit) -> Template:
+        """A unit with places for names in its texts. EngineError where a name may not stand."""
+        return Template._of(unit)
 
     def _new_live(self) -> Live:
         return Live(entropy() if self._seed is None else 0, self._clock, weakref.WeakMethod(self._detected))

@@ -5,13 +5,15 @@ Facts are read once, when a resource arrives. Everything else about it is loaded
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from sys import intern
+from typing import TypeAlias, cast
 
 import msgspec
 
 from roadstead.compile.endpoints import selectable_labels
+from roadstead.compile.filling import MOST_BLANKS, blank, could_be_blank, escaped, filling
 from roadstead.compile.virtual_services import delegates_of, gateways_of, hosts_of
 from roadstead.config import (
     DestinationRule,
@@ -27,6 +29,8 @@ from roadstead.config import (
     VirtualService,
     WorkloadEntry,
 )
+from roadstead.config.forms import Form, Written
+from roadstead.config.meta import NOWHERE
 from roadstead.host import expand
 
 # (creation time, name, namespace): age, and what decides between resources of one age.
@@ -39,7 +43,8 @@ _SETS: dict[tuple[str, ...], frozenset[str]] = {}
 
 
 class EntryFacts(msgspec.Struct, frozen=True, gc=False):
-    """A ServiceEntry. hosts as written; ports: numbers; selector: of workloads, None without one."""
+    """A ServiceEntry. hosts as written; ports: numbers; selector: of workloads, None without one. written, here and
+    below: the document as form and names, if it came like that."""
 
     key: ResourceKey
     created: float
@@ -48,6 +53,7 @@ class EntryFacts(msgspec.Struct, frozen=True, gc=False):
     ports: tuple[int, ...]
     export_to: frozenset[str]
     selector: Pairs | None
+    written: Written | None = None
 
 
 class WorkloadFacts(msgspec.Struct, frozen=True, gc=False):
@@ -69,6 +75,7 @@ class RuleFacts(msgspec.Struct, frozen=True, gc=False):
     selector: Pairs | None
     subsets: tuple[str, ...]
     has_policy: bool
+    written: Written | None = None
 
 
 class VirtualServiceFacts(msgspec.Struct, frozen=True, gc=False):
@@ -85,6 +92,10 @@ class VirtualServiceFacts(msgspec.Struct, frozen=True, gc=False):
     export_to: frozenset[str]
     destinations: tuple[tuple[str, int, tuple[str, ...]], ...]
     delegates: tuple[tuple[str, str], ...]
+    written: Written | None = None
+
+
+RoutingFacts: TypeAlias = EntryFacts | RuleFacts | VirtualServiceFacts
 
 
 class GatewayFacts(msgspec.Struct, frozen=True, gc=False):
@@ -201,6 +212,24 @@ def _destinations(spec: VirtualService, namespace: str, domain: str) -> Iterable
         if target.destination is not None:
             port = 0 if target.destination.port is None else target.destination.port.number
             yield intern(expand(target.destination.host, namespace, domain)), port, ()
+
+
+def facts_of_form(form: Form, domain: str) -> Callable[[Written], RoutingFacts] | None:
+    """Gives the facts of each document of a form; None where its names cannot be told from the rest."""
+    if len(form.kinds) > MOST_BLANKS or could_be_blank(form.text):
+        return None
+    blanks = [escaped(blank(kind, index)) for index, kind in enumerate(form.kinds)]
+    resource = form.resource(blanks, NOWHERE)
+    facts: RoutingFacts
+    if isinstance(resource.spec, ServiceEntry):
+        facts = entry_facts(cast("Resource[ServiceEntry]", resource), resource.key)
+    elif isinstance(resource.spec, VirtualService):
+        facts = virtual_service_facts(cast("Resource[VirtualService]", resource), resource.key, domain)
+    else:
+        facts = rule_facts(cast("Resource[DestinationRule]", resource), resource.key, domain)
+    made = cast("Callable[..., RoutingFacts]", type(facts))
+    fill = filling(tuple([getattr(facts, name) for name in facts.__struct_fields__[:-1]]))
+    return lambda written: made(*fill(written.names), written)
 
 
 def gateway_facts(resource: Resource[Gateway], key: ResourceKey) -> GatewayFacts:

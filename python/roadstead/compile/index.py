@@ -26,6 +26,7 @@ from roadstead.config import (
     VirtualService,
     WorkloadEntry,
 )
+from roadstead.config.forms import Form, Written
 
 DOMAIN = "cluster.local"
 
@@ -61,6 +62,7 @@ class Index:
         self._rules: dict[ResourceKey, f.RuleFacts] = {}
         self._delegators: dict[tuple[str, str], set[ResourceKey]] = {}
         self._ports: dict[int, list[PortPlace]] | None = None
+        self._forms: dict[Form, Callable[[Written], f.RoutingFacts] | None] = {}
 
     # Reading
 
@@ -100,14 +102,11 @@ class Index:
         touch = Touch() if touch is None else touch
         key, spec = f.key_of(resource) if key is None else key, resource.spec
         if isinstance(spec, ServiceEntry):
-            self._forget_entry(key, touch)
-            self._add_entry(f.entry_facts(resource, key), touch)  # type: ignore[arg-type]
+            self._put(f.entry_facts(resource, key), touch)  # type: ignore[arg-type]
         elif isinstance(spec, VirtualService):
-            self._forget_virtual_service(key, touch)
-            self._add_virtual_service(f.virtual_service_facts(resource, key, self.domain), touch)  # type: ignore[arg-type]
+            self._put(f.virtual_service_facts(resource, key, self.domain), touch)  # type: ignore[arg-type]
         elif isinstance(spec, DestinationRule):
-            self._forget_rule(key, touch)
-            self._add_rule(f.rule_facts(resource, key, self.domain), touch)  # type: ignore[arg-type]
+            self._put(f.rule_facts(resource, key, self.domain), touch)  # type: ignore[arg-type]
         elif isinstance(spec, WorkloadEntry):
             self._forget_workload(key, touch)
             self._add_workload(f.workload_facts(resource, key), touch)  # type: ignore[arg-type]
@@ -120,6 +119,31 @@ class Index:
         elif isinstance(spec, PeerAuthentication):
             _replace(self.peers, key, f.peer_facts(resource, key))  # type: ignore[arg-type]
             touch.peers.add(key.namespace)
+
+    def put_written(self, written: Written, touch: Touch) -> ResourceKey:
+        """The same for a document that is known as form and names; its key."""
+        form = written.form
+        if form not in self._forms:
+            self._forms[form] = f.facts_of_form(form, self.domain)
+        make = self._forms[form]
+        if make is None:
+            resource = written.resource()
+            self.put(resource, touch)
+            return resource.key
+        facts = make(written)
+        self._put(facts, touch)
+        return facts.key
+
+    def _put(self, facts: f.RoutingFacts, touch: Touch) -> None:
+        if isinstance(facts, f.EntryFacts):
+            self._forget_entry(facts.key, touch)
+            self._add_entry(facts, touch)
+        elif isinstance(facts, f.RuleFacts):
+            self._forget_rule(facts.key, touch)
+            self._add_rule(facts, touch)
+        else:
+            self._forget_virtual_service(facts.key, touch)
+            self._add_virtual_service(facts, touch)
 
     def delete(self, key: ResourceKey, touch: Touch) -> None:
         """Remove a resource, and note what that touches; nothing happens where it is not there."""
@@ -145,6 +169,8 @@ class Index:
         for host in _folded(fact.hosts):
             known = self.services.get(host)
             self.services.put(host, (fact,) if known is None else _aged((*known, fact)))
+        if touch.everything and self._ports is None:
+            return
         touch.hosts.update(fact.hosts)
         touch.ports.update(_places(fact))
         if self._ports is not None:
@@ -216,6 +242,8 @@ class Index:
 
     def _touch_virtual_service(self, fact: f.VirtualServiceFacts, touch: Touch) -> None:
         """A VirtualService, and the roots it is a delegate of."""
+        if touch.everything:
+            return
         touch.routed.update(fact.hosts)
         touch.targets.update(destination[0] for destination in fact.destinations)
         for namespace, name in fact.delegates:
@@ -239,7 +267,8 @@ class Index:
         if table is None:
             table = self.rules[fact.namespace] = HostTable()
         table.put(fact.host, (*(table.get(fact.host) or ()), fact))
-        touch.ruled.add(fact.host)
+        if not touch.everything:
+            touch.ruled.add(fact.host)
 
     def _forget_rule(self, key: ResourceKey, touch: Touch) -> None:
         old = self._rules.pop(key, None)

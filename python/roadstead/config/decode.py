@@ -59,7 +59,7 @@ def decode(document: Document, dialect: Dialect = "extended", text: bytes | None
     source = Source(document.origin, document.index, document.line)
     head = HEAD.match(document.json)
     reader = reader_for(head[0]) if head else None
-    if reader is not None and not _wants_a_look(document.json):
+    if reader is not None and not wants_a_look(document.json):
         try:
             return Decoded((resource_from(reader, reader.decoder.decode(document.json), source),))
         except msgspec.ValidationError:
@@ -93,7 +93,8 @@ def decode_networks(
     return _decode_settings(MeshNetworks, document, dialect, text)
 
 
-def _wants_a_look(json: bytes) -> bool:
+def wants_a_look(json: bytes) -> bool:
+    """Whether a document has to be walked although the decoder may take it."""
     return b"null" in json or any(name in json for name in EXTENDED_NAMES) or _NO_PORT in json
 
 
@@ -102,7 +103,7 @@ def _decode_settings(
 ) -> DecodedMesh[_Settings]:
     if document.json is None:
         return DecodedMesh(None, (_unreadable(document),))
-    if not _wants_a_look(document.json):
+    if not wants_a_look(document.json):
         try:
             return DecodedMesh(msgspec.json.decode(document.json, type=type_))
         except msgspec.ValidationError:
@@ -146,4 +147,14 @@ def located(findings: Iterable[Finding], document: Document, text: bytes | None)
     return tuple(sorted(placed, key=lambda finding: finding.order))
 
 
-__all__ = ["Decoded", "DecodedMesh", "decode", "decode_mesh", "decode_networks", "decode_tree", "located", "refuses"]
+__all__ = [
+    "Decoded",
+    "DecodedMesh",
+    "decode",
+    "decode_mesh",
+    "decode_networks",
+    "decode_tree",
+    "located",
+    "refuses",
+    "wants_a_look",
+]

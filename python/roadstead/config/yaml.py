@@ -12,7 +12,7 @@ lines of tabs, a block scalar at the very margin, a comment right behind a closi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -58,6 +58,7 @@ class Document(msgspec.Struct, frozen=True, gc=False):
 Place: TypeAlias = tuple[int, int]
 """Line and column, 1-based, of the whole text."""
 Row: TypeAlias = tuple[bytes | None, int, int, str | None, int, int]
+FormRow: TypeAlias = tuple[bytes | None, int, int, str | None, int, int, tuple[str, ...]]
 Node: TypeAlias = tuple[str, int, int, int, int]
 
 
@@ -99,6 +100,8 @@ class Reader(Protocol):
 
     def load(self, text: bytes) -> list[Row]: ...
 
+    def forms(self, text: bytes, places: Sequence[str]) -> list[FormRow]: ...
+
     def positions(self, text: bytes, index: int) -> list[Node]: ...
 
 
@@ -114,6 +117,12 @@ class _Native:
 
     def load(self, text: bytes) -> list[Row]:
         return list(self.rows(text))
+
+    def forms(self, text: bytes, places: Sequence[str]) -> list[FormRow]:
+        rows: list[FormRow] = self._module.yaml_forms(
+            text, places, max_depth=MAX_DEPTH, max_aliases=MAX_ALIASES, max_scalar=MAX_SCALAR, max_bytes=MAX_BYTES
+        )
+        return rows
 
     def positions(self, text: bytes, index: int) -> list[Node]:
         nodes: list[Node] = self._module.yaml_positions(text, index, max_depth=MAX_DEPTH)
@@ -140,6 +149,10 @@ class _Fallback:
             else:
                 if json is not None:
                     yield json, index, chunk.content_line, None, 0, 0
+
+    def forms(self, text: bytes, places: Sequence[str]) -> list[FormRow]:
+        # Every document is its own form: taking names out would take this reader longer than it saves.
+        return [(*row, ()) for row in self.load(text)]
 
     def positions(self, text: bytes, index: int) -> list[Node]:
         from roadstead.config.composer import places
@@ -213,8 +226,24 @@ def load(text: bytes | str, origin: str = "<string>") -> list[Document]:
 
 def documents(text: bytes | str, origin: str = "<string>") -> Iterator[Document]:
     """The same one by one; each is forgotten when the next one is asked for."""
-    for json, index, line, message, at_line, column in reader().rows(_bytes(text)):
-        yield Document(origin, index, line, json, None if message is None else SyntaxProblem(at_line, column, message))
+    for row in reader().rows(_bytes(text)):
+        yield document_of(origin, row)
+
+
+def document_of(origin: str, row: Row) -> Document:
+    """A reader's row as a document."""
+    json, index, line, message, at_line, column = row
+    error = None if message is None else SyntaxProblem(at_line, column, message)
+    return Document(origin, index, line, json, error)
+
+
+def forms(text: bytes, places: Sequence[str]) -> Iterator[FormRow]:
+    """The documents of a text as forms (`_core.yaml_forms`); a reader may leave all names in their places. Each is
+    forgotten when the next one is asked for."""
+    rows = reader().forms(text, places)
+    rows.reverse()
+    while rows:
+        yield rows.pop()
 
 
 def positions(text: bytes | str, index: int) -> Positions:
@@ -233,11 +262,14 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_SCALAR",
     "Document",
+    "FormRow",
     "Place",
     "Positions",
     "Reader",
     "SyntaxProblem",
+    "document_of",
     "documents",
+    "forms",
     "load",
     "positions",
     "reader",

@@ -11,7 +11,7 @@ from roadstead.mesh import HostMesh
 from roadstead.registry.store import Store
 
 
-def advised(host: HostMesh, index: Index) -> tuple[ResourceKey, ...]:
+def tls_rules(host: HostMesh) -> tuple[ResourceKey, ...]:
     """VirtualServices with HTTP rules on TLS ports of a host (row EXT-9 of the extended dialect)."""
     origins = [
         virtual_host.origin
@@ -20,8 +20,12 @@ def advised(host: HostMesh, index: Index) -> tuple[ResourceKey, ...]:
         if virtual_host.tls and not virtual_host.table
     ]
     keys = [ResourceKey(one.kind, one.namespace, one.name) for one in origins if one is not None]
-    # The index's own keys, so that no others are kept.
-    known = [index.virtual_service(key) for key in dict.fromkeys(keys)]
+    return tuple(dict.fromkeys(keys))
+
+
+def advised(rules: Iterable[ResourceKey], index: Index) -> tuple[ResourceKey, ...]:
+    """What advice is about. The keys are the index's own, so that no others are kept."""
+    known = [index.virtual_service(key) for key in rules]
     return tuple([fact.key for fact in known if fact is not None])
 
 
@@ -29,8 +33,7 @@ def advice(keys: Iterable[ResourceKey], store: Store) -> Iterator[Finding]:
     """What is said of them, once for each VirtualService."""
     row = EXTENSIONS["EXT-9"]
     for key in dict.fromkeys(keys):
-        resource = store.get(key)
-        source = None if resource is None else resource.origin
+        source = store.source(key)
         yield Finding(
             row.code,
             "warning",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias, TypedDict, cast
@@ -19,11 +19,12 @@ from roadstead.compile.touch import GATEWAYS, Notes, PortPlace
 from roadstead.config import ResourceKey
 from roadstead.errors import EngineError
 from roadstead.mesh import Cluster, HostMesh, Mesh, UnknownCluster
-from roadstead.registry.advice import advised
+from roadstead.registry.advice import advised, tls_rules
 from roadstead.registry.frozen import snapshot_bytes
 from roadstead.registry.lower import OUTBOUND, PATHS, Lowering, facts
 from roadstead.registry.made import RECENT, Source, UnitMaker, keeping
 from roadstead.registry.refusal import Refused, refused_pieces
+from roadstead.registry.templates import Templates
 
 if TYPE_CHECKING:
     from roadstead._core import Builder, Engine
@@ -33,7 +34,7 @@ _BREATH = 0.001
 # Units for which what is published and what replaces it are in memory together.
 _AT_ONCE = 1024
 # What most units read of others.
-_NOTHING: tuple[set[str], dict[int, PortPlace | None]] = (set(), {})
+_NOTHING: tuple[Collection[str], dict[int, PortPlace | None]] = ((), {})
 
 Lock: TypeAlias = Callable[[], AbstractContextManager[object]]
 """The lock that a change holds, as a context."""
@@ -52,7 +53,7 @@ class Staged(msgspec.Struct):
     advised: dict[str, tuple[ResourceKey, ...]] = {}
     fresh: list[tuple[UnitMaker, HostMesh]] = []
     replaced: list[tuple[UnitMaker, HostMesh]] = []
-    notes: dict[str, tuple[set[str], dict[int, PortPlace | None]]] = {}
+    notes: dict[str, tuple[Collection[str], dict[int, PortPlace | None]]] = {}
     refused: list[Refused] = []
     gateways: tuple[str, ...] | None = None
 
@@ -112,12 +113,15 @@ class NodeEngine:
 
         published: the configuration as it was when that was published, for a while."""
         staged = Staged(self.engine.builder(), self.scope.outbound())
+        templates = Templates(self.scope, self.engine, self._lowering)
         breath = _Breath()
         for first in range(0, len(units), _AT_ONCE):
             some = units[first : first + _AT_ONCE]
             before = self._published(some, published, breath)
             for unit in some:
                 breath.take()
+                if unit not in before and self._stage_like(staged, unit, templates):
+                    continue
                 if unit == GATEWAYS:
                     self._stage_gateways(staged, before)
                 else:
@@ -172,6 +176,26 @@ class NodeEngine:
         for key, host in made.items():
             self._stage(staged, key, host, before.get(key))
 
+    def _stage_like(self, staged: Staged, key: str, templates: Templates) -> bool:
+        """Stage a new unit that differs from others in names only; False where it has to be compiled by itself."""
+        found = templates.of(key)
+        if found is None:
+            return False
+        template, names = found
+        maker = UnitMaker(self.source, key)
+        try:
+            template.put(staged.builder, names, maker)
+        except EngineError:
+            # Compiled by itself it is told which piece is meant.
+            return False
+        if about := template.tls_rules(names):
+            staged.advised[key] = advised(about, self.scope.index)
+        staged.made[key] = maker
+        staged.clusters += template.clusters(names)
+        tokens = template.notes(names)
+        staged.notes[key] = (tokens, {}) if tokens else _NOTHING
+        return True
+
     def _stage(self, staged: Staged, key: str, host: HostMesh | None, before: HostMesh | None) -> None:
         if before == host:
             return
@@ -187,7 +211,7 @@ class NodeEngine:
             except EngineError as error:
                 staged.refused += refused_pieces(host, self.engine.builder) or [_whole(host, str(error))]
                 return
-            about = advised(host, self.scope.index)
+            about = advised(tls_rules(host), self.scope.index)
             if about:
                 staged.advised[key] = about
             if len(staged.fresh) < RECENT:

@@ -18,10 +18,11 @@ from roadstead.config import Finding, MeshConfig, MeshNetworks, Resource, Resour
 from roadstead.config.decode import Decoded
 from roadstead.config.dialect import Dialect
 from roadstead.config.files import read
+from roadstead.config.forms import Forms, Written
 from roadstead.config.read import read_mesh, read_networks
 from roadstead.errors import InputError
 from roadstead.mesh import Delta, Node
-from roadstead.registry.intake import Delete, Put, keys_of, read_text, taken_in
+from roadstead.registry.intake import Delete, Put, keys_of, taken_in
 from roadstead.registry.refusal import Refused
 from roadstead.registry.settings import Settings
 from roadstead.registry.view import Shared, View
@@ -164,19 +165,24 @@ class Registry(View):
 
     def _load(self, texts: Iterable[tuple[str, bytes]]) -> None:
         readable = 0
+        forms = Forms(self._dialect)
         unreadable: list[Finding] = []
         shared = self._shared
         with shared.lock, _bulk(shared):
             touch = Touch(everything=True)
             for name, text in texts:
                 shared.store.saw(name, text)
-                for number, decoded in enumerate(read_text(text, name, self._dialect)):
-                    broken = [finding for finding in decoded.findings if finding.code == "DOC-1"]
+                for number, one in enumerate(forms.read(text, name)):
+                    if isinstance(one, Written):
+                        readable += 1
+                        shared.store.put_written(shared.index.put_written(one, touch), one)
+                        continue
+                    broken = [finding for finding in one.findings if finding.code == "DOC-1"]
                     unreadable += broken
                     readable += not broken
-                    self._keep_findings(decoded, f"{name}#{number}")
+                    self._keep_findings(one, f"{name}#{number}")
                     # One by one into the store, or all would be in memory at once as structs.
-                    for resource in decoded.resources:
+                    for resource in one.resources:
                         self._set({resource.key: resource}, touch)
                     touch.everything_but_hosts()
                 # Not needed any more, and it may be large.

@@ -1,4 +1,5 @@
-"""Resources by key, kept small: packed bytes that are decoded when compile touches them and dropped afterwards."""
+"""Resources by key, kept small: form and names, or packed bytes, that are decoded when compile touches them and dropped
+afterwards."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from roadstead.config import (
     WorkloadEntry,
     WorkloadGroup,
 )
+from roadstead.config.forms import Written
 from roadstead.registry.packed import Packed
 
 # Resources that stay decoded after the last use: what neighbouring hosts share, and what one change asks for.
@@ -31,46 +33,68 @@ _WARM = 256
 class Store:
     """Resources by key. files: digest of every text that resources came from, by its name."""
 
-    __slots__ = ("_bytes", "_digests", "_warm")
+    __slots__ = ("_digests", "_kept", "_packed", "_warm")
 
     def __init__(self) -> None:
-        self._bytes: Packed[ResourceKey] = Packed()
+        # In order; None: among the packed ones.
+        self._kept: dict[ResourceKey, Written | None] = {}
+        self._packed: Packed[ResourceKey] = Packed()
         self._warm: dict[ResourceKey, Resource[Spec]] = {}
         self._digests: dict[str, bytes] = {}
 
     def __len__(self) -> int:
-        return len(self._bytes)
+        return len(self._kept)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._bytes
+        return key in self._kept
 
     def __iter__(self) -> Iterator[ResourceKey]:
-        return iter(self._bytes)
+        return iter(self._kept)
 
     def put(self, resource: Resource[Spec], key: ResourceKey | None = None) -> None:
         """Add or replace. key: the object that is kept as its key."""
         key = resource.key if key is None else key
-        self._bytes.put(key, _encoder.encode(resource))
+        self._packed.put(key, _encoder.encode(resource))
+        self._kept[key] = None
         self._warm.pop(key, None)
         self._remember(key, resource)
 
+    def put_written(self, key: ResourceKey, written: Written) -> None:
+        """Add or replace a resource that is kept as form and names."""
+        if key in self._packed:
+            self._packed.pop(key)
+        self._kept[key] = written
+        self._warm.pop(key, None)
+
     def pop(self, key: ResourceKey) -> Resource[Spec] | None:
         """Remove; what was there."""
-        if key not in self._bytes:
+        if key not in self._kept:
             return None
         resource = self.load(key)
-        self._bytes.pop(key)
+        if self._kept.pop(key) is None:
+            self._packed.pop(key)
         self._warm.pop(key, None)
         return resource
 
     def get(self, key: ResourceKey) -> Resource[Spec] | None:
-        return self.load(key) if key in self._bytes else None
+        return self.load(key) if key in self._kept else None
+
+    def source(self, key: ResourceKey) -> Source | None:
+        """Where a resource was read; None where there is none."""
+        written = self._kept.get(key)
+        if written is not None:
+            return written.source
+        return self.load(key).origin if key in self._kept else None
 
     def load(self, key: ResourceKey) -> Resource[Spec]:
         """Decode a resource; KeyError where there is none."""
         resource = self._warm.get(key)
         if resource is None:
-            resource = _decoder(key.kind).decode(self._bytes.get(key))
+            written = self._kept[key]
+            if written is not None:
+                resource = written.resource()
+            else:
+                resource = _decoder(key.kind).decode(self._packed.get(key))
             self._remember(key, resource)
         return resource
 
@@ -82,7 +106,7 @@ class Store:
     def rest(self) -> None:
         """Give up what is only kept at hand: nobody will ask for it soon."""
         self._warm.clear()
-        self._bytes.rest()
+        self._packed.rest()
 
     # Texts
 

@@ -1,0 +1,98 @@
+"""Units of hosts that mean the same but for names (`compile.alike`): compiled and lowered once, then put into the
+engine as names alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from roadstead import _lowered as low
+from roadstead.compile.alike import Alike, Likeness
+from roadstead.compile.filling import Names, filling, place
+from roadstead.compile.scope import ClientScope
+from roadstead.config import ResourceKey
+from roadstead.errors import EngineError
+from roadstead.registry.advice import tls_rules
+from roadstead.registry.lower import Lowering
+
+if TYPE_CHECKING:
+    from roadstead._core import Builder, Engine, Template
+
+
+class UnitTemplate:
+    """What the hosts of one likeness mean. unit: as columns, with places for names. clusters, tls_rules, notes: make
+    those of a host from its names."""
+
+    __slots__ = ("_template", "clusters", "notes", "tls_rules", "unit")
+
+    def __init__(
+        self,
+        unit: low.Unit,
+        template: Template,
+        clusters: tuple[str, ...],
+        rules: tuple[ResourceKey, ...],
+        notes: tuple[str, ...],
+    ) -> None:
+        """clusters, rules, notes: with places for names, too."""
+        self._template = template
+        self.unit = unit
+        self.clusters = filling(clusters)
+        self.tls_rules = filling(rules)
+        self.notes = filling(notes)
+
+    def put(self, builder: Builder, names: tuple[str, ...], maker: low.Maker) -> None:
+        """The unit of the host with these names."""
+        builder.put_like(self._template, names, maker)
+
+
+class Templates:
+    """The templates of one node, as long as its settings stay."""
+
+    __slots__ = ("_alike", "_engine", "_known", "_lowering", "_met")
+
+    def __init__(self, scope: ClientScope, engine: Engine, lowering: Lowering) -> None:
+        self._alike = Alike(scope)
+        self._engine = engine
+        self._lowering = lowering
+        self._known: dict[Likeness, UnitTemplate | None] = {}
+        self._met: set[Likeness] = set()
+
+    def of(self, key: str) -> tuple[UnitTemplate, tuple[str, ...]] | None:
+        """The template of a service host, and the host's names; None where it has to be compiled by itself."""
+        found = self._alike.of(key) if self._alike.possible else None
+        if found is None:
+            return None
+        likeness, names = found
+        if likeness not in self._known:
+            # The first host is compiled by itself: it may be the only one.
+            self._known[likeness] = None
+            self._met.add(likeness)
+        elif likeness in self._met:
+            self._met.discard(likeness)
+            self._known[likeness] = self._template(likeness, names)
+        template = self._known[likeness]
+        return None if template is None else (template, names)
+
+    def _template(self, likeness: Likeness, names: Names) -> UnitTemplate | None:
+        try:
+            blank = self._alike.blank_unit(likeness)
+            if blank is None:
+                return None
+            places = [place(index) for index in range(len(names))]
+            mesh, notes = filling((blank.mesh, blank.notes))(places)
+            unit = self._lowering.unit(mesh)
+            # Hosts share what is read of their policies, so no name may be in it (TLS of the mesh has a server name).
+            if filling(policies := _policies(unit))(names) is not policies:
+                return None
+            clusters = tuple([cluster.name for cluster in unit.clusters])
+            return UnitTemplate(unit, self._engine.template(unit), clusters, tls_rules(mesh), notes)
+        except (ValueError, EngineError):
+            # A name that does not stay whole, or stands where the engine wants none.
+            return None
+
+
+def _policies(unit: low.Unit) -> tuple[object, ...]:
+    routes = [route.policy for host in unit.virtual_hosts for route in host.routes]
+    return (*[cluster.policy for cluster in unit.clusters], *routes)
+
+
+__all__ = ["Templates", "UnitTemplate"]
