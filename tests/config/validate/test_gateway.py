@@ -62,3 +62,11 @@ def test_wrong_around_the_servers() -> None:
     assert said("Gateway", "{}") == [("GW-2", "servers")]
     assert said("Gateway", f"{{servers: [{{{HTTP}}}, {{{HTTP}}}]}}") == [("GW-3", "servers[1].port.name")]
     assert said("Gateway", f"{{servers: [{{{HTTP}}}]}}", metadata="name: a.b") == [("META-9", "metadata.name")]
+
+
+def test_hosts_of_nobody_are_istios_own() -> None:
+    """`~/host` is written for the Gateway API only, and marked so."""
+    spec = f"{{servers: [{{{HTTP.replace('hosts: [', 'hosts: [~/b.test, ', 1)}}}]}}"
+    assert said("Gateway", spec) == [("GW-8", "servers[0].hosts[0]")]
+    semantics = "name: one, annotations: {internal.istio.io/gateway-semantics: gateway}"
+    assert said("Gateway", spec, metadata=semantics) == []

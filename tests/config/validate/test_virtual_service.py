@@ -70,7 +70,7 @@ WRONG = [
     (f"fault: {{delay: {{exponentialDelay: 1s}}}}, {ROUTE}", [("VS-52", "fault.delay.exponentialDelay")]),
     (f"mirror: {{host: c.test}}, mirrorPercent: 101, {ROUTE}", [("VS-53", "mirrorPercent")]),
     (f"mirror: {{host: c.test}}, mirrorPercentage: {{value: -1}}, {ROUTE}", [("VS-55", "mirrorPercentage.value")]),
-    (f"mirrors: [{{}}], {ROUTE}", [("VS-77", "mirrors[0].destination")]),
+    (f"mirrors: [{{}}], {ROUTE}", [("VS-57", "mirrors[0].destination")]),
     (
         f"mirrors: [{{destination: {{host: c.test}}, percentage: {{value: 101}}}}], {ROUTE}",
         [("VS-59", "mirrors[0].percentage.value")],

@@ -7,9 +7,10 @@ from roadstead.config.validate.report import Path, Report
 from roadstead.config.virtual_service import Destination
 
 
-def check_destination(destination: Destination | None, path: Path, report: Report) -> None:
+def check_destination(destination: Destination | None, path: Path, report: Report, absent: str = "VS-77") -> None:
+    """absent: the code where there is none."""
     if destination is None:
-        report.error("VS-77", path, "a destination is needed")
+        report.error(absent, path, "a destination is needed")
         return
     if destination.host == "*":
         report.error("VS-80", (*path, "host"), "the full wildcard is not a destination")

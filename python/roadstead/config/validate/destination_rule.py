@@ -28,7 +28,7 @@ from roadstead.config.destination_rule import (
 )
 from roadstead.config.message import LabelsSelector
 from roadstead.config.validate import exports
-from roadstead.config.validate.fields import Oneof, Rule, Rules
+from roadstead.config.validate.fields import Oneof, Rule, Rules, written
 from roadstead.config.validate.predicates import (
     at_most,
     fqdn,
@@ -290,13 +290,12 @@ def _tls(tls: ClientTLSSettings, at: Path, report: Report) -> None:
         unused = ["ca_certificates", "subject_alt_names"] + (["credential_name"] if tls.mode == "SIMPLE" else [])
         for name in unused:
             if getattr(tls, name):
-                report.error(
-                    "DR-61" if tls.mode == "SIMPLE" else "DR-62", at, f"{name} does not go with insecureSkipVerify"
-                )
+                code = "DR-61" if tls.mode == "SIMPLE" else "DR-62"
+                report.error(code, at, f"{written(tls, name)} does not go with insecureSkipVerify")
     if tls.mode in ("SIMPLE", "MUTUAL") and tls.credential_name:
         for name in ("client_certificate", "ca_certificates", "private_key", "ca_crl"):
             if getattr(tls, name):
-                report.error("DR-63", at, f"{name} does not go with credentialName")
+                report.error("DR-63", at, f"{written(tls, name)} does not go with credentialName")
     elif tls.mode == "MUTUAL":
         for name, value in (("clientCertificate", tls.client_certificate), ("privateKey", tls.private_key)):
             if not value:

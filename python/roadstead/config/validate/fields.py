@@ -44,6 +44,11 @@ class Oneof(msgspec.Struct, frozen=True):
 Rules = Mapping[type[msgspec.Struct], tuple[Rule | Oneof, ...]]
 
 
+def written(struct: msgspec.Struct, attribute: str) -> str:
+    """The name of a field as the user writes it."""
+    return next(field.encode_name for field in msgspec.structs.fields(struct) if field.name == attribute)
+
+
 class _Check(msgspec.Struct, frozen=True):
     attribute: str
     name: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from roadstead.config.gateway import Gateway, Port, Server, ServerTLSSettings
-from roadstead.config.validate.fields import Rule, Rules
+from roadstead.config.validate.fields import Rule, Rules, written
+from roadstead.config.validate.metadata import GATEWAY_API
 from roadstead.config.validate.predicates import (
     ip,
     ip_or_domain,
@@ -58,7 +59,9 @@ def _host(text: str, path: Path, report: Report) -> None:
     if slash and (not owner or not host):
         report.error("GW-7", path, "namespace and name are both needed")
         return
-    if slash and owner not in ("*", ".") and (complaint := label(owner)):
+    # "~": nobody's, which Istio itself writes for a listener of the Gateway API.
+    owners = ("*", ".", "~") if report.annotations.get(GATEWAY_API) == "gateway" else ("*", ".")
+    if slash and owner not in owners and (complaint := label(owner)):
         report.error("GW-8", path, complaint)
     if host == "*":
         return
@@ -116,7 +119,7 @@ def check_tls(tls: ServerTLSSettings, path: Path, report: Report) -> None:
             "credential_names",
         ):
             if getattr(tls, name):
-                report.error("GW-22", path, f"{name} does not go with ISTIO_MUTUAL")
+                report.error("GW-22", path, f"{written(tls, name)} does not go with ISTIO_MUTUAL")
         return
     if len(sources) > 1:
         report.error("GW-24", path, f"only one of {', '.join(sources)} may be given")

@@ -296,7 +296,7 @@ def _mirrors(rule: HTTPRoute, at: Path, report: Report) -> None:
     if rule.mirror_percentage is not None and (complaint := percent(rule.mirror_percentage.value)):
         report.error("VS-55", (*at, "mirrorPercentage", "value"), complaint)
     for index, mirror in enumerate(rule.mirrors):
-        check_destination(mirror.destination, (*at, "mirrors", index, "destination"), report)
+        check_destination(mirror.destination, (*at, "mirrors", index, "destination"), report, "VS-57")
         if mirror.percentage is not None and (complaint := percent(mirror.percentage.value)):
             report.error("VS-59", (*at, "mirrors", index, "percentage", "value"), complaint)
 

@@ -12,7 +12,7 @@ _FORBIDDEN = {
     "internal.istio.io/parent-namespace": "META-5",
     "internal.istio.io/parents": "META-6",
 }
-_GATEWAY_API = "internal.istio.io/gateway-semantics"
+GATEWAY_API = "internal.istio.io/gateway-semantics"
 
 
 def rules(kind: str, metadata: ObjectMeta, base: str) -> tuple[Finding, ...]:
@@ -24,7 +24,7 @@ def rules(kind: str, metadata: ObjectMeta, base: str) -> tuple[Finding, ...]:
     ]
     if (
         kind == "Gateway"
-        and metadata.annotations.get(_GATEWAY_API) != "gateway"
+        and metadata.annotations.get(GATEWAY_API) != "gateway"
         and (complaint := _gateway_name(metadata.name))
     ):
         found.append(_finding("META-9", "name", base, complaint))
