@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from roadstead.core import BACKEND
     from roadstead.embed import get_include
     from roadstead.errors import (
+        ConnectionNotAllowed,
         EndpointsPending,
         EngineError,
         InputError,
@@ -45,6 +46,7 @@ __all__ = [
     "BACKEND",
     "Cluster",
     "ClusterEndpoints",
+    "ConnectionNotAllowed",
     "Decision",
     "Delta",
     "Endpoint",
@@ -81,6 +83,7 @@ _HOMES = {
     "BACKEND": "core",
     "Cluster": "objects",
     "ClusterEndpoints": "registry.endpoints",
+    "ConnectionNotAllowed": "errors",
     "Decision": "objects",
     "Delta": "mesh",
     "Endpoint": "objects",

@@ -78,6 +78,11 @@ class TlsRefused(RoadsteadError):
     """The TLS of the configuration cannot be spoken: a file or the workload's identity is missing or wrong."""
 
 
+class ConnectionNotAllowed(RoadsteadError, ConnectionRefusedError):
+    """The mesh lets no connection through to there (outboundTrafficPolicy REGISTRY_ONLY), or has no cluster for it. It
+    says why."""
+
+
 class Unavailable(RoadsteadError):
     """No endpoint can be used right now. status: HTTP status Envoy would answer with; flags: its response flags."""
 
@@ -130,6 +135,7 @@ class EndpointsPending(Unavailable):
 
 
 __all__ = [
+    "ConnectionNotAllowed",
     "EndpointsPending",
     "EngineError",
     "InputError",

@@ -1,0 +1,116 @@
+"""One connection to one endpoint, by a blocking socket or in asyncio: socket options, time limit, TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from typing import NamedTuple, TypeAlias
+
+from roadstead.clients.sent import keepalive_options
+from roadstead.mesh import ConnectionPool
+
+_Address: TypeAlias = "str | tuple[str | int, ...] | tuple[int, bytes]"
+
+
+class Target(NamedTuple):
+    """Where to, and how. port 0: host is the path of a unix socket. context: None without TLS; sni: "" for none.
+    timeout: seconds until the connection is there, its handshake included."""
+
+    host: str
+    port: int
+    pool: ConnectionPool
+    context: ssl.SSLContext | None = None
+    sni: str = ""
+
+    @property
+    def timeout(self) -> float:
+        return self.pool.tcp.connect_timeout
+
+
+def dial(target: Target, timeout: float) -> socket.socket:
+    """A connected socket, still under its time limit; with TLS of the class that the context names. TimeoutError,
+    another OSError or ssl.SSLError where it fails."""
+    until = time.monotonic() + timeout
+    made = _dialled(target, until)
+    if target.context is None:
+        return made
+    try:
+        made.settimeout(_left(until))
+        return target.context.wrap_socket(made, server_hostname=target.sni or None)
+    except BaseException:
+        made.close()
+        raise
+
+
+async def adial(target: Target) -> socket.socket:
+    """A connected socket that does not block, without TLS. The caller limits the time."""
+    loop = asyncio.get_running_loop()
+    failed: OSError | None = None
+    for family, address in await _aaddresses(target, loop):
+        made = _made(family, target.pool)
+        made.setblocking(False)
+        try:
+            await loop.sock_connect(made, address)
+        except OSError as error:
+            made.close()
+            failed = error
+        except BaseException:
+            made.close()
+            raise
+        else:
+            return made
+    raise failed or OSError(f"{target.host} has no address")
+
+
+def _dialled(target: Target, until: float) -> socket.socket:
+    failed: OSError | None = None
+    for family, address in _addresses(target):
+        made = _made(family, target.pool)
+        try:
+            made.settimeout(_left(until))
+            made.connect(address)
+        except TimeoutError:
+            made.close()
+            raise
+        except OSError as error:
+            made.close()
+            failed = error
+        else:
+            return made
+    raise failed or OSError(f"{target.host} has no address")
+
+
+def _made(family: int, pool: ConnectionPool) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family != getattr(socket, "AF_UNIX", None):
+            for option in keepalive_options(pool.tcp.keepalive):
+                made.setsockopt(*option)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _addresses(target: Target) -> list[tuple[int, _Address]]:
+    if not target.port:
+        return [(socket.AF_UNIX, target.host)]
+    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+async def _aaddresses(target: Target, loop: asyncio.AbstractEventLoop) -> list[tuple[int, _Address]]:
+    if not target.port:
+        return [(socket.AF_UNIX, target.host)]
+    found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _left(until: float) -> float:
+    """Seconds; TimeoutError where none are."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the time for the connection is up")
+    return left

@@ -1,0 +1,210 @@
+"""Plain connections through a registry (databases, caches, brokers): a connected `socket.socket`, or asyncio's streams.
+
+A connection goes where `registry.connect` says, counts against the cluster's maxConnections until it is closed, has its
+connect timeout and keepalive, and speaks the TLS that the mesh originates. idleTimeout and maxConnectionDuration are
+for proxies, which close other people's connections; these belong to the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Generator
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+
+from roadstead.clients.dial import Target, adial, dial
+from roadstead.clients.held import Held, HeldProtocol, give_back, holding
+from roadstead.clients.tls import Originator, server_name
+from roadstead.errors import ConnectionNotAllowed, EndpointsPending, TlsRefused
+from roadstead.mesh import ConnectionPool, TlsOrigination
+
+if TYPE_CHECKING:
+    from roadstead._core import ConnectionLease, Decision
+    from roadstead.registry.view import View
+
+_Path: TypeAlias = "str | os.PathLike[str]"
+
+
+# A target is to be connected to, then None is sent in, or the error.
+_Dialling: TypeAlias = "Generator[EndpointsPending | Target, OSError | None, ConnectionLease]"
+
+
+class _Streams(NamedTuple):
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    protocol: HeldProtocol
+
+
+def create_connection(
+    registry: View,
+    host: str,
+    port: int,
+    *,
+    sni: str | None = None,
+    source_ip: str | None = None,
+    identity: _Path | None = None,
+    credentials: _Path | None = None,
+    max_connect_attempts: int = 1,
+) -> socket.socket:
+    """A connected socket, an `ssl.SSLSocket` where the mesh originates TLS. Closing it gives its place back.
+
+    sni: the server name of the caller's own TLS, which it speaks over the socket itself. source_ip: whom rules take the
+    caller for. identity, credentials: folders of certificates (`clients.tls.Originator`). max_connect_attempts: picks
+    of an endpoint until one answers, at once and without back-off (Envoy: tcp_proxy; Istio leaves it at 1).
+
+    ConnectionNotAllowed where the mesh lets nobody through, NoHealthyEndpoint, Overflow at maxConnections; TlsRefused
+    where TLS cannot be spoken; what the last try met (ConnectionRefusedError, TimeoutError, ssl.SSLError …)."""
+    decision = registry.connect(host, port, sni=sni, source_ip=source_ip)
+    work = _dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts)
+    made: Held | None = None
+    failed: OSError | None = None
+    while True:
+        try:
+            asked = work.send(failed)
+        except StopIteration as stop:
+            assert made is not None
+            made.lease = stop.value
+            return made
+        failed = None
+        try:
+            if isinstance(asked, EndpointsPending):
+                asked.wait()
+            else:
+                made = _dial(asked)
+        except OSError as error:
+            failed = error
+        except BaseException as error:
+            _throw(work, error)
+            raise
+
+
+async def open_connection(
+    registry: View,
+    host: str,
+    port: int,
+    *,
+    sni: str | None = None,
+    source_ip: str | None = None,
+    identity: _Path | None = None,
+    credentials: _Path | None = None,
+    max_connect_attempts: int = 1,
+    limit: int = 65_536,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """asyncio's streams; otherwise as `create_connection`. The place is given back when the connection is gone.
+
+    limit: bytes that the reader buffers, as in `asyncio.open_connection`."""
+    decision = registry.connect(host, port, sni=sni, source_ip=source_ip)
+    work = _dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts)
+    made: _Streams | None = None
+    failed: OSError | None = None
+    while True:
+        try:
+            asked = work.send(failed)
+        except StopIteration as stop:
+            assert made is not None
+            made.protocol.hold(stop.value)
+            return made.reader, made.writer
+        failed = None
+        try:
+            if isinstance(asked, EndpointsPending):
+                await asked
+            else:
+                made = await _streams(asked, limit)
+        except OSError as error:
+            failed = error
+        except BaseException as error:
+            _throw(work, error)
+            raise
+
+
+def _dialling(decision: Decision, host: str, origin: Originator, attempts: int) -> _Dialling:
+    """What is done for a connection; returns its lease. A cancellation that is thrown in tells nothing of it."""
+    if attempts < 1:
+        raise ValueError(f"max_connect_attempts is at least 1, not {attempts}")
+    if decision.kind not in ("forward", "passthrough"):
+        raise ConnectionNotAllowed(f"{host}: {decision.kind} ({', '.join(decision.reasons)})")
+    while True:
+        lease = yield from _leased(decision)
+        try:
+            failed = yield _target(decision, lease, host, origin)
+        except BaseException:
+            lease.__exit__(*sys.exc_info())
+            raise
+        if failed is None:
+            lease.ready()
+            return lease
+        lease.finish(error="connect_failure")
+        attempts -= 1
+        if not attempts:
+            raise failed
+
+
+def _leased(decision: Decision) -> Generator[EndpointsPending, OSError | None, ConnectionLease]:
+    give_back()
+    while True:
+        try:
+            return cast("ConnectionLease", decision.lease())
+        except EndpointsPending as pending:
+            yield pending
+
+
+def _target(decision: Decision, lease: ConnectionLease, host: str, origin: Originator) -> Target:
+    endpoint, cluster = lease.endpoint, lease.cluster
+    pool = cast("ConnectionPool | None", cluster.connection_pool) or ConnectionPool()
+    tls = origin.wanted(cast("TlsOrigination | None", cluster.tls), endpoint.labels)
+    if tls is None:
+        return Target(endpoint.address, endpoint.port, pool)
+    if decision.application_tls:
+        raise TlsRefused(
+            f"{decision.cluster_name}: the DestinationRule's tls would carry the caller's own TLS inside (a TLS port"
+            " that originates TLS): declare the port as TCP, or leave tls out of the rule"
+        )
+    context = origin.context(tls)
+    holding(context)
+    return Target(endpoint.address, endpoint.port, pool, context, server_name(tls, decision.authority or host))
+
+
+def _dial(target: Target) -> Held:
+    made = dial(target, target.timeout)
+    if not isinstance(made, Held):
+        made = Held(fileno=made.detach())
+    made.settimeout(socket.getdefaulttimeout())
+    return made
+
+
+async def _streams(target: Target, limit: int) -> _Streams:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit, loop=loop)
+    protocol = HeldProtocol(reader, loop=loop)
+    name = None if target.context is None else target.sni
+    async with asyncio.timeout(target.timeout):
+        plain = await adial(target)
+        transport, _ = await loop.create_connection(
+            lambda: protocol, sock=plain, ssl=target.context, server_hostname=name
+        )
+    return _Streams(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol)
+
+
+@lru_cache(64)
+def _originator(identity: str | None, credentials: str | None) -> Originator:
+    """Contexts are made once for each folder."""
+    return Originator(identity, credentials)
+
+
+def _text(path: _Path | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _throw(work: _Dialling, error: BaseException) -> None:
+    """Let the lease hear of an error that is the caller's."""
+    try:
+        work.throw(error)
+    except BaseException as raised:
+        if raised is not error:
+            raise
+
+
+__all__ = ["create_connection", "open_connection"]
