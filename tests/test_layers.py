@@ -33,6 +33,7 @@ ALLOWED = {
     "health": GROUND | {"mesh"},
     "live": GROUND | {"config", "dns", "health", "mesh", "registry", "sources"},
     "clients": GROUND | {"mesh", "registry", "steps"},
+    "metrics": GROUND | {"mesh", "registry", "xds"},
     "xds": GROUND | {"registry", "mesh"},
 }
 # Libraries that one room has to itself.
@@ -48,6 +49,7 @@ HOMES = {
     "dns": "dns/",
     "aiodns": "dns/",
     "watchfiles": "sources/",
+    "prometheus_client": "metrics/",
     "httpx": "clients/",
     "httpx2": "clients/",
 }
