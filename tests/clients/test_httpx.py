@@ -257,6 +257,40 @@ def test_no_more_connections_than_allowed(made: Servers, engine_name: str) -> No
     assert {answer.extensions["roadstead"].flags for answer in refused} == {"UO"}
 
 
+@pytest.mark.parametrize(("attempts", "tries"), [(0, 1), (2, 3)])
+def test_a_connection_that_breaks_under_limits(way: Way, made: Servers, attempts: int, tries: int) -> None:
+    """The time limit counts anew from the connection; what comes of the try is still its own."""
+    server = made.http()
+    server.default = Answer(cut=0)
+    rule = f"timeout: 20s\n    retries: {{attempts: {attempts}, perTryTimeout: 9s, retryOn: reset}}"
+    answer = way.get(entry(server.port, policy="{connectionPool: {tcp: {maxConnections: 2}}}", http=rule), URL)
+    assert (answer.status_code, len(server.requests)) == (503, tries)
+
+
+def test_requests_beyond_the_limit_are_not_sent(way: Way, made: Servers) -> None:
+    server = made.http()
+    pool = "{connectionPool: {tcp: {maxConnections: 2}, http: {http2MaxRequests: 1}}}"
+    mesh = entry(server.port, policy=pool, http="retries: {attempts: 0}")
+    registry = Registry.from_text(mesh, backend=way._engine)
+    lease = registry.route("api.test", 80).lease()
+    if way._is_async:
+        answers = asyncio.run(_before_and_after(way, registry, lease))
+    else:
+        with way.library.Client(transport=way._transport(registry)) as client:
+            answers = [client.get(URL)]
+            lease.finish()
+            answers.append(client.get(URL))
+    assert [answer.status_code for answer in answers] == [503, 200]
+    assert (answers[0].extensions["roadstead"].flags, len(server.requests)) == ("UO", 1)
+
+
+async def _before_and_after(way: Way, registry: Registry, lease: Any) -> list[Any]:
+    async with way.library.AsyncClient(transport=way._transport(registry)) as client:
+        answers = [await client.get(URL)]
+        lease.finish()
+        return [*answers, await client.get(URL)]
+
+
 def test_everything_is_given_back(way: Way, made: Servers) -> None:
     server = made.http()
     server.script.extend([Answer(503), Answer(200), Answer(200, b"x" * 9, cut=40)])

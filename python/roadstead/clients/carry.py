@@ -173,9 +173,11 @@ def _steps(exchange: Exchange, headers: HeaderList, terms: Terms, *, waits: bool
 
 
 def _broken(exchange: Exchange, step: Try, result: Broken | None) -> Step:
-    """A try that did not come to a response. Where the wait for a connection ended at a limit, the exchange knows."""
-    if exchange.step is not step:
-        return exchange.step
+    """A try that did not come to a response. Where the wait for a connection ended at a limit, the exchange knows; the
+    same try with another deadline is one that got its connection."""
+    now = exchange.step
+    if not isinstance(now, Try) or now.number != step.number:
+        return now
     if result is None or result.reason is None:
         return exchange.expired()
     return exchange.reset(result.reason, sent=result.sent)

@@ -21,6 +21,7 @@ from roadstead.clients.sent import Sent, keepalive_options
 from roadstead.clients.tls import Originator
 from roadstead.errors import MissingExtra
 from roadstead.mesh import UNLIMITED, ConnectionPool
+from roadstead.steps import Try
 
 if TYPE_CHECKING:
     import os
@@ -371,7 +372,7 @@ def _answered(response: httpx.Response) -> Answered[httpx.Response]:
 
 def _told(call: Call) -> Callable[[str, dict[str, object]], None]:
     def trace(event: str, info: dict[str, object]) -> None:
-        if event in _CONNECTED and call.exchange.ready() is not call.exchange.step:
+        if event in _CONNECTED and not isinstance(call.exchange.ready(), Try):
             raise _AtLimit
 
     return trace
