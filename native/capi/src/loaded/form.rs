@@ -107,7 +107,7 @@ tuples! {
         request_ops: Vec<OpForm>, response_ops: Vec<OpForm>, prefix_rewrite: Option<Box<str>>,
         regex_rewrite: Option<(String, String)>, host_rewrite: Option<Box<str>>, redirect: Option<RedirectForm>,
         direct_status: u16, direct_body: Bytes, mirrors: Vec<MirrorForm>, hash_policies: Vec<HashForm>,
-        fault: Option<FaultForm>, retry_host_attempts: u32, policy: Option<RuleForm>,
+        fault: Option<FaultForm>, retry_host_attempts: u16, policy: Option<RuleForm>,
         timeout: Seconds, retry: Option<RetryForm>,
     }
     HostForm {
@@ -249,7 +249,7 @@ fn route(form: RouteForm) -> Route<Loaded> {
             abort_status: fault.abort_status,
             abort_grpc_status: fault.abort_grpc_status,
         }),
-        retry_host_attempts: form.retry_host_attempts,
+        retry_host_attempts: u32::from(form.retry_host_attempts),
         timeout: form.timeout.0,
         retry: form.retry.map(|form| Arc::new(retry(form))),
     }
