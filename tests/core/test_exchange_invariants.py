@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import ENGINES
 from tests.core.corpus import stepped
 from tests.core.exchanges import HOST, MS, NAME, RESETS
 from tests.core.units import UNLIMITED, forward, published, web
@@ -127,7 +128,7 @@ def test_any_reports(
     rule = forward(NAME)._replace(retry=retry, timeout=timeout, fault=fault, mirrors=(low.Mirror(NAME, 500_000),))
     engines = [
         published(core.engine(name), web(HOST, rule, endpoints=groups, lb=balancer, limits=limits), clock=lambda: 0)
-        for name in ("native", "fallback")
+        for name in (ENGINES[0], ENGINES[-1])
     ]
 
     def agreed(told: list[Any]) -> Any:
