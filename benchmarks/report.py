@@ -14,6 +14,7 @@ from benchmarks.case import Case, Timing, measure, ratio
 from benchmarks.load import cases as load
 from benchmarks.lookup import cases as lookup
 from benchmarks.pick import cases as pick
+from benchmarks.resources import cases as resources
 from benchmarks.route import cases as route
 from benchmarks.update import cases as update
 
@@ -49,6 +50,10 @@ def _page(rounds: int) -> Iterator[str]:
     yield from _section("Pick", pick.__doc__, pick.cases(), rounds, pick.bare_loop())
     for size in meshes.SIZES:
         yield from _section(f"Update, {size:,} services", update.__doc__, update.cases(size), rounds * 5)
+    size = min(10_000, max(meshes.SIZES))
+    yield from _section(
+        f"Envoy's clusters, {size:,} services", resources.__doc__, resources.cases(size), max(1, rounds // 5)
+    )
     yield from _missed()
 
 
