@@ -11,8 +11,10 @@ Rules both engines keep
   thread (i from 0, in order of first use) of the engine, or from the system's entropy without `seed` and again after a fork.
 * SplitMix64: `state += 0x9E3779B97F4A7C15; z = state; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) *
   0x94D049BB133111EB; return z ^ z >> 31`, all modulo 2**64.
-* One draw serves a decision: weighted destinations take `draw % total_weight` in list order, runtime fractions, mirrors and
-  faults `draw % 1_000_000 < numerator`. Picks use a SplitMix64 whose state starts at `draw + 0x9E3779B97F4A7C15 * 16 * n`
+* One draw serves a decision: weighted destinations take `draw % total_weight` in list order, runtime fractions and mirrors
+  `draw % 1_000_000 < numerator`; faults, for which Envoy draws anew each time, take `mix(draw) % 1_000_000` for a delay and
+  `mix(draw) // 1_000_000 % 1_000_000` for an abort. mix: the last two steps of SplitMix64 (no increment).
+  Picks use a SplitMix64 whose state starts at `draw + 0x9E3779B97F4A7C15 * 16 * n`
   for the n-th pick (from 0) of one decision; in order: r1 = next() chooses the priority (`r1 % 100 + 1` against the loads)
   and, for RANDOM, the host (`r1 % n`); the locality comes from the locality schedule's cursor, not from a draw; LEAST_REQUEST
   over equal weights then draws `choice_count` indices (`next() % n`, with replacement, a later one wins only with strictly
@@ -30,7 +32,7 @@ Rules both engines keep
   `max((max(1, age in whole ms) / window in ms) ** (1 / aggression), min_percent / 100)`, else 1. While the youngest endpoint of the
   cluster is below the window, both policies walk the schedule by credit as above, equal weights too: a slot adds
   `65,536 * factor / (a + 1) ** bias`, truncated (ROUND_ROBIN: bias 0). Aggression <= 0 and bias < 0 (or NaN) count as 1.
-* A hash cookie that is made for a request has the value `f"{mix(draw):016x}"`, mix being the last two steps of SplitMix64 (no increment).
+* A hash cookie that is made for a request has the value `f"{mix(draw):016x}"`.
 * Headers: names without regard to case, each value a line, in order. Where a plain `dict` has a name in lower case, that is the
   header, and other spellings of it in the same dict are not looked at.
 * Text is compared as its UTF-8 bytes, case folded as ASCII; text that has none (lone surrogates) raises UnicodeEncodeError where

@@ -251,7 +251,7 @@ def _actions() -> tuple[str, str, list[low.Unit], list[Case]]:
         low.Route(None, low.Match(prefix("/direct")), low.DIRECT_RESPONSE, direct_status=418, direct_body=b"\x00tea"),
     ]
     asked = [("/weights", draw) for draw in range(5)] + [("/ops", 0), ("/host", 0), ("/direct", 0)]
-    asked += [("/fault", draw) for draw in (0, 99_999, 100_000, 299_999, 300_000, 499_999, 500_000, 999_999)]
+    asked += [("/fault", draw) for draw in (0, 1, 2, 10, 99_999, 499_999, 500_000, 500_001, 999_999)]
     units = [web("a.test", *rules)]
     questions = [{"route": {"host": "a.test", "port": 80, "path": path, "draw": draw}} for path, draw in asked]
     for at, (match, text, expression, path, _) in enumerate(test_route.REWRITES):

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.core.test_pick import mix
 from tests.core.units import (
     PRESENT,
     cluster,
@@ -367,7 +368,7 @@ def test_header_operations(engine: ModuleType) -> None:
     assert decision.apply({}) == [("x-set", "new"), ("x-fresh", "f"), ("x-add", "more")]
 
 
-def test_mirrors_and_faults_share_the_draw(engine: ModuleType) -> None:
+def test_delays_and_aborts_have_their_own_parts_of_the_draw(engine: ModuleType) -> None:
     fault = low.Fault(
         delay=1.5, delay_numerator=300_000, abort_numerator=100_000, abort_status=503, abort_grpc_status=14
     )
@@ -375,17 +376,20 @@ def test_mirrors_and_faults_share_the_draw(engine: ModuleType) -> None:
     eng = published(engine, web(HOST, forward(CLUSTER)._replace(fault=fault, mirrors=mirrors)))
     table = {
         0: ((1.5, 503, 14), ()),
-        99_999: ((1.5, 503, 14), ()),
-        100_000: ((1.5, 0, -1), ("m1", "m2", "all")),
-        299_999: ((1.5, 0, -1), ("m1", "m2", "all")),
-        300_000: (None, ("m1", "m2", "all")),
-        499_999: (None, ("m1", "m2", "all")),
-        500_000: (None, ("all",)),
-        1_000_000 + 100_000: ((1.5, 0, -1), ("m1", "m2", "all")),
+        1: (None, ("m1", "m2", "all")),
+        2: ((0.0, 503, 14), ()),
+        10: ((1.5, 0, -1), ("m1", "m2", "all")),
+        499_999: ((1.5, 0, -1), ("m1", "m2", "all")),
+        500_001: (None, ("all",)),
     }
     for draw, (expected, copies) in table.items():
         decision = eng.route(HOST, 80, draw=draw)
         assert (decision.fault, decision.mirrors) == (expected, copies), draw
+    # From the contract's words: mix(draw) % 1_000_000 and mix(draw) // 1_000_000 % 1_000_000.
+    for draw in range(500):
+        delayed, aborted = mix(draw) % 1_000_000 < 300_000, mix(draw) // 1_000_000 % 1_000_000 < 100_000
+        expected = (1.5 * delayed, 503 * aborted, 14 if aborted else -1) if delayed or aborted else None
+        assert eng.route(HOST, 80, draw=draw).fault == expected, draw
 
 
 def test_abort_alone(engine: ModuleType) -> None:

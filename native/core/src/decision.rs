@@ -9,6 +9,7 @@ use crate::matching::Seen;
 use crate::model::{Attach, ClusterType, EndpointKind, HeaderOp, Outbound};
 use crate::request::Request;
 use crate::rewrite;
+use crate::rng::mix;
 use crate::snapshot::Snapshot;
 use crate::text::{bare, fold, ip_of, port_start};
 use crate::virtual_host::{Destination, DestinationChanges, Extras, Route, VirtualHost, Weighted};
@@ -275,15 +276,12 @@ impl<A: Attach> Decision<A> {
         Some(self.extras().map_or((0, &[][..]), |extras| (extras.direct_status, &extras.direct_body)))
     }
 
-    fn part(&self) -> u64 {
-        self.draw % MILLION
-    }
-
-    /// What the draw hits of the route's fault.
+    /// What the draw hits of the route's fault; its parts for a delay and an abort have nothing to do with each other.
     pub fn fault(&self) -> Option<FaultHit> {
         let fault = self.extras()?.fault.as_ref()?;
-        let delayed = self.part() < u64::from(fault.delay_numerator);
-        let aborted = self.part() < u64::from(fault.abort_numerator);
+        let part = mix(self.draw);
+        let delayed = part % MILLION < u64::from(fault.delay_numerator);
+        let aborted = part / MILLION % MILLION < u64::from(fault.abort_numerator);
         (delayed || aborted).then(|| {
             let delay = if delayed { fault.delay } else { 0.0 };
             if aborted { (delay, fault.abort_status, fault.abort_grpc_status) } else { (delay, 0, -1) }
@@ -292,10 +290,9 @@ impl<A: Attach> Decision<A> {
 
     /// Names of the clusters that get a copy; none where a fault answers the request.
     pub fn mirrors(&self) -> impl Iterator<Item = &str> {
-        let part = self.part();
-        let extras = self
-            .extras()
-            .filter(|extras| extras.fault.as_ref().is_none_or(|fault| part >= u64::from(fault.abort_numerator)));
+        let part = self.draw % MILLION;
+        let aborted = self.fault().is_some_and(|(_, status, grpc_status)| status > 0 || grpc_status >= 0);
+        let extras = self.extras().filter(|_| !aborted);
         let mirrors = extras.map_or(&[][..], |extras| &extras.mirrors);
         mirrors.iter().filter(move |mirror| part < u64::from(mirror.numerator)).map(|mirror| &*mirror.cluster)
     }

@@ -48,17 +48,23 @@ fn a_draw_is_spread_over_weights_mirrors_and_faults() {
     let mut made = plain("a.com", 80);
     let mut split = route(MatchKind::Prefix, "/", &[("a.com", 75), ("b", 0), ("c", 25)]);
     split.mirrors = Box::new([Mirror { cluster: "m".into(), numerator: 500_000 }]);
-    split.fault =
-        Some(Fault { delay: 2.0, delay_numerator: 100, abort_numerator: 50, abort_status: 503, abort_grpc_status: -1 });
+    split.fault = Some(Fault {
+        delay: 2.0,
+        delay_numerator: 300_000,
+        abort_numerator: 200_000,
+        abort_status: 503,
+        abort_grpc_status: -1,
+    });
     made.virtual_hosts[0].routes = vec![split];
     made.clusters.push(cluster("c"));
     let engine = engine(vec![made]);
     for (draw, name, mirrored, fault) in [
         (0, "a.com", false, Some((2.0, 503, -1))),
-        (74, "a.com", true, Some((2.0, 0, -1))),
+        (1, "a.com", true, None),
+        (2, "a.com", false, Some((0.0, 503, -1))),
+        (74, "a.com", false, Some((2.0, 503, -1))),
         (75, "c", true, Some((2.0, 0, -1))),
-        (199, "c", true, None),
-        (600_000, "a.com", false, None),
+        (500_001, "a.com", false, None),
     ] {
         let decision = engine.route(&PlainRequest::get("a.com", "/"), Some(80), draw);
         assert_eq!(decision.cluster_name(), name, "{draw}");

@@ -17,7 +17,7 @@ from roadstead._fallback.matching import fold, read_lines
 from roadstead._fallback.overlay import Slot
 from roadstead._fallback.retry import PreviousPriorities
 from roadstead._fallback.rewrite import Headers
-from roadstead._fallback.rng import MASK
+from roadstead._fallback.rng import MASK, mix
 from roadstead._fallback.routes import FORWARDED_PROTO, Route, VirtualHost
 from roadstead._fallback.service import Service
 from roadstead._fallback.snapshot import Snapshot
@@ -266,8 +266,9 @@ class Decision:
         route = self._route
         if route is None or route.fault is None:
             return None
-        fault, part = route.fault, self.draw % _MILLION
-        delayed, aborted = part < fault.delay_numerator, part < fault.abort_numerator
+        fault, part = route.fault, mix(self.draw)
+        delayed = part % _MILLION < fault.delay_numerator
+        aborted = part // _MILLION % _MILLION < fault.abort_numerator
         if not delayed and not aborted:
             return None
         return (
@@ -282,9 +283,10 @@ class Decision:
         route = self._route
         if route is None or not route.mirrors:
             return ()
-        part = self.draw % _MILLION
-        if route.fault is not None and part < route.fault.abort_numerator:
+        fault = self.fault
+        if fault is not None and (fault[1] or fault[2] >= 0):
             return ()
+        part = self.draw % _MILLION
         return tuple([mirror.cluster for mirror in route.mirrors if part < mirror.numerator])
 
     @property
