@@ -17,6 +17,7 @@ from benchmarks.pick import cases as pick
 from benchmarks.resources import cases as resources
 from benchmarks.route import cases as route
 from benchmarks.update import cases as update
+from benchmarks.upkeep import cases as upkeep
 
 Show = Callable[[str], object]
 
@@ -54,7 +55,21 @@ def _page(rounds: int) -> Iterator[str]:
     yield from _section(
         f"Envoy's clusters, {size:,} services", resources.__doc__, resources.cases(size), max(1, rounds // 5)
     )
+    yield from _upkeep(rounds)
     yield from _missed()
+
+
+def _upkeep(rounds: int) -> Iterator[str]:
+    yield f"## DNS, {upkeep.NAMES:,} names"
+    yield ""
+    yield (upkeep.__doc__ or "").strip()
+    yield ""
+    yield "| library | look-ups | each | share of a core | owed | holds |"
+    yield "|---|---|---|---|---|---|"
+    for one in upkeep.shares() if rounds > 1 else upkeep.shares(10, 0.5):
+        holds = "yes" if one.share <= one.owed else "no"
+        yield f"| {one.resolver} | {one.look_ups} | {_time(one.each)} | {one.share:.2%} | ≤ {one.owed:.1%} | {holds} |"
+    yield ""
 
 
 def _missed() -> Iterator[str]:
