@@ -135,6 +135,33 @@ def test_headers_may_be_an_iterator(engine: ModuleType) -> None:
     assert decision.hash == eng.route(HOST, 80, headers={"x-a": "1", "x-b": "2"}).hash is not None
 
 
+def test_keys_that_come_again_and_again_are_read_each_time(engine: ModuleType) -> None:
+    """A dict's keys may be told by identity: what another dict, or the same one later, says must not be mixed up."""
+    eng = published(engine, web(HOST, forward(CLUSTER, headers=(header("x-a", exact("1")),)), ELSE))
+
+    def index(headers: Any) -> int:
+        return eng.route(HOST, 80, headers=headers).route_index
+
+    names = [f"x-header-{number}" for number in range(12)]
+    same: Any = dict.fromkeys(names, "1")
+    for _ in range(20):
+        assert index(same) == 1
+    for spelling in ("X-A", "x-A", "x-a"):
+        for _ in range(4):
+            assert index({**same, spelling: "1"}) == 0
+            assert index({**same, spelling: "2"}) == 1
+            assert index(same) == 1
+    same["X-A"] = "1"
+    assert index(same) == 0
+    del same["X-A"]
+    assert index(same) == 1
+    for number in range(3000):
+        made = f"x-{number}"
+        assert index({made: "1"}) == index({made: "1", **same}) == 1
+        assert index({made: "1", "X-a".upper(): "1"}) == 0
+    assert index(same) == 1
+
+
 QUERIES = [
     (low.QueryMatch("k", exact("v")), "/?k=v", True),
     (low.QueryMatch("k", exact("v")), "/?a=1&k=v&b=2", True),

@@ -9,9 +9,10 @@ use crate::cluster::{Cluster, ClusterName, Dormant, Service, UnitId};
 use crate::engine::Source;
 use crate::error::Error;
 use crate::model::{self, Attach, Outbound, Paths};
-use crate::names::{Claim, Claims, Form, Listener, Name, NameKey, Node, NodeKey, hash_text};
+use crate::names::{Claim, Claims, Form, Listener, Name, NameKey, Node, NodeKey, Spot, hash_text};
 use crate::regex::Regexes;
 use crate::snapshot::{Forms, Snapshot};
+use crate::text::Network;
 use crate::unit::{Compiled, Draft};
 use crate::virtual_host::{VirtualHost, Weighted};
 
@@ -212,6 +213,11 @@ impl<A: Attach> Builder<A> {
     // Names and listeners
 
     fn add_name(&mut self, key: NameKey, claim: Claim<A>) {
+        if let Some(network) = wide(&key) {
+            let make = || Arc::new(Name { key, claims: Claims::default() });
+            let add = |name: &mut Option<Arc<Name<A>>>| Arc::make_mut(name.get_or_insert_with(make)).claims.add(claim);
+            return self.next.networks.change(network, add);
+        }
         let (hash, mut fresh) = (key.hash(), false);
         let is = |known: &Name<A>| known.key == key;
         let name = self.next.names.get_or_put(hash, is, || {
@@ -225,6 +231,12 @@ impl<A: Attach> Builder<A> {
     }
 
     fn remove_name(&mut self, key: &NameKey, unit: &Arc<UnitId>) {
+        if let Some(network) = wide(key) {
+            return self.next.networks.change(network, |name| {
+                name.iter_mut().for_each(|name| Arc::make_mut(name).claims.remove(unit));
+                name.take_if(|name| name.claims.is_empty());
+            });
+        }
         let hash = key.hash();
         let Some(name) = self.next.names.get_mut(hash, |known| known.key == *key) else {
             return;
@@ -245,11 +257,11 @@ impl<A: Attach> Builder<A> {
         });
         node.claims.add(claim);
         if fresh {
-            let (address, port) = (key.address, key.port);
+            let Spot { address, port, network, .. } = key.spot;
             let hash = Listener::hash(address, port);
             let make = || Arc::new(Listener::new(address, port));
             let listener = self.next.listeners.get_or_put(hash, |known| known.is(address, port), make);
-            Arc::make_mut(listener).add(key.network);
+            Arc::make_mut(listener).add(network);
         }
     }
 
@@ -263,15 +275,23 @@ impl<A: Attach> Builder<A> {
             return;
         }
         self.next.nodes.remove(hash, |known| known.key == *key);
-        let (address, port) = (key.address, key.port);
+        let Spot { address, port, network, .. } = key.spot;
         let hash = Listener::hash(address, port);
         if let Some(listener) = self.next.listeners.get_mut(hash, |known| known.is(address, port)) {
             let listener = Arc::make_mut(listener);
-            listener.remove(key.network);
+            listener.remove(network);
             if listener.is_empty() {
                 self.next.listeners.remove(hash, |known| known.is(address, port));
             }
         }
+    }
+}
+
+/// The network of a key, unless it is one address alone.
+fn wide(key: &NameKey) -> Option<Network> {
+    match key {
+        NameKey::Network(network) => Some(**network).filter(|network| !network.is_host()),
+        NameKey::Host(..) => None,
     }
 }
 
@@ -283,7 +303,10 @@ fn weighted_of<A: Attach>(unit: &Compiled<A>) -> impl Iterator<Item = &Weighted>
 impl Forms {
     fn count(&mut self, key: &NameKey, step: isize) {
         match key {
-            NameKey::Network(network) => counted(&mut self.networks, (network.v6, network.length), step),
+            NameKey::Network(network) => {
+                let count = &mut self.addresses[usize::from(network.v6)];
+                *count = count.saturating_add_signed(step);
+            }
             NameKey::Host(Form::Exact, _) => {}
             NameKey::Host(Form::Prefix, text) => counted(&mut self.prefixes, text.len(), step),
             NameKey::Host(Form::Suffix, text) if text.starts_with(b".") => {

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::error::Error;
 use crate::hashing::HashPolicy;
 use crate::matching::NameList;
@@ -80,7 +82,7 @@ pub fn choose<'a, A: Attach>(
     sni: &str,
     transport: Transport,
 ) -> Option<&'a Arc<Chain<A>>> {
-    let mut left: Vec<&Arc<Chain<A>>> = chains.into_iter().collect();
+    let mut left: SmallVec<[&Arc<Chain<A>>; 8]> = chains.into_iter().collect();
     match left.iter().filter_map(|chain| chain.longest(address)).max() {
         Some(length) => left.retain(|chain| chain.has_network(address, length)),
         None => left.retain(|chain| chain.networks.is_empty()),

@@ -10,8 +10,8 @@ use crate::model::{Attach, ClusterType, EndpointKind, HeaderOp, Outbound};
 use crate::request::Request;
 use crate::rewrite;
 use crate::rng::mix;
-use crate::snapshot::Snapshot;
 use crate::text::{bare, fold, ip_of, port_start};
+use crate::view::Hold;
 use crate::virtual_host::{Destination, DestinationChanges, Extras, Route, VirtualHost, Weighted};
 
 const MILLION: u64 = 1_000_000;
@@ -92,7 +92,7 @@ pub enum Matched<A: Attach> {
 /// One decision. Methods that depend on the request are given it again.
 #[derive(Debug)]
 pub struct Decision<A: Attach> {
-    pub snapshot: Arc<Snapshot<A>>,
+    pub snapshot: Arc<Hold<A>>,
     pub matched: Matched<A>,
     pub draw: u64,
     /// The cluster's place in the snapshot, where a destination was chosen: to hold the cluster itself would count its holders,
@@ -367,9 +367,9 @@ impl<A: Attach> Decision<A> {
 
     fn host_reason(&self, host: &str) -> String {
         if let (Some(address), None) = (ip_of(host), self.virtual_host()) {
-            match self.snapshot.find_address(address, self.port) {
-                Some((_, network)) if network.is_host() => return "host:vip".to_owned(),
-                Some((_, network)) => return format!("host:cidr:{network}"),
+            match self.snapshot.network_at(address, self.port) {
+                Some(network) if network.is_host() => return "host:vip".to_owned(),
+                Some(network) => return format!("host:cidr:{network}"),
                 None => {}
             }
         }

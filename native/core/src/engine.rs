@@ -1,9 +1,7 @@
 //! The engine: what is published, how it changes, and what is asked of it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use arc_swap::{ArcSwap, Guard};
+use std::sync::{Arc, PoisonError};
 
 use crate::builder::Builder;
 use crate::cluster::Cluster;
@@ -16,14 +14,16 @@ use crate::overlay::Slot;
 use crate::request::{PlainRequest, Request};
 use crate::routing;
 use crate::snapshot::Snapshot;
+use crate::sync::{ArcSwap, Guard, Mutex, MutexGuard};
 use crate::unit::check_groups;
+use crate::view::View;
 
 /// Where numbers come from: time and randomness are the embedder's.
 pub type Source<T> = Arc<dyn Fn() -> T + Send + Sync>;
 
 /// One node's view. Readers load one pointer and wait for nobody; changes take turns.
 pub struct Engine<A: Attach> {
-    snapshot: ArcSwap<Snapshot<A>>,
+    view: ArcSwap<View<A>>,
     writer: Mutex<Waiting>,
     clock: Source<i64>,
     starts: Source<u64>,
@@ -41,7 +41,8 @@ impl<A: Attach> std::fmt::Debug for Engine<A> {
 impl<A: Attach> Engine<A> {
     /// clock: nanoseconds, monotonic. starts: where the cursors of a new cluster begin (0 where runs are to be repeated).
     pub fn new(clock: Source<i64>, starts: Source<u64>) -> Self {
-        Engine { snapshot: ArcSwap::from_pointee(Snapshot::default()), writer: Mutex::default(), clock, starts }
+        let view = ArcSwap::from_pointee(View::new(Arc::new(Snapshot::default())));
+        Engine { view, writer: Mutex::new(Waiting::default()), clock, starts }
     }
 
     fn turn(&self) -> MutexGuard<'_, Waiting> {
@@ -49,14 +50,14 @@ impl<A: Attach> Engine<A> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is published now, for as long as the guard lives. Clone the `Arc` to keep it.
+    /// What is published now, for as long as the guard lives.
     #[inline]
-    pub fn load(&self) -> Guard<Arc<Snapshot<A>>> {
-        self.snapshot.load()
+    pub fn load(&self) -> Guard<Arc<View<A>>> {
+        self.view.load()
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot<A>> {
-        self.snapshot.load_full()
+        Arc::clone(self.load().snapshot())
     }
 
     /// Counts published changes, from 0.
@@ -91,7 +92,7 @@ impl<A: Attach> Engine<A> {
                 cluster.live.begin(known.map(|known| &*known.live), now);
             }
         }
-        self.snapshot.store(Arc::new(builder.next));
+        self.view.store(Arc::new(View::new(Arc::new(builder.next))));
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use crate::chains::Chain;
 use crate::cluster::{Service, UnitId};
 use crate::model::Attach;
 use crate::text::Network;
+use crate::trie::Trie;
 use crate::virtual_host::VirtualHost;
 
 /// Tables are filled from configuration; what is looked up cannot make them collide, so the seed may be known.
@@ -324,19 +325,19 @@ pub struct Found<'a, A: Attach> {
     pub cell: &'a A::Cell,
 }
 
-/// An address and port that chains listen on; how many nodes there are for each network (None: without one).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An address and port that chains listen on, with the networks of their nodes.
+#[derive(Clone, Debug)]
 pub struct Listener {
     pub address: Option<IpAddr>,
     pub port: u16,
-    networks: std::collections::HashMap<Option<Network>, u32>,
-    /// (IPv6, length) of the networks, counted.
-    lengths: std::collections::BTreeMap<(bool, u8), u32>,
+    nodes: u32,
+    /// Each with the count of its nodes.
+    networks: Trie<(Network, u32)>,
 }
 
 impl Listener {
     pub fn new(address: Option<IpAddr>, port: u16) -> Self {
-        Listener { address, port, networks: Default::default(), lengths: Default::default() }
+        Listener { address, port, nodes: 0, networks: Trie::default() }
     }
 
     pub fn hash(address: Option<IpAddr>, port: u16) -> u64 {
@@ -348,46 +349,32 @@ impl Listener {
         self.port == port && self.address == address
     }
 
+    /// Count a node (None: one without a network).
     pub fn add(&mut self, network: Option<Network>) {
-        *self.networks.entry(network).or_default() += 1;
+        self.nodes += 1;
         if let Some(network) = network {
-            *self.lengths.entry((network.v6, network.length)).or_default() += 1;
+            self.networks.change(network, |known| known.get_or_insert((network, 0)).1 += 1);
         }
     }
 
     pub fn remove(&mut self, network: Option<Network>) {
-        give_back(self.networks.entry(network));
-        if let Some(network) = network
-            && let std::collections::btree_map::Entry::Occupied(mut count) =
-                self.lengths.entry((network.v6, network.length))
-        {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
+        self.nodes -= 1;
+        if let Some(network) = network {
+            self.networks.change(network, |known| {
+                known.iter_mut().for_each(|(_, count)| *count -= 1);
+                known.take_if(|(_, count)| *count == 0);
+            });
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.networks.is_empty()
+        self.nodes == 0
     }
 
     /// The longest network that holds the address.
+    #[inline]
     pub fn network(&self, address: IpAddr) -> Option<Network> {
-        let v6 = address.is_ipv6();
-        let lengths = self.lengths.range((v6, 0)..=(v6, u8::MAX)).rev();
-        lengths
-            .map(|((_, length), _)| Network::around(address, *length))
-            .find(|network| self.networks.contains_key(&Some(*network)))
-    }
-}
-
-fn give_back<K: std::hash::Hash + Eq>(entry: std::collections::hash_map::Entry<'_, K, u32>) {
-    if let std::collections::hash_map::Entry::Occupied(mut count) = entry {
-        *count.get_mut() -= 1;
-        if *count.get() == 0 {
-            count.remove();
-        }
+        self.networks.find(address, |(network, _)| Some(*network))
     }
 }
 
@@ -404,18 +391,44 @@ impl<A: Attach> Clone for Node<A> {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeKey {
+/// A network of a listener, as part of a node's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
     pub address: Option<IpAddr>,
     pub port: u16,
     pub network: Option<Network>,
-    pub sni: Box<str>,
+    /// Of all of it.
+    own_hash: u64,
+}
+
+impl Spot {
+    pub fn new(address: Option<IpAddr>, port: u16, network: Option<Network>) -> Self {
+        let own_hash = Listener::hash(address, port).wrapping_add(network.map_or(1, hash_network).rotate_left(7));
+        Spot { address, port, network, own_hash }
+    }
+
+    /// With the hash of a server name.
+    #[inline]
+    pub fn hash(self, sni: u64) -> u64 {
+        sni ^ self.own_hash
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeKey {
+    pub spot: Spot,
+    /// A name or wildcard; "" is none.
+    pub sni: NameKey,
 }
 
 impl NodeKey {
     pub fn hash(&self) -> u64 {
-        let network = self.network.map_or(1, hash_network);
-        hash_text(self.sni.as_bytes()) ^ Listener::hash(self.address, self.port).wrapping_add(network.rotate_left(7))
+        self.spot.hash(self.sni.hash())
+    }
+
+    #[inline]
+    pub fn is(&self, spot: Spot, sni: HostKey<'_>) -> bool {
+        self.sni.is(sni) && self.spot == spot
     }
 }
 

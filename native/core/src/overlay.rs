@@ -3,12 +3,12 @@
 //! A slot belongs to an endpoint's identity (address, port, ordinal among equals) and outlives the tables: a change of
 //! the endpoints hands the slots of those that stay to the new state. A cluster nobody used has none.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::model::{Health, Limits};
 use crate::outliers::{Record, Tally};
 use crate::recent::{self, Recent};
+use crate::sync::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, OnceLock};
 
 /// Live state of one endpoint in one cluster.
 #[derive(Debug, Default)]
@@ -110,8 +110,9 @@ impl Slot {
     }
 }
 
-/// Counters of a cluster, in Envoy's words.
+/// Counters of a cluster, in Envoy's words; in cache lines of their own, as `balance::schedule`.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub struct Counters {
     pub cx_active: AtomicU64,
     pub cx_total: AtomicU64,

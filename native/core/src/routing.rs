@@ -9,8 +9,8 @@ use crate::decision::{Decision, Kind, Matched, Notes, Scheme};
 use crate::model::{Action, Attach, Outbound, Protocol, Transport};
 use crate::names::{Claim, HostKey};
 use crate::request::Request;
-use crate::snapshot::Snapshot;
 use crate::text::{fold, ip_of, normal_host};
+use crate::view::View;
 use crate::virtual_host::{VirtualHost, Weighted};
 
 const HTTP_PORT: u16 = 80;
@@ -25,10 +25,17 @@ struct Begun {
     notes: Notes,
 }
 
+/// A normalised host, and the address that it is.
+#[derive(Clone, Copy)]
+struct Target<'t> {
+    host: &'t str,
+    address: Option<IpAddr>,
+}
+
 /// Where an HTTP request goes. `port` None: the scheme's default.
 #[inline]
 pub fn route<A: Attach, R: Request<A> + ?Sized>(
-    snapshot: &Arc<Snapshot<A>>,
+    snapshot: &View<A>,
     request: &R,
     port: Option<u16>,
     draw: u64,
@@ -53,7 +60,7 @@ pub fn route<A: Attach, R: Request<A> + ?Sized>(
 /// A request that was on its way to an address: its listener decides, and the Host only where that one asks it.
 #[cold]
 fn captured<A: Attach, R: Request<A> + ?Sized>(
-    snapshot: &Arc<Snapshot<A>>,
+    snapshot: &View<A>,
     request: &R,
     address: IpAddr,
     port: u16,
@@ -94,14 +101,14 @@ fn captured<A: Attach, R: Request<A> + ?Sized>(
 }
 
 /// What a filter chain does with a connection.
-fn taken<A: Attach>(snapshot: &Arc<Snapshot<A>>, begun: Begun, chain: &Arc<Chain<A>>) -> Decision<A> {
+fn taken<A: Attach>(snapshot: &View<A>, begun: Begun, chain: &Arc<Chain<A>>) -> Decision<A> {
     forwarded(snapshot, begun, Matched::Chain(Arc::clone(chain)), &chain.weighted)
 }
 
 /// Every case: default ports, wildcards, schemes that do not fit the port.
 #[cold]
 fn route_other<A: Attach, R: Request<A> + ?Sized>(
-    snapshot: &Arc<Snapshot<A>>,
+    snapshot: &View<A>,
     request: &R,
     port: Option<u16>,
     draw: u64,
@@ -134,7 +141,8 @@ fn route_other<A: Attach, R: Request<A> + ?Sized>(
             return unknown(snapshot, &normal, begun, true);
         }
         begun.notes.tls_on_http = matches!(protocol, None | Some(Protocol::Http));
-        return connected(snapshot, &normal, &normal, Transport::Tls, begun);
+        let target = Target { host: &normal, address: ip_of(&normal) };
+        return connected(snapshot, target, &normal, Transport::Tls, begun);
     }
     if let Some(host) = host {
         return through(snapshot, request, host, begun);
@@ -143,19 +151,21 @@ fn route_other<A: Attach, R: Request<A> + ?Sized>(
         return unknown(snapshot, &normal, begun, false);
     }
     begun.notes.http_on_tls = protocol == Some(Protocol::Tls);
-    connected(snapshot, &normal, "", Transport::Raw, begun)
+    let target = Target { host: &normal, address: ip_of(&normal) };
+    connected(snapshot, target, "", Transport::Raw, begun)
 }
 
 /// Where a connection goes. The request's host may be a name or an IP.
 pub fn connect<A: Attach, R: Request<A> + ?Sized>(
-    snapshot: &Arc<Snapshot<A>>,
+    snapshot: &View<A>,
     request: &R,
     port: u16,
     sni: Option<&str>,
     draw: u64,
 ) -> Decision<A> {
     let normal = snapshot.normal(request.host());
-    let owner = snapshot.find_normal(&normal, port);
+    let target = Target { host: &normal, address: ip_of(&normal) };
+    let owner = snapshot.find_known(&normal, target.address, port);
     let speaks_tls = owner.and_then(|owner| owner.service.protocol(port)) == Some(Protocol::Tls);
     let over_tls = sni.is_some() || speaks_tls;
     let scheme = if over_tls { Scheme::Https } else { Scheme::None };
@@ -163,14 +173,14 @@ pub fn connect<A: Attach, R: Request<A> + ?Sized>(
     let notes = Notes { connection: true, ..Notes::default() };
     let begun = Begun { draw, port, scheme, notes };
     match sni {
-        Some(sni) => connected(snapshot, &normal, &fold(sni), transport, begun),
-        None if over_tls && ip_of(&normal).is_none() => connected(snapshot, &normal, &normal, transport, begun),
-        None => connected(snapshot, &normal, "", transport, begun),
+        Some(sni) => connected(snapshot, target, &fold(sni), transport, begun),
+        None if over_tls && target.address.is_none() => connected(snapshot, target, &normal, transport, begun),
+        None => connected(snapshot, target, "", transport, begun),
     }
 }
 
 fn decided<A: Attach>(
-    snapshot: &Arc<Snapshot<A>>,
+    snapshot: &View<A>,
     begun: Begun,
     kind: Kind,
     matched: Matched<A>,
@@ -178,13 +188,13 @@ fn decided<A: Attach>(
     slot: Option<u32>,
 ) -> Decision<A> {
     let Begun { draw, port, scheme, notes } = begun;
-    Decision { snapshot: Arc::clone(snapshot), matched, draw, slot, destination, port, kind, scheme, notes }
+    Decision { snapshot: snapshot.hold(), matched, draw, slot, destination, port, kind, scheme, notes }
 }
 
 /// HTTP rules of a virtual host.
 #[inline]
 fn through<A: Attach, R: Request<A> + ?Sized>(
-    snapshot: &Arc<Snapshot<A>>,
+    snapshot: &View<A>,
     request: &R,
     host: &Arc<VirtualHost<A>>,
     begun: Begun,
@@ -205,12 +215,7 @@ fn through<A: Attach, R: Request<A> + ?Sized>(
 
 /// To the destination that the draw chooses.
 #[inline]
-fn forwarded<A: Attach>(
-    snapshot: &Arc<Snapshot<A>>,
-    begun: Begun,
-    matched: Matched<A>,
-    weighted: &Weighted,
-) -> Decision<A> {
+fn forwarded<A: Attach>(snapshot: &View<A>, begun: Begun, matched: Matched<A>, weighted: &Weighted) -> Decision<A> {
     let at = weighted.choose(begun.draw);
     let slot = weighted.destinations[at].slot;
     let kind = if snapshot.clusters.get(slot).is_some() { Kind::Forward } else { Kind::NoCluster };
@@ -219,17 +224,17 @@ fn forwarded<A: Attach>(
 
 /// Filter chains: a name selects its service, an IP the listener.
 fn connected<A: Attach>(
-    snapshot: &Arc<Snapshot<A>>,
-    host: &str,
+    snapshot: &View<A>,
+    Target { host, address }: Target<'_>,
     sni: &str,
     transport: Transport,
     begun: Begun,
 ) -> Decision<A> {
     let port = begun.port;
-    let chain = match ip_of(host) {
+    let chain = match address {
         Some(address) => snapshot.accept(Some(address), port, sni, transport),
         None => {
-            let owner = snapshot.find_normal(host, port);
+            let owner = snapshot.find_known(host, None, port);
             let own = snapshot.chains_of(host, port);
             let known = owner.is_some() || !own.is_empty() || !sni.is_empty();
             let target = owner.and_then(|owner| first_address(owner.service));
@@ -250,7 +255,7 @@ fn first_address<A: Attach>(service: &Service<A>) -> Option<IpAddr> {
 }
 
 /// The outbound policy. `opaque`: what comes is no HTTP, or not seen as such.
-fn unknown<A: Attach>(snapshot: &Arc<Snapshot<A>>, host: &str, mut begun: Begun, opaque: bool) -> Decision<A> {
+fn unknown<A: Attach>(snapshot: &View<A>, host: &str, mut begun: Begun, opaque: bool) -> Decision<A> {
     let known = |text: String| !text.is_empty();
     if snapshot.outbound != Outbound::Gateway && !snapshot.name_at(host, begun.port).is_some_and(known) {
         begun.notes.undeclared = !snapshot.ports_of(host).is_empty();

@@ -9,10 +9,11 @@ use crate::chains::Chain;
 use crate::cluster::{Cluster, ClusterName, Dormant, Service, UnitId};
 use crate::columns::Row;
 use crate::model::{Attach, ClusterType, LbConfig, LbPolicy, Limits, Outbound, Paths, Transport};
-use crate::names::{Claim, Found, HostKey, Listener, Name, NameKey, Node, NodeKey, hash_network, hash_text};
+use crate::names::{Claim, Found, HostKey, Listener, Name, NameKey, Node, Spot, hash_network, hash_text};
 use crate::normal_path::normal_path;
 use crate::table::{Paged, Sharded};
 use crate::text::{Network, dotted_suffixes, ip_of, normal_host};
+use crate::trie::Trie;
 use crate::unit::Compiled;
 use crate::virtual_host::VirtualHost;
 
@@ -22,7 +23,10 @@ pub struct Snapshot<A: Attach> {
     pub version: u64,
     pub outbound: Outbound,
     pub paths: Paths,
+    /// By host, wildcard or single address.
     pub(crate) names: Sharded<Name<A>>,
+    /// Names that are networks of more than one address.
+    pub(crate) networks: Trie<Arc<Name<A>>>,
     pub(crate) cluster_names: Sharded<ClusterName<A>>,
     /// By slot: the cluster that has the name.
     pub(crate) clusters: Paged<Cluster<A>>,
@@ -46,8 +50,8 @@ pub(crate) struct Forms {
     pub suffixes: BTreeMap<usize, usize>,
     /// `x*`, by length.
     pub prefixes: BTreeMap<usize, usize>,
-    /// By (IPv6, length).
-    pub networks: BTreeMap<(bool, u8), usize>,
+    /// Single addresses: IPv4, IPv6.
+    pub addresses: [usize; 2],
     /// Ports whose wildcard listener takes HTTP, counted by virtual host.
     pub heard: BTreeMap<u16, usize>,
 }
@@ -60,6 +64,7 @@ impl<A: Attach> Clone for Snapshot<A> {
             outbound: self.outbound.clone(),
             paths: self.paths,
             names: self.names.clone(),
+            networks: self.networks.clone(),
             cluster_names: self.cluster_names.clone(),
             clusters: self.clusters.clone(),
             listeners: self.listeners.clone(),
@@ -82,6 +87,7 @@ impl<A: Attach> Default for Snapshot<A> {
             outbound: Outbound::AllowAny { egress_cluster: String::new() },
             paths: Paths::default(),
             names: Sharded::default(),
+            networks: Trie::default(),
             cluster_names: Sharded::default(),
             clusters: Paged::default(),
             listeners: Sharded::default(),
@@ -120,7 +126,12 @@ impl<A: Attach> Snapshot<A> {
         self.names.get(key.hash(), |name| name.key.is(key))
     }
 
-    fn network(&self, network: Network) -> Option<&Name<A>> {
+    /// The name that is one address alone.
+    fn address(&self, address: IpAddr) -> Option<&Name<A>> {
+        if self.forms.addresses[usize::from(address.is_ipv6())] == 0 {
+            return None;
+        }
+        let network = Network::host(address);
         self.names.get(hash_network(network), |name| name.key.is_network(network))
     }
 
@@ -158,11 +169,11 @@ impl<A: Attach> Snapshot<A> {
         let mut try_key = |key: HostKey<'_>| self.name(key).and_then(&mut pick);
         let forms = &self.forms;
         if !forms.suffixes.is_empty() {
-            let dots = dotted_suffixes(host).map(str::len);
-            let mut lengths: Vec<usize> = forms.suffixes.keys().copied().chain(dots).collect();
-            lengths.sort_unstable_by(|a, b| b.cmp(a));
-            lengths.dedup();
-            for length in lengths {
+            let mut dots = dotted_suffixes(host).map(str::len).peekable();
+            let mut others = forms.suffixes.keys().rev().copied().peekable();
+            while let Some(length) = dots.peek().max(others.peek()).copied() {
+                dots.next_if_eq(&length);
+                others.next_if_eq(&length);
                 let suffix = host.len().checked_sub(length).filter(|at| *at > 0).and_then(|at| host.get(at..));
                 if let Some(found) = suffix.and_then(|suffix| try_key(HostKey::suffix(suffix))) {
                     return Some(found);
@@ -212,30 +223,55 @@ impl<A: Attach> Snapshot<A> {
     /// The exact probe missed: another spelling, an address, a wildcard.
     #[cold]
     fn find_other(&self, host: &str, port: u16) -> Option<Found<'_, A>> {
-        self.find_normal(&self.normal(host), port)
+        match self.normal(host) {
+            // The very text that was not found.
+            Cow::Borrowed(same) if same.len() == host.len() => self.find_unnamed(host, ip_of(host), port),
+            normal => self.find_normal(&normal, port),
+        }
     }
 
     /// The owner of a normalised host.
     pub(crate) fn find_normal(&self, host: &str, port: u16) -> Option<Found<'_, A>> {
+        self.find_known(host, ip_of(host), port)
+    }
+
+    /// The same where it is known which address the host is.
+    pub(crate) fn find_known(&self, host: &str, address: Option<IpAddr>, port: u16) -> Option<Found<'_, A>> {
         if let Some(found) = self.name(HostKey::of(host)).and_then(|name| name.service(port)) {
             return Some(found);
         }
-        match ip_of(host) {
-            Some(address) => self.find_address(address, port).map(|(found, _)| found),
+        self.find_unnamed(host, address, port)
+    }
+
+    /// The same for a host that has no name of its own at the port.
+    fn find_unnamed(&self, host: &str, address: Option<IpAddr>, port: u16) -> Option<Found<'_, A>> {
+        match address {
+            Some(address) => self.find_address(address, port),
             None => self.wildcard(host, |name| name.service(port)),
         }
     }
 
-    /// The owner of an IP, with the network it was found by: its VIP, else the longest CIDR that declares the port.
-    pub(crate) fn find_address(&self, address: IpAddr, port: u16) -> Option<(Found<'_, A>, Network)> {
-        self.networks_of(address).find_map(|network| self.network(network)?.service(port).map(|found| (found, network)))
+    /// The owner of an IP: its VIP, else the longest CIDR that declares the port.
+    #[inline]
+    pub fn find_address(&self, address: IpAddr, port: u16) -> Option<Found<'_, A>> {
+        self.held(address, |name| name.service(port))
     }
 
-    /// Networks that may be in the tables and hold the address, longest first.
-    fn networks_of(&self, address: IpAddr) -> impl Iterator<Item = Network> {
-        let v6 = address.is_ipv6();
-        let lengths = self.forms.networks.range((v6, 0)..=(v6, u8::MAX)).rev();
-        lengths.map(move |((_, length), _)| Network::around(address, *length))
+    /// The network by which the owner of an IP is found.
+    pub(crate) fn network_at(&self, address: IpAddr, port: u16) -> Option<Network> {
+        self.held(address, |name| match &name.key {
+            NameKey::Network(network) if name.service(port).is_some() => Some(**network),
+            _ => None,
+        })
+    }
+
+    /// The first that `pick` takes of the names that hold an address: itself, then the networks around, longest first.
+    #[inline]
+    fn held<'s, T>(&'s self, address: IpAddr, mut pick: impl FnMut(&'s Name<A>) -> Option<T>) -> Option<T> {
+        match self.address(address).and_then(&mut pick) {
+            Some(found) => Some(found),
+            None => self.networks.find(address, |name| pick(name)),
+        }
     }
 
     /// The virtual host of a port that takes a normalised host.
@@ -251,7 +287,7 @@ impl<A: Attach> Snapshot<A> {
         }
         match ip_of(host) {
             None => self.wildcard(host, pick),
-            Some(address) => self.networks_of(address).find_map(|network| pick(self.network(network)?)),
+            Some(address) => self.held(address, pick),
         }
     }
 
@@ -298,7 +334,7 @@ impl<A: Attach> Snapshot<A> {
     /// Whether HTTP that was dialled to an address is routed as HTTP, and then the virtual host that takes all of it (None: the
     /// Host decides). Where the address fits a chain's network, that chain has all bytes.
     pub(crate) fn hears(&self, address: IpAddr, port: u16) -> (bool, Option<&Arc<VirtualHost<A>>>) {
-        let host = self.network(Network::host(address)).and_then(|name| name.virtual_host(port, false));
+        let host = self.address(address).and_then(|name| name.virtual_host(port, false));
         let mut listener = self.listener(Some(address), port);
         if host.is_none() {
             if listener.is_some() || !self.forms.heard.contains_key(&port) {
@@ -320,13 +356,14 @@ impl<A: Attach> Snapshot<A> {
         normal_path(path, self.paths)
     }
 
-    fn node(&self, key: &NodeKey) -> &[Claim<A>] {
-        self.nodes.get(key.hash(), |node| node.key == *key).map_or(&[], |node| node.claims.all())
+    fn node(&self, spot: Spot, sni: HostKey<'_>) -> &[Claim<A>] {
+        let node = self.nodes.get(spot.hash(sni.hash()), |node| node.key.is(spot, sni));
+        node.map_or(&[], |node| node.claims.all())
     }
 
     /// The chain that takes a connection to an address: its own listener, else the wildcard one; inside, the most specific
     /// network, server name and transport without going back, then the listener's match-all chain.
-    pub(crate) fn accept(
+    pub fn accept(
         &self,
         address: Option<IpAddr>,
         port: u16,
@@ -339,29 +376,26 @@ impl<A: Attach> Snapshot<A> {
             None => self.listener(None, port)?,
         };
         let network = address.and_then(|address| listener.network(address));
-        let mut key = NodeKey { address: listener.address, port, network, sni: Box::default() };
-        let claims = self.by_sni(&mut key, sni);
+        let spot = Spot::new(listener.address, port, network);
+        let claims = self.by_sni(spot, sni);
         let chains = || claims.iter().filter_map(Claim::chain);
         let found =
             [transport, Transport::Any].into_iter().find_map(|wanted| chains().find(|chain| chain.transport == wanted));
         found.or_else(|| {
-            let key = NodeKey { network: None, sni: Box::default(), ..key };
-            self.node(&key).iter().filter_map(Claim::chain).find(|chain| chain.is_match_all())
+            let spot = Spot::new(listener.address, port, None);
+            self.node(spot, HostKey::of("")).iter().filter_map(Claim::chain).find(|chain| chain.is_match_all())
         })
     }
 
-    fn by_sni(&self, key: &mut NodeKey, sni: &str) -> &[Claim<A>] {
+    fn by_sni(&self, spot: Spot, sni: &str) -> &[Claim<A>] {
         if !sni.is_empty() {
-            let wildcards = dotted_suffixes(sni).map(|suffix| format!("*{suffix}"));
-            for name in std::iter::once(sni.to_owned()).chain(wildcards).chain(["*".to_owned()]) {
-                key.sni = name.into();
-                let claims = self.node(key);
-                if !claims.is_empty() {
-                    return claims;
-                }
+            let wildcards = dotted_suffixes(sni).chain([""]).map(HostKey::suffix);
+            let mut keys = std::iter::once(HostKey::of(sni)).chain(wildcards);
+            let found = keys.find_map(|key| Some(self.node(spot, key)).filter(|claims| !claims.is_empty()));
+            if let Some(claims) = found {
+                return claims;
             }
         }
-        key.sni = Box::default();
-        self.node(key)
+        self.node(spot, HostKey::of(""))
     }
 }

@@ -25,6 +25,9 @@ pub fn port_start(host: &str) -> Option<usize> {
 
 /// Lower case, without port, without one trailing dot (unless `keep_dot`). IPv6 without brackets is left whole.
 pub fn normal_host(text: &str, keep_dot: bool) -> Cow<'_, str> {
+    if is_plain(text.as_bytes()) {
+        return Cow::Borrowed(text);
+    }
     if !text.starts_with('[') && text.bytes().filter(|byte| *byte == b':').count() > 1 && ip_of(text).is_some() {
         return fold(text);
     }
@@ -33,6 +36,13 @@ pub fn normal_host(text: &str, keep_dot: bool) -> Cow<'_, str> {
         text = text.strip_suffix('.').unwrap_or(text);
     }
     fold(text)
+}
+
+/// Lower case, no port and no dot behind it, as most hosts come. Looks at every byte, many at once.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    let other = text.iter().fold(false, |other, byte| other | (*byte == b':') | byte.is_ascii_uppercase());
+    !other && text.last() != Some(&b'.')
 }
 
 /// The address a text is, brackets of IPv6 allowed; None for names.

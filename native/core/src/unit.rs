@@ -7,7 +7,7 @@ use crate::chains::Chain;
 use crate::cluster::{Cluster, Service, UnitId};
 use crate::error::Error;
 use crate::model::{self, Attach, LocalityGroup};
-use crate::names::{Claim, NameKey, NodeKey, Owner, Place, Role};
+use crate::names::{Claim, NameKey, NodeKey, Owner, Place, Role, Spot};
 use crate::regex::Regexes;
 use crate::text::{Network, fold, ip_of, port_start};
 use crate::virtual_host::VirtualHost;
@@ -114,10 +114,8 @@ impl<A: Attach> Compiled<A> {
                 for network in or_none(&chain.networks) {
                     for sni in or_none(&chain.snis) {
                         let key = NodeKey {
-                            address: *address,
-                            port: chain.port,
-                            network: network.copied(),
-                            sni: sni.cloned().unwrap_or_default(),
+                            spot: Spot::new(*address, chain.port, network.copied()),
+                            sni: NameKey::host(sni.map_or("", |sni| sni)),
                         };
                         let claim = Claim {
                             place: Place::new(Role::Chain, chain.port),

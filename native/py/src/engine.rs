@@ -17,6 +17,7 @@ use roadstead_core::outliers::Hits;
 use roadstead_core::overlay::Slot;
 use roadstead_core::snapshot::Snapshot;
 use roadstead_core::text::ip_of;
+use roadstead_core::view::View;
 use roadstead_core::{engine, routing};
 
 use crate::attach::PyAttach;
@@ -73,13 +74,13 @@ impl Engine {
     #[inline]
     fn decided(
         &self,
-        snapshot: &Arc<Snapshot<PyAttach>>,
+        view: &View<PyAttach>,
         lent: &Lent<'_, '_>,
         port: Option<u16>,
         draw: Option<u64>,
     ) -> PyResult<Core> {
         let draw = draw.unwrap_or_else(|| self.draws.draw());
-        let core = routing::route(snapshot, lent, port, draw);
+        let core = routing::route(view, lent, port, draw);
         lent.headers.check().map(|()| core)
     }
 }

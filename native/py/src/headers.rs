@@ -9,13 +9,14 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use roadstead_core::request::HeaderName;
 
 use crate::attach::PyAttach;
+use crate::known_keys::{Marks, mark};
 use crate::scan;
 
 /// The headers of one request.
 pub struct Headers<'a, 'py> {
     given: Given<'a, 'py>,
-    /// Marks of the keys of a dict that was walked, of those as long as a name that rules read; before that, all.
-    marks: Cell<u64>,
+    /// Marks of a dict's keys, or of those as long as a name that rules read; None before they were looked through.
+    marks: Cell<Option<Marks>>,
     /// The first thing that went wrong while the core was reading; raised when it is done.
     failure: RefCell<Option<PyErr>>,
 }
@@ -50,7 +51,7 @@ impl<'a, 'py> Headers<'a, 'py> {
                 Err(_) => Given::Other(headers),
             },
         };
-        Headers { given, marks: Cell::new(u64::MAX), failure: RefCell::new(None) }
+        Headers { given, marks: Cell::new(None), failure: RefCell::new(None) }
     }
 
     /// What went wrong while reading.
@@ -76,7 +77,8 @@ impl<'a, 'py> Headers<'a, 'py> {
         }
     }
 
-    /// The lower-case key first: where it is there, it is the header. Other spellings take a walk over the keys.
+    /// The lower-case key first: where it is there, it is the header. Other spellings take a walk over the keys, unless the
+    /// keys' marks tell that there is none.
     #[inline]
     fn in_dict(
         &self,
@@ -85,30 +87,30 @@ impl<'a, 'py> Headers<'a, 'py> {
         key: &Bound<'py, PyAny>,
         visit: &mut dyn FnMut(&[u8]) -> bool,
     ) -> PyResult<()> {
+        let own = mark(name.text.as_bytes());
+        if self.marks.get().is_some_and(|marks| !marks.has(own)) {
+            return Ok(());
+        }
         if let Some(value) = dict.get_item(key)? {
             return with_bytes(&value, |line| visit(line)).map(drop);
         }
-        if self.marks.get() & mark(name.text.as_bytes()) == 0 {
-            return Ok(());
+        if self.marks.get().is_none() {
+            self.marks.set(scan::marks(dict));
+            if self.marks.get().is_some_and(|marks| !marks.has(own)) {
+                return Ok(());
+            }
         }
-        let (mut more, mut marks) = (true, 0);
+        let (mut more, mut marks) = (true, Marks::NONE);
         let all_str = scan::keys_of_lengths(dict, name.lengths, |key, value| {
-            marks |= with_bytes(&key, mark)?;
+            marks.add(with_bytes(&key, mark)?);
             if more && is_name(&key, &name.text)? {
                 more = with_bytes(&value, |line| visit(line))?;
             }
             Ok(())
         })?;
-        self.marks.set(if all_str { marks } else { u64::MAX });
+        self.marks.set(all_str.then_some(marks));
         Ok(())
     }
-}
-
-/// One bit that names equal but for case share, and few others.
-#[inline]
-fn mark(name: &[u8]) -> u64 {
-    let ends = name.first().zip(name.last()).map_or(0, |(first, last)| (first | 0x20) ^ (last | 0x20) << 2);
-    1 << ((usize::from(ends) + name.len()) & 63)
 }
 
 fn in_pairs(headers: &Bound<'_, PyAny>, name: &str, visit: &mut dyn FnMut(&[u8]) -> bool) -> PyResult<()> {

@@ -14,6 +14,7 @@ mod errors;
 mod exchange;
 mod fastcall;
 mod headers;
+mod known_keys;
 mod lease;
 mod memory;
 mod numbers;

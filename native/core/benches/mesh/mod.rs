@@ -16,6 +16,11 @@ pub fn host(at: usize) -> String {
     format!("service-{at}.namespace-{}.example.com", at % 50)
 }
 
+/// The host as its service declares it: one in twenty is a wildcard.
+pub fn declared(at: usize) -> String {
+    if at % 20 == 19 { format!("*.{}", host(at)) } else { host(at) }
+}
+
 pub fn value(kind: MatchKind, value: &str) -> ValueMatch {
     ValueMatch { kind, value: value.to_owned(), ignore_case: false }
 }
@@ -117,7 +122,7 @@ pub fn engine(count: usize) -> Engine<Plain> {
     let (lb, limits) = (Arc::default(), Arc::default());
     let mut builder = engine.builder();
     for at in 0..count {
-        let host = if at % 20 == 19 { format!("*.{}", host(at)) } else { host(at) };
+        let host = declared(at);
         let routes = vec![route(path(MatchKind::Prefix, "/"), &cluster(&host))];
         builder.put(unit(&host, routes, &lb, &limits)).expect("the unit is good");
     }
@@ -127,7 +132,16 @@ pub fn engine(count: usize) -> Engine<Plain> {
 
 /// Hosts that are asked for, exact ones only: 1,000 again and again, or all of them, shuffled.
 pub fn questions(count: usize, hot: bool) -> Vec<String> {
-    let mut asked: Vec<usize> = (0..count).filter(|at| at % 20 != 19).collect();
+    shuffled((0..count).filter(|at| at % 20 != 19), hot).map(host).collect()
+}
+
+/// The same of hosts that only a wildcard has.
+pub fn under_wildcards(count: usize, hot: bool) -> Vec<String> {
+    shuffled((0..count).filter(|at| at % 20 == 19), hot).map(|at| format!("any.{}", host(at))).collect()
+}
+
+fn shuffled(asked: impl Iterator<Item = usize>, hot: bool) -> impl Iterator<Item = usize> {
+    let mut asked: Vec<usize> = asked.collect();
     let mut draws = SplitMix64(7);
     for at in (1..asked.len()).rev() {
         asked.swap(at, (draws.next_u64() % (at as u64 + 1)) as usize);
@@ -135,7 +149,7 @@ pub fn questions(count: usize, hot: bool) -> Vec<String> {
     if hot {
         asked.truncate(1000);
     }
-    asked.into_iter().map(host).collect()
+    asked.into_iter()
 }
 
 /// Gives out the questions in turn.
@@ -146,7 +160,11 @@ pub struct Turn {
 
 impl Turn {
     pub fn new(count: usize, hot: bool) -> Self {
-        Turn { questions: questions(count, hot), at: 0 }
+        Turn::of(questions(count, hot))
+    }
+
+    pub fn of(questions: Vec<String>) -> Self {
+        Turn { questions, at: 0 }
     }
 
     #[inline]

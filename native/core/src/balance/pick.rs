@@ -1,7 +1,7 @@
 //! One cluster's balancer: what follows from membership and health, immutable but for the cursors of its schedules.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock};
 
 use super::hashing::{Entry, HashTable};
 use super::loads::{Census, Loads};
@@ -10,6 +10,7 @@ use super::state::{Class, ClusterState, GroupState, Membership};
 use crate::model::{Attach, LbConfig, LbPolicy};
 use crate::overlay::Slot;
 use crate::rng::SplitMix64;
+use crate::sync::OnceLock;
 
 /// One whole turn in the unit of a slot's credit.
 const TURN: u32 = 65_536;
@@ -418,7 +419,9 @@ fn credited(lb: &LbConfig, schedule: &Schedule, slots: Option<&[Arc<Slot>]>) -> 
 /// What a turn of a host with so many active requests counts, of `TURN`.
 #[inline]
 fn part(factor: f64, active: u32, bias: f64) -> u32 {
-    (f64::from(TURN) * factor / (f64::from(active) + 1.0).powf(bias)) as u32
+    let share = f64::from(TURN) * factor;
+    // What a power of one is.
+    if active == 0 { share as u32 } else { (share / (f64::from(active) + 1.0).powf(bias)) as u32 }
 }
 
 /// Values Envoy does not take count as 1.
@@ -430,25 +433,36 @@ fn bias(lb: &LbConfig) -> f64 {
 /// The first host whose saved credit reaches a whole turn, which is spent.
 #[inline]
 fn walk(schedule: &Schedule, slots: &[Arc<Slot>], turn: impl Fn(u32, u32) -> u32) -> Option<u32> {
-    let period = schedule.period();
-    let cycles = WALKED_SLOTS.checked_div(period)?.max(WALKED_CYCLES);
-    let mut index = None;
-    // Whole cycles and one slot: hosts of which none saves up enough still take turns.
-    for _ in 0..=period * cycles {
-        let next = schedule.next()?;
-        let slot = &slots[next as usize];
-        let part = turn(next, slot.rq_active.load(Relaxed));
-        // A whole turn is spent at once: the saved credit stays as it is.
-        if part == TURN {
-            return Some(next);
-        }
-        if slot.credit.fetch_add(part, Relaxed) + part >= TURN {
-            slot.credit.fetch_sub(TURN, Relaxed);
-            return Some(next);
-        }
-        index = Some(next);
+    let mut index = schedule.next()?;
+    if has_turn(index, slots, &turn) {
+        return Some(index);
     }
-    index
+    let period = schedule.period();
+    let cycles = (WALKED_SLOTS / period).max(WALKED_CYCLES);
+    // Whole cycles and one slot: hosts of which none saves up enough still take turns.
+    for _ in 0..period * cycles {
+        index = schedule.next()?;
+        if has_turn(index, slots, &turn) {
+            break;
+        }
+    }
+    Some(index)
+}
+
+/// Whether what the host saved and gets now is a whole turn.
+#[inline]
+fn has_turn(index: u32, slots: &[Arc<Slot>], turn: impl Fn(u32, u32) -> u32) -> bool {
+    let slot = &slots[index as usize];
+    let part = turn(index, slot.rq_active.load(Relaxed));
+    // A whole turn is spent at once: the saved credit stays as it is.
+    if part == TURN {
+        return true;
+    }
+    let reached = slot.credit.fetch_add(part, Relaxed) + part >= TURN;
+    if reached {
+        slot.credit.fetch_sub(TURN, Relaxed);
+    }
+    reached
 }
 
 /// When the youngest endpoint came, where the policy starts slowly.

@@ -7,7 +7,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::sync::AtomicU64;
 
 pub const MAX_CYCLE: u64 = 65_536;
 
@@ -23,10 +25,14 @@ pub enum Order {
     Ranked(Box<[(u32, u64)]>),
 }
 
+/// In cache lines of its own: threads that pick from one cluster must not slow down those that pick from another.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Schedule {
-    order: Order,
     cursor: AtomicU64,
+    /// Of the written order's length.
+    wrap: Wrap,
+    order: Order,
     /// Members and reduced weights: equal ones mean an equal schedule, whose cursor survives a rebuild.
     members: Box<[(u32, u64)]>,
 }
@@ -56,7 +62,13 @@ impl Schedule {
         } else {
             Order::Ranked(members.clone())
         };
-        Schedule { order, cursor: AtomicU64::new(start), members }
+        let length = match &order {
+            Order::Plain(list) | Order::Cycle(list) => list.len(),
+            Order::Empty | Order::Ranked(_) => 1,
+        };
+        // The same place, in a number that is small for a long time.
+        let start = if total > 0 && !matches!(order, Order::Ranked(_)) { start % length as u64 } else { start };
+        Schedule { order, cursor: AtomicU64::new(start), wrap: Wrap::new(length), members }
     }
 
     pub fn members(&self) -> &[(u32, u64)] {
@@ -74,8 +86,8 @@ impl Schedule {
     pub fn at(&self, number: u64) -> Option<u32> {
         match &self.order {
             Order::Empty => None,
-            Order::Plain(list) => Some(list[wrap(number, list.len())]),
-            Order::Cycle(_) | Order::Ranked(_) => Some(self.members[wrap(number, self.members.len())].0),
+            Order::Plain(list) => list.get(self.wrap.of(number)).copied(),
+            Order::Cycle(_) | Order::Ranked(_) => Some(self.members[(number % self.members.len() as u64) as usize].0),
         }
     }
 
@@ -95,7 +107,7 @@ impl Schedule {
             Order::Empty => None,
             Order::Plain(list) | Order::Cycle(list) => {
                 let at = self.cursor.fetch_add(1, Relaxed);
-                Some(list[wrap(at, list.len())])
+                list.get(self.wrap.of(at)).copied()
             }
             Order::Ranked(members) => {
                 let at = self.cursor.fetch_add(1, Relaxed);
@@ -105,10 +117,31 @@ impl Schedule {
     }
 }
 
-/// `at % len`; short lists are common and a 32-bit division is several times cheaper than a 64-bit one.
-#[inline]
-fn wrap(at: u64, len: usize) -> usize {
-    if at <= u64::from(u32::MAX) { (at as u32 % len as u32) as usize } else { (at % len as u64) as usize }
+/// The remainder by one length, without a division where the number has 32 bits (Lemire, Kaser, Kurz: Faster remainder by
+/// direct computation, 2019).
+#[derive(Debug)]
+struct Wrap {
+    length: u32,
+    /// 2^64 / length, rounded up.
+    magic: u64,
+}
+
+impl Wrap {
+    fn new(length: usize) -> Self {
+        let length = length as u32;
+        Wrap { length, magic: (u64::MAX / u64::from(length)).wrapping_add(1) }
+    }
+
+    #[inline]
+    fn of(&self, at: u64) -> usize {
+        match u32::try_from(at) {
+            Ok(at) => {
+                let fraction = self.magic.wrapping_mul(u64::from(at));
+                ((u128::from(fraction) * u128::from(self.length)) >> 64) as usize
+            }
+            Err(_) => (at % u64::from(self.length)) as usize,
+        }
+    }
 }
 
 fn reduced(members: Vec<(u32, u64)>) -> Box<[(u32, u64)]> {
@@ -219,6 +252,17 @@ mod tests {
             let written = cycle(&members);
             let ranked: Vec<u32> = (0..written.len() as u64).map(|rank| by_rank(&members, rank)).collect();
             assert_eq!(written.as_ref(), ranked.as_slice(), "{weights:?}");
+        }
+    }
+
+    #[test]
+    fn remainders_are_exact() {
+        for length in [1, 2, 3, 7, 50, 65_535, 65_536, 4_000_000_000] {
+            let wrap = Wrap::new(length);
+            let edges = [0, 1, length as u64 - 1, length as u64, length as u64 + 1, u32::MAX as u64 - 1];
+            for at in edges.into_iter().chain([u32::MAX as u64, 1 << 32, u64::MAX, 0x9E37_79B9, 0xDEAD_BEEF_1234]) {
+                assert_eq!(wrap.of(at), (at % length as u64) as usize, "{at} % {length}");
+            }
         }
     }
 

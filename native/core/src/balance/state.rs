@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-use arc_swap::ArcSwap;
+use std::sync::{Arc, PoisonError};
 
 use super::loads::Census;
 use super::pick::{Balancer, PickInput, Picked};
@@ -12,6 +10,7 @@ use crate::exchange::retry::PreviousPriorities;
 use crate::model::{Attach, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup};
 use crate::outliers::{Hits, Policy, Record, active_in};
 use crate::overlay::{Counters, Slot};
+use crate::sync::{ArcSwap, Guard, Mutex, MutexGuard, OnceLock};
 
 /// One endpoint of a cluster with its place.
 #[derive(Debug)]
@@ -259,7 +258,7 @@ impl<A: Attach> ClusterLive<A> {
 
     /// The state picks are made from now.
     #[inline]
-    pub fn state(&self) -> arc_swap::Guard<Arc<ClusterState<A>>> {
+    pub fn state(&self) -> Guard<Arc<ClusterState<A>>> {
         self.state.load()
     }
 
@@ -267,7 +266,7 @@ impl<A: Attach> ClusterLive<A> {
         self.state.load_full()
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, ()> {
+    fn locked(&self) -> MutexGuard<'_, ()> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
