@@ -282,6 +282,33 @@ def test_a_change_keeps_the_objects_it_does_not_touch(engine_name: str) -> None:
     assert after["a.com"].clusters[0] is before["a.com"].clusters[0]
 
 
+@pytest.mark.parametrize(
+    ("again", "line", "pointer"),
+    [
+        pytest.param("# moved\n# down\n{}", 3, "", id="moved down"),
+        pytest.param("{}", 1, "", id="where it was"),
+        pytest.param("kind: List\napiVersion: v1\nitems:\n- {}", 1, "/items/0", id="in a list"),
+    ],
+)
+@pytest.mark.parametrize("alike", [1, 3], ids=["a form of its own", "one of a form"])
+def test_the_same_resource_elsewhere_is_no_change(
+    alike: int, again: str, line: int, pointer: str, engine_name: str
+) -> None:
+    def document(number: int) -> str:
+        spec = f"hosts: [h{number}.example.com], ports: [{{number: 80, name: http, protocol: HTTP}}], resolution: DNS"
+        kind = "apiVersion: networking.istio.io/v1, kind: ServiceEntry"
+        return f"{{{kind}, metadata: {{name: s{number}, namespace: x}}, spec: {{{spec}}}}}"
+
+    registry = Registry.from_text("\n---\n".join(document(number) for number in range(alike)), backend=engine_name)
+    key = ResourceKey("ServiceEntry", "x", f"s{alike - 1}")
+    before = registry.cluster(f"outbound|80||h{alike - 1}.example.com")
+    delta = registry.apply(put=again.format(document(alike - 1)))
+    assert (delta.hosts, delta.clusters, delta.diagnostics) == ((), (), ())
+    assert registry.cluster(f"outbound|80||h{alike - 1}.example.com") is before
+    origin = registry.resources[key].origin
+    assert (origin.file, origin.index, origin.line, origin.pointer) == ("", 0, line, pointer)
+
+
 def test_mesh_wide_settings_can_change(engine_name: str) -> None:
     made = registry(A, engine_name)
     assert made.route("none.com").kind == "passthrough"

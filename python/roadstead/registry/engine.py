@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
@@ -20,6 +18,7 @@ from roadstead.config import ResourceKey
 from roadstead.errors import EngineError
 from roadstead.mesh import Cluster, HostMesh, Mesh, UnknownCluster
 from roadstead.registry.advice import advised, tls_rules
+from roadstead.registry.breath import Breath
 from roadstead.registry.frozen import snapshot_bytes
 from roadstead.registry.lower import OUTBOUND, PATHS, Lowering, facts
 from roadstead.registry.made import RECENT, Source, UnitMaker, keeping
@@ -29,8 +28,6 @@ from roadstead.registry.templates import Templates
 if TYPE_CHECKING:
     from roadstead._core import Builder, Engine
 
-# Seconds of compiling between two offers of the interpreter to other threads.
-_BREATH = 0.001
 # Units for which what is published and what replaces it are in memory together.
 _AT_ONCE = 1024
 # What most units read of others.
@@ -114,7 +111,7 @@ class NodeEngine:
         published: the configuration as it was when that was published, for a while."""
         staged = Staged(self.engine.builder(), self.scope.outbound())
         templates = Templates(self.scope, self.engine, self._lowering)
-        breath = _Breath()
+        breath = Breath()
         for first in range(0, len(units), _AT_ONCE):
             some = units[first : first + _AT_ONCE]
             before = self._published(some, published, breath)
@@ -131,7 +128,7 @@ class NodeEngine:
         self._stage_settings(staged)
         return staged
 
-    def _published(self, units: Iterable[str], published: Lock, breath: _Breath) -> dict[str, HostMesh]:
+    def _published(self, units: Iterable[str], published: Lock, breath: Breath) -> dict[str, HostMesh]:
         """What units are by now, compiled where nobody holds it."""
         makers = [maker for unit in units if (maker := self.units.get(unit)) is not None]
         if GATEWAYS in units:
@@ -250,22 +247,6 @@ class NodeEngine:
         self.scope.forget()
         self.source.rest()
         self.engine.trim()
-
-
-class _Breath:
-    """Offers the interpreter to other threads now and then: a reader that waits for it would otherwise get it only
-    after the switch interval (5 ms)."""
-
-    __slots__ = ("_next",)
-
-    def __init__(self) -> None:
-        self._next = time.perf_counter() + _BREATH
-
-    def take(self) -> None:
-        if time.perf_counter() > self._next:
-            if threading.active_count() > 1:
-                time.sleep(0)
-            self._next = time.perf_counter() + _BREATH
 
 
 def _whole(host: HostMesh, reason: str) -> Refused:

@@ -22,6 +22,7 @@ from roadstead.config.forms import Forms, Written
 from roadstead.config.read import read_mesh, read_networks
 from roadstead.errors import InputError
 from roadstead.mesh import Delta, Node
+from roadstead.registry.breath import Breath
 from roadstead.registry.intake import Delete, Put, keys_of, taken_in
 from roadstead.registry.refusal import Refused
 from roadstead.registry.settings import Settings
@@ -144,7 +145,7 @@ class Registry(View):
         An object that is refused (`Delta.diagnostics` says why) is refused alone: its previous version keeps serving.
         The delta's hosts and clusters are those of this registry's own node."""
         changes: Changes = dict.fromkeys(keys_of(delete))
-        read = list(taken_in(put, self._dialect))
+        read = list(Breath().between(taken_in(put, self._dialect)))
         findings = [finding for decoded in read for finding in decoded.findings]
         for decoded in read:
             changes.update({resource.key: resource for resource in decoded.resources})
@@ -158,7 +159,7 @@ class Registry(View):
             if mesh is not None or networks is not None:
                 self._resettle(mesh, networks)
                 touch.everything = True
-            delta = self._change(changes, touch, findings)
+            delta = self._change(self._different(changes), touch, findings)
         return Delta(delta.hosts, delta.clusters, (*findings, *delta.diagnostics))
 
     # Loading
@@ -215,7 +216,7 @@ class Registry(View):
     def _change(self, changes: Changes, touch: Touch, findings: list[Finding]) -> Delta:
         """Take the changes in, stage them in every view, put back what an engine refuses, publish. Of this view's own
         node is what comes back."""
-        before = {key: self._shared.store.get(key) for key in changes}
+        before = {key: self._shared.store.get(key) for key in Breath().between(changes)}
         published = dict(before)
         self._set(changes, touch)
         # Only the store keeps what was taken in, so that a bulk load's memory can be used again.
@@ -230,9 +231,22 @@ class Registry(View):
         deltas = {view: view.publish(one) for view, one in staged.items()}
         return deltas[self]
 
+    def _different(self, changes: Changes) -> Changes:
+        """The changes without those that only put a resource elsewhere: of them nothing but the place is noted. Who
+        writes one line of a large file changes one resource."""
+        store = self._shared.store
+        different: Changes = {}
+        for key, resource in Breath().between(changes.items()):
+            before = store.get(key)
+            if resource is not None and before is not None and _is_the_same(before, resource):
+                store.move(key, resource)
+            else:
+                different[key] = resource
+        return different
+
     def _set(self, changes: Changes, touch: Touch) -> None:
         store, index = self._shared.store, self._shared.index
-        for key, resource in changes.items():
+        for key, resource in Breath().between(changes.items()):
             if resource is None:
                 if key in store:
                     store.pop(key)
@@ -274,6 +288,16 @@ class Registry(View):
             self._shared.findings[key] = (*self._shared.findings.get(key, ()), finding)
             back[key] = before.pop(key, None)
         return back
+
+
+def _is_the_same(before: Resource[Spec], after: Resource[Spec]) -> bool:
+    """Whether two versions differ at most in where they stand."""
+    return (
+        before.spec == after.spec
+        and before.metadata == after.metadata
+        and before.status == after.status
+        and before.api_version == after.api_version
+    )
 
 
 def _settings(

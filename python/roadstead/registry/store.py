@@ -66,6 +66,14 @@ class Store:
         self._kept[key] = written
         self._warm.pop(key, None)
 
+    def move(self, key: ResourceKey, resource: Resource[Spec]) -> None:
+        """The same resource as is there, read elsewhere."""
+        place, written = resource.origin, self._kept[key]
+        if written is not None and not place.pointer:
+            self.put_written(key, Written(written.form, written.names, place.file, place.index, place.line))
+        elif self.source(key) != place:
+            self.put(resource, key)
+
     def pop(self, key: ResourceKey) -> Resource[Spec] | None:
         """Remove; what was there."""
         if key not in self._kept:
