@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+Clock = Callable[[], float]
+
 
 class Case(NamedTuple):
     """`run(prepared)` does `operations` operations; `prepare()` makes its argument before each round and is not timed.
@@ -36,26 +38,28 @@ class Timing(NamedTuple):
         return statistics.median(self.rounds)
 
 
-def measure(cases: Sequence[Case], rounds: int, *, loop: Case | None = None) -> dict[str, Timing]:
+def measure(
+    cases: Sequence[Case], rounds: int, *, loop: Case | None = None, clock: Clock = time.perf_counter
+) -> dict[str, Timing]:
     """Time the cases in turn, `rounds` times after one warm-up. loop: its time is taken off the others (the bare loop)."""
     taken: dict[str, list[float]] = {case.name: [] for case in cases}
     for number in range(rounds + 1):
-        bare = 0.0 if loop is None else _once(loop)
+        bare = 0.0 if loop is None else _once(loop, clock)
         for case in cases:
-            seconds = _once(case) - bare
+            seconds = _once(case, clock) - bare
             if number:
                 taken[case.name].append(max(seconds, 1e-12))
     return {case.name: Timing(case, tuple(taken[case.name])) for case in cases}
 
 
-def _once(case: Case) -> float:
+def _once(case: Case, clock: Clock) -> float:
     prepared = case.prepare()
     gc.collect(0)
     gc.disable()
     try:
-        start = time.perf_counter()
+        start = clock()
         case.run(prepared)
-        return (time.perf_counter() - start) / case.operations
+        return (clock() - start) / case.operations
     finally:
         gc.enable()
 

@@ -56,6 +56,7 @@ def _page(rounds: int) -> Iterator[str]:
         f"Envoy's clusters, {size:,} services", resources.__doc__, resources.cases(size), max(1, rounds // 5)
     )
     yield from _upkeep(rounds)
+    yield from _peers()
     yield from _missed()
 
 
@@ -70,6 +71,29 @@ def _upkeep(rounds: int) -> Iterator[str]:
         holds = "yes" if one.share <= one.owed else "no"
         yield f"| {one.resolver} | {one.look_ups} | {_time(one.each)} | {one.share:.2%} | ≤ {one.owed:.1%} | {holds} |"
     yield ""
+
+
+PEERS = Path(__file__).parent / "peers.md"
+_PEERS_TITLE, _MISSED_TITLE = "## Peers\n", "## What is missed"
+
+
+def _peers() -> Iterator[str]:
+    """As `python -m benchmarks peers` measured them last: its crates are compiled on demand only."""
+    yield PEERS.read_text(encoding="utf-8")
+
+
+def write_peers(rounds: int, page: Path, show: Show) -> None:
+    """Measure beside the peers; the section, alone and in its place on the page."""
+    from benchmarks.peers import report
+
+    lines: list[str] = []
+    for line in report.lines(list(meshes.SIZES), rounds):
+        lines.append(line)
+        show(line)
+    section = "\n".join(lines) + "\n"
+    PEERS.write_text(section, encoding="utf-8")
+    before, _, rest = page.read_text(encoding="utf-8").partition(_MISSED_TITLE)
+    page.write_text(f"{before.partition(_PEERS_TITLE)[0]}{section}{_MISSED_TITLE}{rest}", encoding="utf-8")
 
 
 def _missed() -> Iterator[str]:
