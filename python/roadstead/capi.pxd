@@ -22,6 +22,12 @@ cdef extern from "roadstead.h" nogil:
     const uint32_t ROADSTEAD_CHOICE_HASH_KEY
     const uint32_t ROADSTEAD_CHOICE_RETRY
     const uint32_t ROADSTEAD_CHOICE_PENDING
+    const uint32_t ROADSTEAD_TERMS_TRUSTED
+    const uint32_t ROADSTEAD_TERMS_ONCE
+    const uint32_t ROADSTEAD_TERMS_STREAMED
+    const uint32_t ROADSTEAD_TERMS_PENDING
+    const uint32_t ROADSTEAD_TERMS_HASH
+    const uint32_t ROADSTEAD_TERMS_HASH_KEY
 
     ctypedef enum roadstead_status:
         ROADSTEAD_OK
@@ -40,6 +46,7 @@ cdef extern from "roadstead.h" nogil:
         ROADSTEAD_OBJECT
         ROADSTEAD_UNSUPPORTED
         ROADSTEAD_PANIC
+        ROADSTEAD_REPORT
 
     ctypedef enum roadstead_kind:
         ROADSTEAD_NOTHING
@@ -77,6 +84,24 @@ cdef extern from "roadstead.h" nogil:
         ROADSTEAD_END_FAILURE
         ROADSTEAD_END_GRPC
 
+    ctypedef enum roadstead_do:
+        ROADSTEAD_DO_DELAY
+        ROADSTEAD_DO_TRY
+        ROADSTEAD_DO_FORWARD
+        ROADSTEAD_DO_RESPOND
+        ROADSTEAD_DO_NOTHING
+
+    ctypedef enum roadstead_reset:
+        ROADSTEAD_LOCAL_CONNECTION_FAILURE
+        ROADSTEAD_REMOTE_CONNECTION_FAILURE
+        ROADSTEAD_CONNECTION_TIMEOUT
+        ROADSTEAD_CONNECTION_TERMINATION
+        ROADSTEAD_LOCAL_RESET
+        ROADSTEAD_REMOTE_RESET
+        ROADSTEAD_REMOTE_REFUSED_STREAM_RESET
+        ROADSTEAD_PROTOCOL_ERROR
+        ROADSTEAD_RESET_OVERFLOW
+
     ctypedef struct roadstead_engine:
         pass
 
@@ -87,6 +112,9 @@ cdef extern from "roadstead.h" nogil:
         pass
 
     ctypedef struct roadstead_lease:
+        pass
+
+    ctypedef struct roadstead_exchange:
         pass
 
     ctypedef struct roadstead_str:
@@ -217,6 +245,30 @@ cdef extern from "roadstead.h" nogil:
         const roadstead_endpoint *exclude
         size_t exclude_count
 
+    ctypedef struct roadstead_terms:
+        size_t struct_size
+        uint32_t flags
+        uint64_t hash
+        roadstead_str hash_key
+
+    ctypedef struct roadstead_step:
+        size_t struct_size
+        int32_t what
+        uint32_t attempts
+        int64_t deadline
+        int64_t limit
+        roadstead_str flags
+        uint32_t status
+        roadstead_str details
+        const roadstead_header *headers
+        size_t header_count
+        roadstead_str body
+        const roadstead_str *mirrors
+        size_t mirror_count
+        c_bool has_deadline
+        c_bool has_limit
+        c_bool reset
+
     ctypedef struct roadstead_api:
         uint32_t abi_version
         size_t struct_size
@@ -296,6 +348,45 @@ cdef extern from "roadstead.h" nogil:
             const roadstead_lease *lease, int32_t end, uint16_t status, int64_t now, roadstead_error *error
         ) noexcept nogil
         roadstead_status (*lease_free)(roadstead_lease *lease) noexcept nogil
+        roadstead_status (*exchange_begin)(
+            const roadstead_decision *decision, const roadstead_terms *terms, int64_t now, roadstead_exchange **out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_mirror)(
+            const roadstead_exchange *exchange, roadstead_str cluster, int64_t now, roadstead_exchange **out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_step)(
+            const roadstead_exchange *exchange, roadstead_step *out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_decision *(*exchange_decision)(const roadstead_exchange *exchange) noexcept nogil
+        roadstead_status (*exchange_endpoint)(
+            const roadstead_exchange *exchange, roadstead_endpoint *out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_apply)(
+            roadstead_exchange *exchange, const roadstead_header *headers, size_t header_count, roadstead_header *out, size_t room, size_t *count, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_received)(
+            roadstead_exchange *exchange, int64_t now, roadstead_step *out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_ready)(
+            roadstead_exchange *exchange, int64_t now, roadstead_step *out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_response)(
+            roadstead_exchange *exchange, uint16_t status, const roadstead_header *headers, size_t header_count, c_bool end_stream, int64_t now, roadstead_step *out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_ended)(
+            roadstead_exchange *exchange, int64_t now, roadstead_step *out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_reset)(
+            roadstead_exchange *exchange, int32_t reason, c_bool sent, int64_t now, roadstead_step *out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_expired)(
+            roadstead_exchange *exchange, int64_t now, roadstead_step *out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_cancel)(
+            roadstead_exchange *exchange, int64_t now, roadstead_step *out, roadstead_error *error
+        ) noexcept nogil
+        roadstead_status (*exchange_once)(roadstead_exchange *exchange, roadstead_error *error) noexcept nogil
+        roadstead_status (*exchange_free)(roadstead_exchange *exchange) noexcept nogil
 
 
 cdef inline roadstead_str roadstead_bytes(const char *data, size_t length) noexcept nogil:

@@ -2,7 +2,7 @@
 """The engine asked from Cython through its capsule; what is asked of it is asked without the GIL."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -51,6 +51,31 @@ cdef list texts(const roadstead_str *given, size_t count):
 
 cdef list operations(const roadstead_header_op *given, size_t count):
     return [[OPS[given[i].op], text(given[i].name), text(given[i].value)] for i in range(count)]
+
+
+cdef dict numbers(const roadstead_stat *given, size_t count):
+    return {text(given[i].name): given[i].value for i in range(count)}
+
+
+cdef list stepped(roadstead_exchange *exchange, const roadstead_step *step):
+    """A step as the corpus writes it."""
+    cdef roadstead_error error = nothing()
+    cdef roadstead_endpoint endpoint
+    deadline = step.deadline if step.has_deadline else None
+    headers = [[text(step.headers[i].name), text(step.headers[i].value)] for i in range(step.header_count)]
+    if step.what == ROADSTEAD_DO_DELAY:
+        return ["Delay", deadline]
+    if step.what == ROADSTEAD_DO_TRY:
+        memset(&endpoint, 0, sizeof(endpoint))
+        endpoint.struct_size = sizeof(endpoint)
+        told(api.exchange_endpoint(exchange, &endpoint, &error), &error)
+        where = f"{text(endpoint.address)}:{endpoint.port}"
+        return ["Try", where, step.attempts, deadline, headers, texts(step.mirrors, step.mirror_count)]
+    if step.what == ROADSTEAD_DO_FORWARD:
+        return ["Forward", step.status, text(step.flags), deadline]
+    if step.what == ROADSTEAD_DO_RESPOND:
+        return ["Respond", step.status, headers, text(step.body, "latin-1"), text(step.flags), text(step.details)]
+    return ["Done", step.status, text(step.flags), text(step.details), bool(step.reset)]
 
 
 cdef class Asking:
@@ -203,6 +228,95 @@ cdef class Asking:
             told(api.lease_finish(lease, end, status, api.engine_now(self.engine), &error), &error)
             api.lease_free(lease)
         return where
+
+    def carried(self, uint32_t flags, list reports):
+        """The steps of the last decision's exchange over its reports, each (instant, name, number, more)."""
+        cdef roadstead_error error = nothing()
+        cdef roadstead_exchange *exchange
+        cdef roadstead_terms terms
+        cdef roadstead_step step
+        cdef int64_t now
+        cdef uint16_t value
+        cdef bint more
+        memset(&terms, 0, sizeof(terms))
+        memset(&step, 0, sizeof(step))
+        terms.struct_size, step.struct_size, terms.flags = sizeof(terms), sizeof(step), flags
+        with nogil:
+            told(api.exchange_begin(self.decision, &terms, 0, &exchange, &error), &error)
+            told(api.exchange_step(exchange, &step, &error), &error)
+        steps = [stepped(exchange, &step)]
+        for now, name, value, more in reports:
+            if name == "response":
+                told(api.exchange_response(exchange, value, NULL, 0, not more, now, &step, &error), &error)
+            elif name == "reset":
+                told(api.exchange_reset(exchange, value, True, now, &step, &error), &error)
+            elif name == "received":
+                told(api.exchange_received(exchange, now, &step, &error), &error)
+            elif name == "ready":
+                told(api.exchange_ready(exchange, now, &step, &error), &error)
+            elif name == "ended":
+                told(api.exchange_ended(exchange, now, &step, &error), &error)
+            elif name == "cancel":
+                told(api.exchange_cancel(exchange, now, &step, &error), &error)
+            else:
+                told(api.exchange_expired(exchange, now, &step, &error), &error)
+            steps.append(stepped(exchange, &step))
+        with nogil:
+            api.exchange_cancel(exchange, 0, NULL, NULL)
+            api.exchange_free(exchange)
+        return steps
+
+    def ejected(self, bytes host, uint16_t port, list steps):
+        """What steps of outlier detection give, each (instant, what, how), and what is told of the cluster then."""
+        cdef roadstead_error error = nothing()
+        cdef roadstead_request request
+        cdef roadstead_lease *lease
+        cdef roadstead_endpoint endpoint
+        cdef roadstead_str cluster, address
+        cdef roadstead_stat[64] stats
+        cdef int64_t now
+        cdef size_t count = 0, endpoints = 0, i
+        cdef int end
+        cdef uint16_t status
+        memset(&request, 0, sizeof(request))
+        memset(&endpoint, 0, sizeof(endpoint))
+        request.struct_size, endpoint.struct_size = sizeof(request), sizeof(endpoint)
+        request.host, request.port = lent(host), port
+        told(api.route(self.decision, &request, &error), &error)
+        request.flags = ROADSTEAD_REQUEST_DRAW
+        answers = []
+        for number, (now, what, how) in enumerate(steps):
+            if what == "sweep":
+                next = api.engine_sweep(self.engine, now)
+                answers.append(None if next < 0 else next)
+            elif what == "health":
+                kept = how[0].encode()
+                cluster, address = api.decision_cluster(self.decision), lent(kept)
+                told(api.engine_set_health(self.engine, cluster, address, how[1], how[2], &error), &error)
+                answers.append(None)
+            else:
+                request.draw, end, status = number, how[0], how[1]
+                told(api.route(self.decision, &request, &error), &error)
+                taken = api.lease_take(self.decision, NULL, &lease, &error)
+                if taken == ROADSTEAD_NO_HEALTHY_ENDPOINT:
+                    answers.append("NoHealthyEndpoint")
+                    continue
+                told(taken, &error)
+                with nogil:
+                    told(api.lease_finish(lease, end, status, now, &error), &error)
+                    told(api.lease_endpoint(lease, &endpoint, &error), &error)
+                answers.append(f"{text(endpoint.address)}:{endpoint.port}")
+                api.lease_free(lease)
+        cluster = api.decision_cluster(self.decision)
+        told(api.snapshot_stats(self.snapshot, cluster, stats, 64, &count, &error), &error)
+        of_cluster = numbers(stats, count)
+        told(api.snapshot_endpoints(self.snapshot, cluster, NULL, 0, &endpoints, &error), &error)
+        of_endpoints = []
+        for i in range(endpoints):
+            told(api.snapshot_endpoint_stats(self.snapshot, cluster, i, stats, 64, &count, &error), &error)
+            of_endpoints.append(numbers(stats, count))
+        of_cluster = {name: value for name, value in of_cluster.items() if name.startswith("outlier_detection.")}
+        return {"steps": answers, "stats": of_cluster, "endpoints": of_endpoints}
 
     def load(self, bytes data):
         """What only a loaded engine can do."""

@@ -3,6 +3,7 @@ installed package ships."""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -47,9 +48,10 @@ def library() -> Path:
 
 @pytest.fixture(scope="session")
 def program(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Compiles a C file of this folder (or another) and links it. sanitized: with checks of memory."""
+    """Compiles a C file of this folder (or another) and links it, once. sanitized: with checks of memory."""
     folder = tmp_path_factory.mktemp("programs")
 
+    @functools.cache
     def build(name: str | Path, *, sanitized: bool = False) -> Path:
         source = HERE / name
         made = folder / f"{source.stem}{'-sanitized' if sanitized else ''}"

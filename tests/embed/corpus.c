@@ -1,8 +1,11 @@
 /* Answers questions about a serialised snapshot: corpus SNAPSHOT < questions > answers, one JSON object a line.
  *
  * A question is fields of the form LENGTH:BYTES, a field of -1: is NULL: verb, host, port, path, method, scheme, source_ip, sni,
- * original host, original port, draw, number of headers, then name and value of each. */
+ * original host, original port, draw (NULL: the engine's own), number of headers, then name and value of each. What follows of an
+ * exchange: flags of its terms, number of reports, and of each instant, name, number, "more" or NULL. Of ejections: number of
+ * steps, and of each instant, what, and how: end and status of a lease, address, port and mark of a health check. */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +45,10 @@ static uint64_t number(const char **at) {
   uint64_t made = 0;
   for (size_t i = 0; i < digits.len; i++) made = made * 10 + (uint64_t)(digits.data[i] - '0');
   return made;
+}
+
+static bool is(roadstead_str text, const char *word) {
+  return text.len == strlen(word) && memcmp(text.data, word, text.len) == 0;
 }
 
 static void put(roadstead_str text, int latin) {
@@ -163,6 +170,181 @@ static void decided(roadstead_decision *decision) {
   printf("}\n");
 }
 
+static void pairs(const roadstead_header *headers, size_t count) {
+  putchar('[');
+  for (size_t i = 0; i < count; i++) {
+    printf("%s[", i > 0 ? "," : "");
+    put(headers[i].name, 0);
+    putchar(',');
+    put(headers[i].value, 0);
+    putchar(']');
+  }
+  putchar(']');
+}
+
+static void instant(bool known, int64_t at) {
+  if (known)
+    printf(", %" PRId64, at);
+  else
+    printf(", null");
+}
+
+/* A step as the corpus writes it: its class, its fields. */
+static void stepped(roadstead_exchange *exchange, const roadstead_step *step) {
+  static const char *const classes[] = {"Delay", "Try", "Forward", "Respond", "Done"};
+  roadstead_error error = {.struct_size = sizeof error};
+  roadstead_endpoint endpoint = {.struct_size = sizeof endpoint};
+  printf("[\"%s\"", classes[step->what]);
+  switch ((roadstead_do)step->what) {
+    case ROADSTEAD_DO_DELAY:
+      instant(step->has_deadline, step->deadline);
+      break;
+    case ROADSTEAD_DO_TRY:
+      if (roadstead_exchange_endpoint(exchange, &endpoint, &error) != ROADSTEAD_OK) fail("endpoint", &error);
+      printf(", \"%.*s:%u\", %u", (int)endpoint.address.len, endpoint.address.data, endpoint.port, step->attempts);
+      instant(step->has_deadline, step->deadline);
+      printf(", ");
+      pairs(step->headers, step->header_count);
+      printf(", [");
+      for (size_t i = 0; i < step->mirror_count; i++) put(step->mirrors[i], 0);
+      putchar(']');
+      break;
+    case ROADSTEAD_DO_FORWARD:
+      printf(", %u, ", step->status);
+      put(step->flags, 0);
+      instant(step->has_deadline, step->deadline);
+      break;
+    case ROADSTEAD_DO_RESPOND:
+      printf(", %u, ", step->status);
+      pairs(step->headers, step->header_count);
+      printf(", ");
+      put(step->body, 1);
+      printf(", ");
+      put(step->flags, 0);
+      printf(", ");
+      put(step->details, 0);
+      break;
+    case ROADSTEAD_DO_NOTHING:
+      printf(", %u, ", step->status);
+      put(step->flags, 0);
+      printf(", ");
+      put(step->details, 0);
+      printf(", %s", step->reset ? "true" : "false");
+      break;
+  }
+  putchar(']');
+}
+
+static roadstead_status reported(roadstead_exchange *exchange, const char **at, roadstead_step *step, roadstead_error *error) {
+  int64_t now = (int64_t)number(at);
+  roadstead_str name = field(at);
+  uint16_t given = (uint16_t)number(at);
+  bool more = field(at).data != NULL;
+  if (is(name, "response")) return roadstead_exchange_response(exchange, given, NULL, 0, !more, now, step, error);
+  if (is(name, "reset")) return roadstead_exchange_reset(exchange, given, true, now, step, error);
+  if (is(name, "received")) return roadstead_exchange_received(exchange, now, step, error);
+  if (is(name, "ready")) return roadstead_exchange_ready(exchange, now, step, error);
+  if (is(name, "ended")) return roadstead_exchange_ended(exchange, now, step, error);
+  if (is(name, "expired")) return roadstead_exchange_expired(exchange, now, step, error);
+  if (is(name, "cancel")) return roadstead_exchange_cancel(exchange, now, step, error);
+  exit(2);
+}
+
+static void carried(roadstead_decision *decision, const char **at) {
+  roadstead_error error = {.struct_size = sizeof error};
+  roadstead_terms terms = {.struct_size = sizeof terms, .flags = (uint32_t)number(at)};
+  roadstead_step step = {.struct_size = sizeof step};
+  roadstead_exchange *exchange;
+  if (roadstead_exchange_begin(decision, &terms, 0, &exchange, &error) != ROADSTEAD_OK) fail("begin", &error);
+  if (roadstead_exchange_step(exchange, &step, &error) != ROADSTEAD_OK) fail("step", &error);
+  putchar('[');
+  stepped(exchange, &step);
+  for (uint64_t left = number(at); left > 0; left--) {
+    if (reported(exchange, at, &step, &error) != ROADSTEAD_OK) fail("report", &error);
+    putchar(',');
+    stepped(exchange, &step);
+  }
+  printf("]\n");
+  roadstead_exchange_cancel(exchange, 0, NULL, NULL);
+  roadstead_exchange_free(exchange);
+}
+
+/* The endpoint of a lease that ends like that. */
+static void used(roadstead_decision *decision, const char **at, int64_t now) {
+  roadstead_error error = {.struct_size = sizeof error};
+  roadstead_endpoint endpoint = {.struct_size = sizeof endpoint};
+  roadstead_lease *lease;
+  int32_t end = (int32_t)number(at);
+  uint16_t status = (uint16_t)number(at);
+  roadstead_status taken = roadstead_lease_take(decision, NULL, &lease, &error);
+  if (taken == ROADSTEAD_NO_HEALTHY_ENDPOINT) {
+    printf("\"NoHealthyEndpoint\"");
+    return;
+  }
+  if (taken != ROADSTEAD_OK || roadstead_lease_finish(lease, end, status, now, &error) != ROADSTEAD_OK) fail("lease", &error);
+  if (roadstead_lease_endpoint(lease, &endpoint, &error) != ROADSTEAD_OK) fail("endpoint", &error);
+  printf("\"%.*s:%u\"", (int)endpoint.address.len, endpoint.address.data, endpoint.port);
+  roadstead_lease_free(lease);
+}
+
+static void numbers(const roadstead_stat *stats, size_t count, const char *prefix) {
+  const char *before = "{";
+  for (size_t i = 0; i < count; i++) {
+    if (stats[i].name.len < strlen(prefix) || memcmp(stats[i].name.data, prefix, strlen(prefix)) != 0) continue;
+    printf("%s", before);
+    put(stats[i].name, 0);
+    printf(": %" PRId64, stats[i].value);
+    before = ", ";
+  }
+  putchar('}');
+}
+
+static void ejected(roadstead_engine *engine, roadstead_decision *decision, roadstead_request *request, const char **at) {
+  roadstead_error error = {.struct_size = sizeof error};
+  roadstead_snapshot *snapshot;
+  roadstead_stat stats[ROOM];
+  size_t count, endpoints = 0;
+  printf("{\"steps\": [");
+  uint64_t steps = number(at);
+  for (request->draw = 0; request->draw < steps; request->draw++) {
+    int64_t now = (int64_t)number(at);
+    roadstead_str what = field(at);
+    if (request->draw > 0) putchar(',');
+    if (is(what, "lease")) {
+      request->flags = ROADSTEAD_REQUEST_DRAW;
+      if (roadstead_route(decision, request, &error) != ROADSTEAD_OK) fail("route", &error);
+      used(decision, at, now);
+    } else if (is(what, "sweep")) {
+      int64_t next = roadstead_engine_sweep(engine, now);
+      if (next < 0)
+        printf("null");
+      else
+        printf("%" PRId64, next);
+    } else {
+      roadstead_str address = field(at);
+      uint16_t port = (uint16_t)number(at);
+      int32_t mark = (int32_t)number(at);
+      roadstead_str cluster = roadstead_decision_cluster(decision);
+      if (roadstead_engine_set_health(engine, cluster, address, port, mark, &error) != ROADSTEAD_OK) fail("health", &error);
+      printf("null");
+    }
+  }
+  if (roadstead_snapshot_acquire(engine, &snapshot, &error) != ROADSTEAD_OK) fail("snapshot", &error);
+  roadstead_str cluster = roadstead_decision_cluster(decision);
+  if (roadstead_snapshot_stats(snapshot, cluster, stats, ROOM, &count, &error) != ROADSTEAD_OK) fail("stats", &error);
+  printf("], \"stats\": ");
+  numbers(stats, count, "outlier_detection.");
+  printf(", \"endpoints\": [");
+  roadstead_snapshot_endpoints(snapshot, cluster, NULL, 0, &endpoints, NULL);
+  for (size_t i = 0; i < endpoints; i++) {
+    if (i > 0) putchar(',');
+    if (roadstead_snapshot_endpoint_stats(snapshot, cluster, i, stats, ROOM, &count, &error) != ROADSTEAD_OK) fail("stats", &error);
+    numbers(stats, count, "");
+  }
+  printf("]}\n");
+  roadstead_snapshot_release(snapshot);
+}
+
 int main(int argc, char **argv) {
   roadstead_error error = {.struct_size = sizeof error};
   roadstead_options options = {.struct_size = sizeof options, .flags = ROADSTEAD_OPTIONS_SEED, .seed = 0};
@@ -196,24 +378,29 @@ int main(int argc, char **argv) {
     request.sni = field(&at);
     request.original_host = field(&at);
     request.original_port = (uint16_t)number(&at);
+    if (*at != '-') request.flags = ROADSTEAD_REQUEST_DRAW;
     request.draw = number(&at);
-    request.flags = ROADSTEAD_REQUEST_DRAW;
     request.header_count = number(&at);
     for (size_t i = 0; i < request.header_count; i++) {
       headers[i].name = field(&at);
       headers[i].value = field(&at);
     }
-    if (verb.data[0] == 'f') {
+    if (is(verb, "find")) {
       roadstead_service service = {.struct_size = sizeof service};
       roadstead_status status = roadstead_find(snapshot, request.host, request.port, &service, &error);
       if (status != ROADSTEAD_OK && status != ROADSTEAD_NOT_FOUND) fail("find", &error);
       put(service.host, 0);
       putchar('\n');
     } else {
-      roadstead_status status = verb.data[0] == 'r' ? roadstead_route(decision, &request, &error)
-                                                    : roadstead_connect(decision, &request, &error);
+      roadstead_status status = is(verb, "connect") ? roadstead_connect(decision, &request, &error)
+                                                    : roadstead_route(decision, &request, &error);
       if (status != ROADSTEAD_OK) fail("decide", &error);
-      decided(decision);
+      if (is(verb, "exchange"))
+        carried(decision, &at);
+      else if (is(verb, "ejections"))
+        ejected(engine, decision, &request, &at);
+      else
+        decided(decision);
     }
   }
   roadstead_decision_free(decision);

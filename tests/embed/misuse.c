@@ -306,6 +306,102 @@ static void ejections(roadstead_engine *engine) {
   roadstead_decision_free(decision);
 }
 
+/* Asks for a step, or reports; what follows is in `step`. */
+#define DO(call) EXPECT((call) == ROADSTEAD_OK)
+
+static void exchanges(roadstead_engine *engine) {
+  const int64_t second = 1000000000;
+  roadstead_decision *decision, *own;
+  roadstead_exchange *first, *second_one;
+  roadstead_answer answer = {.struct_size = sizeof answer};
+  roadstead_endpoint tried = {.struct_size = sizeof tried}, again = {.struct_size = sizeof again};
+  roadstead_step step = {.struct_size = sizeof step};
+  roadstead_terms terms = {.struct_size = sizeof terms, .flags = ROADSTEAD_TERMS_PENDING};
+  roadstead_request request = asking("/x/./z?q"), other = asking("/old");
+  roadstead_header lines[2] = {{str("X-Envoy-Retry-On"), str("5xx")}, {str("k"), str("v")}}, out[8];
+  size_t count;
+  DO(roadstead_decision_new(engine, &decision, &error));
+  EXPECT(roadstead_exchange_begin(decision, NULL, 5, &first, &error) == ROADSTEAD_EMPTY && first == NULL);
+  DO(roadstead_connect(decision, &request, &error));
+  EXPECT(roadstead_exchange_begin(decision, NULL, 5, &first, &error) == ROADSTEAD_RANGE);
+  DO(roadstead_route(decision, &request, &error));
+  terms.struct_size = 3;
+  EXPECT(roadstead_exchange_begin(decision, &terms, 5, &first, &error) == ROADSTEAD_STRUCT_SIZE);
+  DO(roadstead_exchange_begin(decision, NULL, 5, &first, &error));
+  /* The place may be used for another request; the exchange keeps its own decision, to be read only. */
+  DO(roadstead_route(decision, &other, &error));
+  own = roadstead_exchange_decision(first);
+  DO(roadstead_decision_answer(own, &answer, &error));
+  EXPECT(is(answer.path, "/y/z?q") && is(answer.cluster, "c"));
+  EXPECT(roadstead_route(own, &request, &error) == ROADSTEAD_HANDLE && strstr(error.message, "its exchange's") != NULL);
+  EXPECT(roadstead_connect(own, &request, &error) == ROADSTEAD_HANDLE && roadstead_decision_free(own) == ROADSTEAD_HANDLE);
+  EXPECT(roadstead_exchange_decision(NULL) == NULL);
+  /* The first try. */
+  DO(roadstead_exchange_step(first, &step, &error));
+  EXPECT(step.what == ROADSTEAD_DO_TRY && step.attempts == 1 && step.has_deadline && step.deadline == 5 + 7 * second / 2);
+  EXPECT(step.has_limit && step.limit == step.deadline && is(step.flags, "") && step.header_count == 2 && step.mirror_count == 0);
+  DO(roadstead_exchange_endpoint(first, &tried, &error));
+  DO(roadstead_exchange_apply(first, lines, 2, out, 8, &count, &error));
+  EXPECT(count == 4 && is(out[0].name, "k") && is(out[1].name, "x-a") && is(out[2].name, "x-envoy-attempt-count"));
+  EXPECT(is(out[2].value, "1") && is(out[3].value, "3500"));
+  EXPECT(stat_of(engine, "upstream_rq_active") == 1);
+  /* No more than one at a time. */
+  DO(roadstead_route(decision, &request, &error));
+  DO(roadstead_exchange_begin(decision, NULL, 5, &second_one, &error));
+  DO(roadstead_exchange_step(second_one, &step, &error));
+  EXPECT(step.what == ROADSTEAD_DO_RESPOND && step.status == 503 && is(step.flags, "UO") && step.header_count == 2);
+  EXPECT(step.body.len > 20 && step.details.len > 20 && !step.has_deadline);
+  EXPECT(roadstead_exchange_endpoint(second_one, &again, &error) == ROADSTEAD_NO_ENDPOINT);
+  DO(roadstead_exchange_free(second_one));
+  /* What does not fit changes nothing. */
+  EXPECT(roadstead_exchange_ended(first, 6, &step, &error) == ROADSTEAD_REPORT && strstr(error.message, "ended") != NULL);
+  EXPECT(roadstead_exchange_reset(first, 9, true, 6, &step, &error) == ROADSTEAD_RANGE);
+  EXPECT(roadstead_exchange_reset(first, -1, true, 6, &step, &error) == ROADSTEAD_RANGE);
+  step.struct_size = 8;
+  EXPECT(roadstead_exchange_response(first, 200, NULL, 0, true, 6, &step, &error) == ROADSTEAD_STRUCT_SIZE);
+  EXPECT(roadstead_exchange_response(first, 200, NULL, 1, true, 6, NULL, &error) == ROADSTEAD_NULL);
+  step.struct_size = sizeof step;
+  DO(roadstead_exchange_step(first, &step, &error));
+  EXPECT(step.what == ROADSTEAD_DO_TRY && stat_of(engine, "upstream_rq_active") == 1);
+  /* Tried again, elsewhere. */
+  DO(roadstead_exchange_ready(first, 6, NULL, &error));
+  DO(roadstead_exchange_response(first, 503, lines, 2, true, 7, &step, &error));
+  EXPECT(step.what == ROADSTEAD_DO_DELAY && stat_of(engine, "upstream_rq_retry_active") == 1);
+  EXPECT(stat_of(engine, "upstream_rq_active") == 0);
+  DO(roadstead_exchange_expired(first, step.deadline, &step, &error));
+  EXPECT(step.what == ROADSTEAD_DO_TRY && step.attempts == 2);
+  DO(roadstead_exchange_endpoint(first, &again, &error));
+  EXPECT(again.port + tried.port == 163);
+  DO(roadstead_exchange_response(first, 200, NULL, 0, false, second, &step, &error));
+  EXPECT(step.what == ROADSTEAD_DO_FORWARD && step.status == 200 && step.limit == 5 + 7 * second / 2);
+  DO(roadstead_exchange_ended(first, second, &step, &error));
+  EXPECT(step.what == ROADSTEAD_DO_NOTHING && step.status == 200 && is(step.details, "via_upstream") && !step.reset);
+  DO(roadstead_exchange_cancel(first, second, &step, &error));
+  EXPECT(step.what == ROADSTEAD_DO_NOTHING && step.status == 200);
+  EXPECT(stat_of(engine, "upstream_rq_active") == 0 && stat_of(engine, "upstream_rq_retry_active") == 0);
+  /* A copy, which outlives what it is of. */
+  EXPECT(roadstead_exchange_mirror(first, str("none"), 5, &second_one, &error) == ROADSTEAD_NOT_FOUND && second_one == NULL);
+  DO(roadstead_exchange_mirror(first, str("c"), 5, &second_one, &error));
+  DO(roadstead_exchange_free(first));
+  DO(roadstead_exchange_once(second_one, &error));
+  DO(roadstead_exchange_response(second_one, 503, NULL, 0, true, 7, &step, &error));
+  EXPECT(step.what == ROADSTEAD_DO_NOTHING && step.status == 503);
+  DO(roadstead_exchange_free(second_one));
+  /* One that is left in the middle gives back what it holds: a pending try, a retry that waits. */
+  terms.struct_size = sizeof terms;
+  DO(roadstead_exchange_begin(decision, &terms, 5, &first, &error));
+  EXPECT(stat_of(engine, "upstream_rq_pending_active") == 1);
+  DO(roadstead_exchange_free(first));
+  EXPECT(stat_of(engine, "upstream_rq_pending_active") == 0);
+  DO(roadstead_exchange_begin(decision, NULL, 5, &first, &error));
+  DO(roadstead_exchange_reset(first, ROADSTEAD_CONNECTION_TERMINATION, true, 6, NULL, &error));
+  EXPECT(stat_of(engine, "upstream_rq_retry_active") == 1);
+  DO(roadstead_exchange_free(first));
+  EXPECT(stat_of(engine, "upstream_rq_retry_active") == 0 && roadstead_exchange_free(NULL) == ROADSTEAD_OK);
+  EXPECT(roadstead_exchange_step((roadstead_exchange *)decision, &step, &error) == ROADSTEAD_HANDLE);
+  roadstead_decision_free(decision);
+}
+
 static void *many(void *engine) {
   roadstead_decision *decision;
   roadstead_request request = asking("/x/");
@@ -336,7 +432,7 @@ static void threads(roadstead_engine *engine) {
 }
 
 int main(void) {
-  static void (*const each[])(roadstead_engine *) = {arguments, answers, leases, health, ejections, threads};
+  static void (*const each[])(roadstead_engine *) = {arguments, answers, leases, health, ejections, exchanges, threads};
   EXPECT(roadstead_abi_version() == ROADSTEAD_ABI_VERSION);
   EXPECT(roadstead_api_table()->struct_size == sizeof(roadstead_api));
   bytes_that_are_none();

@@ -9,21 +9,20 @@ from typing import Any
 
 import pytest
 from tests.core import corpus
+from tests.core.exchanges import RESETS
 from tests.embed.conftest import Build, run
 
 from roadstead import _lowered as low
 from roadstead import core
 from roadstead.registry.frozen import snapshot_bytes
 
-ASKED = {"find", "route", "connect"}
-# Exchanges are not in the interface yet; their files ask nothing else.
-FILES = [
-    path
-    for path in sorted(corpus.FOLDER.glob("*.json"))
-    if all(ASKED.issuperset(case["asked"]) for case in json.loads(path.read_text())["cases"])
-]
+FILES = sorted(corpus.FOLDER.glob("*.json"))
 EACH = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 ROUTE = ("path", "method", "scheme", "source_ip")
+TERMS = {"trusted": (True, 1), "replayable": (False, 2), "received": (False, 4), "pending": (True, 8)}
+"""ROADSTEAD_TERMS_…: the value that sets the flag."""
+ENDS = {"connect_failure": 1, "reset": 2, "timeout": 3}
+GRPC = 5
 
 
 def field(value: object) -> bytes:
@@ -38,13 +37,49 @@ def arguments(asked: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return verb, {"host": given[0], "port": given[1]} if verb == "find" else given
 
 
+def asked_of(given: dict[str, Any]) -> list[object]:
+    """The fields of a request."""
+    original = given.get("original_destination") or (None, 0)
+    headers = given.get("headers") or []
+    lines = list(headers.items()) if isinstance(headers, dict) else headers
+    fields = [given["host"], given.get("port"), *[given.get(name) for name in ROUTE], given.get("sni"), *original]
+    return [*fields, given.get("draw"), len(lines), *[text for line in lines for text in line]]
+
+
+def flags_of(terms: dict[str, bool]) -> int:
+    return sum(TERMS[name][1] for name, value in terms.items() if value is TERMS[name][0])
+
+
+def report(written: list[Any]) -> tuple[int, str, int, bool]:
+    """(instant, name, its number: a status or the place of a reset's word, whether more is to come)."""
+    now, name, arguments, named = written
+    value = arguments[0] if arguments else 0
+    return now, name, RESETS.index(value) if name == "reset" else value, named.get("end_stream") is False
+
+
+def end(how: dict[str, Any]) -> tuple[int, int]:
+    """roadstead_end, and the status."""
+    if "grpc_status" in how:
+        return GRPC, how["grpc_status"]
+    return ENDS.get(how.get("error", ""), 0), how.get("status", 0)
+
+
+def how_of(what: str, how: Any) -> list[object]:
+    return {"lease": lambda: list(end(how)), "sweep": list, "health": lambda: list(how)}[what]()
+
+
 def question(asked: dict[str, Any]) -> bytes:
     """As corpus.c reads it."""
     verb, given = arguments(asked)
-    original = given.get("original_destination") or (None, 0)
-    headers = given.get("headers") or []
-    fields = [verb, given["host"], given.get("port"), *[given.get(name) for name in ROUTE], given.get("sni"), *original]
-    fields += [given.get("draw", 0), len(headers), *[text for line in headers for text in line]]
+    fields = [verb, *asked_of(given.get("route", given))]
+    if verb == "exchange":
+        fields += [flags_of(given.get("terms", {})), len(given["reports"])]
+        for now, name, value, more in map(report, given["reports"]):
+            fields += [now, name, value, "more" if more else None]
+    if verb == "ejections":
+        fields.append(len(given["steps"]))
+        for now, what, how in given["steps"]:
+            fields += [now, what, *how_of(what, how)]
     return b"".join(field(one) for one in fields)
 
 
@@ -75,19 +110,36 @@ def test_from_cython(path: Path, asking: ModuleType) -> None:
     file = json.loads(path.read_text())
     asker = asking.Asking(corpus.engine_of(core.engine("native"), file))
     for case in file["cases"]:
-        verb, given = arguments(case["asked"])
-        texts = {name: value.encode() if isinstance(value, str) else value for name, value in given.items()}
-        if verb == "find":
-            assert asker.find(texts["host"], texts["port"]) == case["answer"]
-            continue
-        original = given.get("original_destination") or (None, 0)
-        headers = [(name.encode(), value.encode()) for name, value in given.get("headers") or []]
-        answer = asker.decide(
-            verb == "connect", texts["host"], texts.get("port") or 0, *[texts.get(name) for name in ROUTE], texts.get("sni"),
-            original[0] and original[0].encode(), original[1], given.get("draw", 0), headers, corpus.PICKS,
-        )  # fmt: skip
-        assert answer.pop("timeout") == -1.0
-        assert answer == case["answer"], case["asked"]
+        assert from_cython(asker, case["asked"]) == case["answer"], case["asked"]
+
+
+def from_cython(asker: Any, asked: dict[str, Any]) -> Any:
+    verb, given = arguments(asked)
+    if verb == "find":
+        return asker.find(given["host"].encode(), given["port"])
+    if verb == "ejections":
+        steps = [(now, what, how_of(what, how)) for now, what, how in given["steps"]]
+        return asker.ejected(given["route"]["host"].encode(), given["route"]["port"], steps)
+    request = given.get("route", given)
+    if verb == "exchange":
+        decide(asker, False, request, 0)
+        return asker.carried(flags_of(given.get("terms", {})), [report(one) for one in given["reports"]])
+    answer = decide(asker, verb == "connect", request, corpus.PICKS)
+    assert answer.pop("timeout") == -1.0
+    return answer
+
+
+def decide(asker: Any, connection: bool, given: dict[str, Any], picks: int) -> Any:
+    fields = iter(asked_of(given))
+    host, port, *texts, original, original_port, draw, count = [next(fields) for _ in range(11)]
+    lines = [text.encode() for text in fields if isinstance(text, str)]
+    assert len(lines) == 2 * int(str(count))
+    encoded = [text.encode() if isinstance(text, str) else None for text in (host, *texts, original)]
+    path, method, scheme, source_ip, sni = encoded[1:6]
+    return asker.decide(
+        connection, encoded[0], port or 0, path, method, scheme, source_ip, sni, encoded[6], original_port or 0, draw or 0,
+        list(zip(lines[::2], lines[1::2], strict=True)), picks,
+    )  # fmt: skip
 
 
 def test_a_snapshot_is_the_corpus_in_its_own_form() -> None:

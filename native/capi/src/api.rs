@@ -6,11 +6,11 @@ use std::ffi::c_void;
 use crate::embed::Embed;
 use crate::types::{
     ROADSTEAD_ABI_VERSION, roadstead_answer, roadstead_choice, roadstead_decision, roadstead_endpoint,
-    roadstead_engine, roadstead_error, roadstead_header, roadstead_kind, roadstead_lease, roadstead_request,
-    roadstead_retry, roadstead_service, roadstead_snapshot, roadstead_stat, roadstead_status, roadstead_str,
-    roadstead_tls,
+    roadstead_engine, roadstead_error, roadstead_exchange, roadstead_header, roadstead_kind, roadstead_lease,
+    roadstead_request, roadstead_retry, roadstead_service, roadstead_snapshot, roadstead_stat, roadstead_status,
+    roadstead_step, roadstead_str, roadstead_terms, roadstead_tls,
 };
-use crate::{decision, engine, lease, pick, snapshot};
+use crate::{decision, engine, exchange, lease, pick, snapshot};
 
 /// The functions of this interface for one kind of engine. Each is the function `roadstead_…` of its name; handles made
 /// through one table are given to that table only. Later versions append.
@@ -177,6 +177,91 @@ pub struct roadstead_api {
         error: *mut roadstead_error,
     ) -> roadstead_status,
     pub lease_free: unsafe extern "C" fn(lease: *mut roadstead_lease) -> roadstead_status,
+    pub exchange_begin: unsafe extern "C" fn(
+        decision: *const roadstead_decision,
+        terms: *const roadstead_terms,
+        now: i64,
+        out: *mut *mut roadstead_exchange,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_mirror: unsafe extern "C" fn(
+        exchange: *const roadstead_exchange,
+        cluster: roadstead_str,
+        now: i64,
+        out: *mut *mut roadstead_exchange,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_step: unsafe extern "C" fn(
+        exchange: *const roadstead_exchange,
+        out: *mut roadstead_step,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_decision: unsafe extern "C" fn(exchange: *const roadstead_exchange) -> *mut roadstead_decision,
+    pub exchange_endpoint: unsafe extern "C" fn(
+        exchange: *const roadstead_exchange,
+        out: *mut roadstead_endpoint,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_apply: unsafe extern "C" fn(
+        exchange: *mut roadstead_exchange,
+        headers: *const roadstead_header,
+        header_count: usize,
+        out: *mut roadstead_header,
+        room: usize,
+        count: *mut usize,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_received: unsafe extern "C" fn(
+        exchange: *mut roadstead_exchange,
+        now: i64,
+        out: *mut roadstead_step,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_ready: unsafe extern "C" fn(
+        exchange: *mut roadstead_exchange,
+        now: i64,
+        out: *mut roadstead_step,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_response: unsafe extern "C" fn(
+        exchange: *mut roadstead_exchange,
+        status: u16,
+        headers: *const roadstead_header,
+        header_count: usize,
+        end_stream: bool,
+        now: i64,
+        out: *mut roadstead_step,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_ended: unsafe extern "C" fn(
+        exchange: *mut roadstead_exchange,
+        now: i64,
+        out: *mut roadstead_step,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_reset: unsafe extern "C" fn(
+        exchange: *mut roadstead_exchange,
+        reason: i32,
+        sent: bool,
+        now: i64,
+        out: *mut roadstead_step,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_expired: unsafe extern "C" fn(
+        exchange: *mut roadstead_exchange,
+        now: i64,
+        out: *mut roadstead_step,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_cancel: unsafe extern "C" fn(
+        exchange: *mut roadstead_exchange,
+        now: i64,
+        out: *mut roadstead_step,
+        error: *mut roadstead_error,
+    ) -> roadstead_status,
+    pub exchange_once:
+        unsafe extern "C" fn(exchange: *mut roadstead_exchange, error: *mut roadstead_error) -> roadstead_status,
+    pub exchange_free: unsafe extern "C" fn(exchange: *mut roadstead_exchange) -> roadstead_status,
 }
 
 impl roadstead_api {
@@ -219,6 +304,21 @@ impl roadstead_api {
             lease_ready: lease::ready::<A>,
             lease_finish: lease::finish::<A>,
             lease_free: lease::free::<A>,
+            exchange_begin: exchange::begin::<A>,
+            exchange_mirror: exchange::mirror::<A>,
+            exchange_step: exchange::step::<A>,
+            exchange_decision: exchange::decision::<A>,
+            exchange_endpoint: exchange::endpoint::<A>,
+            exchange_apply: exchange::apply::<A>,
+            exchange_received: exchange::received::<A>,
+            exchange_ready: exchange::ready::<A>,
+            exchange_response: exchange::response::<A>,
+            exchange_ended: exchange::ended::<A>,
+            exchange_reset: exchange::reset::<A>,
+            exchange_expired: exchange::expired::<A>,
+            exchange_cancel: exchange::cancel::<A>,
+            exchange_once: exchange::once::<A>,
+            exchange_free: exchange::free::<A>,
         }
     }
 }

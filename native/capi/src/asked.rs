@@ -59,6 +59,12 @@ impl<'a> Asked<'a> {
         Asked { path: "", method: "", scheme: None, headers: &[], original: None, dialled: None, ..self }
     }
 
+    /// All header lines as they were given.
+    pub fn header_lines(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        // SAFETY: lent with the request, see `Asked::of`.
+        self.headers.iter().map(|header| unsafe { header.bytes() })
+    }
+
     pub fn port(&self) -> Option<u16> {
         Some(self.port).filter(|port| *port > 0)
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use roadstead_core::choose::Chosen;
 use roadstead_core::decision::{Decision, Kind};
 use roadstead_core::model::HeaderOp;
 use roadstead_core::{rewrite, routing};
 
 use crate::asked::Asked;
 use crate::embed::{Embed, Rule, Shared, Upstream};
-use crate::endpoint::Chosen;
 use crate::engine::shared;
 use crate::failure::{Failure, call, read};
 use crate::raw::{self, Opaque};
@@ -21,9 +21,11 @@ use crate::types::{
 pub struct Place<A: Embed> {
     pub engine: Arc<Shared<A>>,
     pub filled: Option<Filled<A>>,
-    /// Endpoints picked for it, for their strings; one for each state and name.
+    /// Endpoints picked for it, for their strings.
     pub picked: Vec<Chosen<A>>,
     told: Told,
+    /// Of an exchange, which fills and frees it.
+    lent: bool,
 }
 
 /// A decision with the request it was made from.
@@ -33,6 +35,15 @@ pub struct Filled<A: Embed> {
     pub asked: Asked<'static>,
     /// Picks made so far.
     pub picks: u32,
+    /// Where `asked.path` is not the caller's.
+    path: Option<Arc<str>>,
+}
+
+impl<A: Embed> Filled<A> {
+    /// Of the same request, for another holder.
+    pub fn with(&self, core: Decision<A>, picks: u32) -> Self {
+        Filled { core, asked: self.asked, picks, path: self.path.clone() }
+    }
 }
 
 /// What was made to be read, for as long as the decision lasts.
@@ -92,7 +103,27 @@ pub fn empty() -> Failure {
     )
 }
 
+#[cold]
+fn of_exchange() -> Failure {
+    Failure::new(roadstead_status::ROADSTEAD_HANDLE, "this decision is its exchange's: it is read, not filled or freed")
+}
+
 impl<A: Embed> Place<A> {
+    fn new(engine: Arc<Shared<A>>) -> Self {
+        Place { engine, filled: None, picked: Vec::new(), told: Told::default(), lent: false }
+    }
+
+    /// A place that belongs to an exchange.
+    pub fn lent(engine: Arc<Shared<A>>, filled: Filled<A>) -> Self {
+        Place { filled: Some(filled), lent: true, ..Place::new(engine) }
+    }
+
+    /// Whether the caller may fill or free it.
+    #[inline]
+    fn own(&mut self) -> Result<&mut Self, Failure> {
+        if self.lent { Err(of_exchange()) } else { Ok(self) }
+    }
+
     fn clear(&mut self) {
         self.filled = None;
         self.picked.clear();
@@ -111,14 +142,16 @@ impl<A: Embed> Place<A> {
     fn route(&mut self, mut asked: Asked<'static>) {
         self.clear();
         let guard = self.engine.core.load();
+        let mut path = None;
         if let std::borrow::Cow::Owned(normal) = guard.normal_path(asked.path) {
-            let told = self.told.text(normal);
-            // SAFETY: kept in `told` until the place is filled again, as what is lent.
-            asked.path = unsafe { told.text("path") }.unwrap_or(asked.path);
+            let kept: Arc<str> = normal.into();
+            // SAFETY: `path` is kept beside what borrows it, wherever that goes.
+            asked.path = unsafe { &*Arc::as_ptr(&kept) };
+            path = Some(kept);
         }
         let draw = asked.draw.unwrap_or_else(|| self.engine.draws.draw());
         let core = routing::route(&guard, &asked, asked.port(), draw);
-        self.filled = Some(Filled { core, asked, picks: 0 });
+        self.filled = Some(Filled { core, asked, picks: 0, path });
     }
 
     fn connect(&mut self, asked: Asked<'static>) {
@@ -126,7 +159,7 @@ impl<A: Embed> Place<A> {
         let asked = asked.connection();
         let draw = asked.draw.unwrap_or_else(|| self.engine.draws.draw());
         let core = self.engine.core.connect(&asked, asked.port, asked.sni, draw);
-        self.filled = Some(Filled { core, asked, picks: 0 });
+        self.filled = Some(Filled { core, asked, picks: 0, path: None });
     }
 
     fn rule(&mut self) -> Result<Option<&Rule>, Failure> {
@@ -216,15 +249,23 @@ pub unsafe extern "C" fn new<A: Embed>(
         unsafe {
             raw::set(out, "out", std::ptr::null_mut())?;
             let engine = Arc::clone(shared::<A>(engine)?);
-            let place = Place { engine, filled: None, picked: Vec::new(), told: Told::default() };
+            let place = Place::<A>::new(engine);
             raw::set(out, "out", raw::hand_out(place))
         }
     })
 }
 
 pub unsafe extern "C" fn free<A: Embed>(decision: *mut roadstead_decision) -> roadstead_status {
-    // SAFETY: the caller's: nobody uses the handle any more.
-    call(std::ptr::null_mut(), || unsafe { raw::take_back::<Place<A>>(decision) })
+    call(std::ptr::null_mut(), || {
+        if decision.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the caller's: nobody uses the handle any more.
+        unsafe {
+            raw::behind_mut::<Place<A>>(decision)?.own()?;
+            raw::take_back::<Place<A>>(decision)
+        }
+    })
 }
 
 pub unsafe extern "C" fn route<A: Embed>(
@@ -236,7 +277,7 @@ pub unsafe extern "C" fn route<A: Embed>(
         // SAFETY: the caller's; what the request points to is lent until the place is filled again.
         unsafe {
             let place = raw::behind_mut::<Place<A>>(decision)?;
-            place.route(Asked::of(&raw::read(request)?)?);
+            place.own()?.route(Asked::of(&raw::read(request)?)?);
         }
         Ok(())
     })
@@ -251,7 +292,7 @@ pub unsafe extern "C" fn connect<A: Embed>(
         // SAFETY: as in `route`.
         unsafe {
             let place = raw::behind_mut::<Place<A>>(decision)?;
-            place.connect(Asked::of(&raw::read(request)?)?);
+            place.own()?.connect(Asked::of(&raw::read(request)?)?);
         }
         Ok(())
     })
@@ -405,7 +446,7 @@ pub unsafe extern "C" fn apply<A: Embed>(
 }
 
 /// A header line of the caller's, or one of the decision's.
-struct Line(roadstead_header);
+pub struct Line(pub roadstead_header);
 
 impl rewrite::Line<'_> for Line {
     fn is(&self, name: &str) -> bool {

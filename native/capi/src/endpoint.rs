@@ -1,46 +1,29 @@
 //! Endpoints as they are told.
 
-use std::sync::Arc;
-
 use roadstead_core::balance::ClusterState;
+use roadstead_core::choose::Chosen;
 use roadstead_core::model::EndpointKind;
 
 use crate::embed::Embed;
 use crate::types::{roadstead_address, roadstead_endpoint, roadstead_health, roadstead_str};
 
-/// Where an endpoint comes from.
-pub enum Chosen<A: Embed> {
-    Of(Arc<ClusterState<A>>, u32),
-    /// What a cluster without endpoints of its own dials.
-    Dialled(Arc<(String, u16, EndpointKind)>),
-}
-
-impl<A: Embed> Clone for Chosen<A> {
-    fn clone(&self) -> Self {
-        match self {
-            Chosen::Of(state, index) => Chosen::Of(Arc::clone(state), *index),
-            Chosen::Dialled(dialled) => Chosen::Dialled(Arc::clone(dialled)),
-        }
-    }
-}
-
-impl<A: Embed> Chosen<A> {
-    pub fn told(&self) -> roadstead_endpoint {
-        match self {
-            Chosen::Of(state, index) => told(state, *index),
-            Chosen::Dialled(dialled) => {
-                let (address, port, kind) = &**dialled;
-                roadstead_endpoint {
-                    struct_size: 0,
-                    address: roadstead_str::of(address),
-                    hostname: roadstead_str::of(""),
-                    locality: roadstead_str::of(""),
-                    kind: kind_of(*kind) as i32,
-                    health: roadstead_health::ROADSTEAD_UNKNOWN as i32,
-                    priority: 0,
-                    weight: 1,
-                    port: *port,
-                }
+/// The strings are those of what was chosen.
+#[inline]
+pub fn told_of<A: Embed>(chosen: &Chosen<A>) -> roadstead_endpoint {
+    match chosen {
+        Chosen::Of(state, index) => told(state, *index),
+        Chosen::Dialled(dialled) => {
+            let (address, port, kind) = &**dialled;
+            roadstead_endpoint {
+                struct_size: 0,
+                address: roadstead_str::of(address),
+                hostname: roadstead_str::of(""),
+                locality: roadstead_str::of(""),
+                kind: kind_of(*kind) as i32,
+                health: roadstead_health::ROADSTEAD_UNKNOWN as i32,
+                priority: 0,
+                weight: 1,
+                port: *port,
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The symbols of the library: engines that are loaded from bytes.
 #![allow(clippy::missing_safety_doc, reason = "the header says for all of them what a caller must keep")]
 
+mod exchange;
+
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use crate::types::{
     roadstead_status, roadstead_str, roadstead_tls,
 };
 use crate::{decision, engine, lease, pick, snapshot};
+
+pub use exchange::*;
 
 static API: roadstead_api = roadstead_api::of::<Loaded>();
 

@@ -1,17 +1,17 @@
 //! Leases: one try of a request, or one connection, that counts until it is finished.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 
-use roadstead_core::balance::ClusterLive;
-use roadstead_core::outliers::{End, http_status};
-use roadstead_core::overlay::{LeaseKind, Outcome, Overflow, Slot, acquire, bind, release};
+use roadstead_core::choose::Chosen;
+use roadstead_core::lease::Lease;
+use roadstead_core::outliers::http_status;
+use roadstead_core::overlay::{LeaseKind, Outcome, Overflow};
 
 use crate::decision::Place;
 use crate::embed::{Embed, Shared};
-use crate::endpoint::Chosen;
+use crate::endpoint::told_of;
 use crate::failure::{Failure, call};
-use crate::pick::Wish;
+use crate::pick::Given;
 use crate::raw::{self, Opaque};
 use crate::types::{
     ROADSTEAD_CHOICE_PENDING, ROADSTEAD_CHOICE_RETRY, roadstead_choice, roadstead_decision, roadstead_end,
@@ -28,22 +28,11 @@ const ENDS: [roadstead_end; 6] = [
     roadstead_end::ROADSTEAD_END_GRPC,
 ];
 
-/// Where a lease stands. It only ever moves on, so that whoever moves it counts, whatever the thread.
-const PENDING: u8 = 0;
-const ACTIVE: u8 = 1;
-/// `ready` told that the connection is there.
-const READY: u8 = 2;
-const DONE: u8 = 3;
-
 pub struct Hold<A: Embed> {
     engine: Arc<Shared<A>>,
     endpoint: Chosen<A>,
     cluster: Arc<str>,
-    live: Arc<ClusterLive<A>>,
-    slot: Arc<Slot>,
-    /// As it was acquired.
-    kind: LeaseKind,
-    stage: AtomicU8,
+    held: Lease<A>,
 }
 
 impl<A: Embed> Opaque for Hold<A> {
@@ -59,88 +48,41 @@ fn refused(cluster: &str, limit: Overflow) -> Failure {
 }
 
 impl<A: Embed> Hold<A> {
-    fn take(place: &mut Place<A>, wish: &Wish<'_>) -> Result<Self, Failure> {
+    fn take(place: &mut Place<A>, given: &Given<'_>) -> Result<Self, Failure> {
         let connection = place.filled()?.core.is_connection();
-        let retry = wish.flags & ROADSTEAD_CHOICE_RETRY != 0;
-        let pending = wish.flags & ROADSTEAD_CHOICE_PENDING != 0;
+        let retry = given.flags & ROADSTEAD_CHOICE_RETRY != 0;
+        let pending = given.flags & ROADSTEAD_CHOICE_PENDING != 0;
         if connection && (retry || pending) {
             let message = "ROADSTEAD_CHOICE_RETRY and _PENDING are of requests: a connection has neither";
             return Err(Failure::new(roadstead_status::ROADSTEAD_RANGE, message));
         }
-        let endpoint = place.choose(wish)?.clone();
-        let slot = match &endpoint {
-            Chosen::Of(state, index) => Arc::clone(&state.slots()[*index as usize]),
-            Chosen::Dialled(_) => Arc::default(),
-        };
+        let endpoint = place.choose(given)?.clone();
         let Some(cluster) = place.filled()?.core.cluster() else {
             return Err(Failure::new(roadstead_status::ROADSTEAD_NO_HEALTHY_ENDPOINT, "no cluster to lease from"));
         };
         let kind = if connection { LeaseKind::Connection } else { LeaseKind::Request { retry, pending } };
         let live = Arc::clone(cluster.live.wake());
-        acquire(live.counters(), &slot, &live.limits, kind, &|| place.engine.core.now())
+        let held = Lease::take(live, endpoint.slot(), kind, &|| place.engine.core.now())
             .map_err(|limit| refused(&cluster.name, limit))?;
-        let stage = AtomicU8::new(if pending { PENDING } else { ACTIVE });
-        Ok(Hold {
-            engine: Arc::clone(&place.engine),
-            endpoint,
-            cluster: Arc::clone(&cluster.name),
-            live,
-            slot,
-            kind,
-            stage,
-        })
+        Ok(Hold { engine: Arc::clone(&place.engine), endpoint, cluster: Arc::clone(&cluster.name), held })
     }
 
-    /// now: of the outcome, for outlier detection; None: the engine's time.
-    fn end(&self, outcome: Outcome, now: Option<i64>) {
-        let stage = self.stage.swap(DONE, AcqRel);
-        if stage == DONE {
-            return;
-        }
-        let kind = match self.kind {
-            LeaseKind::Request { retry, .. } => LeaseKind::Request { retry, pending: stage == PENDING },
-            LeaseKind::Connection => LeaseKind::Connection,
-        };
-        release(self.live.counters(), &self.slot, kind, outcome);
-        if let Some(policy) = &self.live.outliers {
-            let connection = kind == LeaseKind::Connection;
-            let end = End { outcome, connection, pending: stage == PENDING, told: stage == READY };
-            let hits = policy.ended(&self.slot, end);
-            if hits.any() {
-                let now = now.unwrap_or_else(|| self.engine.core.now());
-                self.engine.core.eject(&self.cluster, &self.slot, hits, now, &mut || self.engine.draws.draw());
-            }
+    fn end(&self, outcome: Outcome, now: i64) {
+        if let Some(hits) = self.held.end(outcome).filter(|hits| hits.any()) {
+            self.engine.core.eject(&self.cluster, self.held.slot(), hits, now, &mut || self.engine.draws.draw());
         }
     }
 
     /// The connection is there.
     fn ready(&self) -> Result<(), Failure> {
-        let (before, connection) = match self.kind {
-            LeaseKind::Request { .. } => (PENDING, false),
-            LeaseKind::Connection => (ACTIVE, true),
-        };
-        if self.stage.compare_exchange(before, READY, AcqRel, Acquire).is_err() {
-            return Ok(());
-        }
-        if let LeaseKind::Request { retry, .. } = self.kind {
-            bind(self.live.counters(), &self.slot, &self.live.limits, retry, &|| self.engine.core.now()).map_err(
-                |limit| {
-                    // Nothing is held any more.
-                    self.stage.store(DONE, Release);
-                    refused(&self.cluster, limit)
-                },
-            )?;
-        }
-        if let Some(policy) = &self.live.outliers {
-            policy.connected(&self.slot, connection);
-        }
-        Ok(())
+        self.held.ready(&|| self.engine.core.now()).map_err(|limit| refused(&self.cluster, limit))
     }
 }
 
 impl<A: Embed> Drop for Hold<A> {
     fn drop(&mut self) {
-        self.end(Outcome::Dropped, None);
+        // Detects nothing.
+        self.held.end(Outcome::Dropped);
     }
 }
 
@@ -154,8 +96,8 @@ pub unsafe extern "C" fn take<A: Embed>(
         // SAFETY: the caller's.
         unsafe {
             raw::set(out, "out", std::ptr::null_mut())?;
-            let wish = Wish::of(choice)?;
-            let hold = Hold::take(raw::behind_mut::<Place<A>>(decision)?, &wish)?;
+            let given = Given::of(choice)?;
+            let hold = Hold::take(raw::behind_mut::<Place<A>>(decision)?, &given)?;
             raw::set(out, "out", raw::hand_out(hold))
         }
     })
@@ -167,7 +109,7 @@ pub unsafe extern "C" fn endpoint<A: Embed>(
     error: *mut roadstead_error,
 ) -> roadstead_status {
     // SAFETY: the caller's.
-    call(error, || unsafe { raw::write(out, raw::behind::<Hold<A>>(lease)?.endpoint.told()) })
+    call(error, || unsafe { raw::write(out, told_of(&raw::behind::<Hold<A>>(lease)?.endpoint)) })
 }
 
 pub unsafe extern "C" fn ready<A: Embed>(
@@ -201,7 +143,7 @@ pub unsafe extern "C" fn finish<A: Embed>(
                 return Err(Failure::new(roadstead_status::ROADSTEAD_RANGE, message));
             }
         };
-        hold.end(outcome, Some(now));
+        hold.end(outcome, now);
         Ok(())
     })
 }

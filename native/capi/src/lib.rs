@@ -12,6 +12,7 @@ mod decision;
 pub mod embed;
 mod endpoint;
 mod engine;
+mod exchange;
 #[cfg(feature = "exports")]
 pub mod exports;
 pub mod failure;

@@ -1,52 +1,56 @@
 //! From the chosen cluster to one endpoint.
 
-use std::sync::Arc;
-
-use roadstead_core::balance::{ClusterLive, ClusterState, PickInput};
-use roadstead_core::cluster::Cluster;
-use roadstead_core::decision::Kind;
+use roadstead_core::choose::{Chosen, HashBy, Unchosen, Wish};
+use roadstead_core::decision::{Decision, Kind};
 use roadstead_core::hash::xxh64;
-use roadstead_core::model::ClusterType;
+use smallvec::SmallVec;
 
+use crate::asked::Asked;
 use crate::decision::{Filled, Place, empty};
 use crate::embed::Embed;
-use crate::endpoint::Chosen;
+use crate::endpoint::told_of;
 use crate::failure::{Failure, call};
 use crate::raw;
 use crate::types::{
     ROADSTEAD_CHOICE_HASH, ROADSTEAD_CHOICE_HASH_KEY, roadstead_choice, roadstead_decision, roadstead_endpoint,
-    roadstead_error, roadstead_status,
+    roadstead_error, roadstead_status, roadstead_str,
 };
 
 /// What the caller wants of a choice.
 #[derive(Default)]
-pub struct Wish<'a> {
+pub struct Given<'a> {
     pub flags: u32,
-    hash: Option<u64>,
-    exclude: Vec<(&'a str, u16)>,
+    hash: HashBy,
+    exclude: SmallVec<[(&'a str, u16); 4]>,
 }
 
-impl Wish<'_> {
+/// # Safety
+/// As of `slice`, where the key is asked for.
+pub unsafe fn hash_of(hash: Option<u64>, key: Option<roadstead_str>, what: &str) -> Result<HashBy, Failure> {
+    match (hash, key) {
+        (Some(hash), _) => Ok(HashBy::Given(hash)),
+        // SAFETY: the caller's.
+        (None, Some(key)) => Ok(HashBy::Given(xxh64(unsafe { key.bytes(what)? }, 0))),
+        (None, None) => Ok(HashBy::Policies),
+    }
+}
+
+impl Given<'_> {
     /// # Safety
     /// NULL, or a choice whose pointers are valid for the call.
     #[inline]
     pub unsafe fn of(choice: *const roadstead_choice) -> Result<Self, Failure> {
         if choice.is_null() {
-            return Ok(Wish::default());
+            return Ok(Given::default());
         }
         // SAFETY: the caller's.
         unsafe {
             let given = raw::read(choice)?;
-            let hash = if given.flags & ROADSTEAD_CHOICE_HASH != 0 {
-                Some(given.hash)
-            } else if given.flags & ROADSTEAD_CHOICE_HASH_KEY != 0 {
-                Some(xxh64(given.hash_key.bytes("choice.hash_key")?, 0))
-            } else {
-                None
-            };
+            let (hash, key) = (given.flags & ROADSTEAD_CHOICE_HASH != 0, given.flags & ROADSTEAD_CHOICE_HASH_KEY != 0);
+            let hash = hash_of(hash.then_some(given.hash), key.then_some(given.hash_key), "choice.hash_key")?;
             let excluded = raw::slice(given.exclude, given.exclude_count, "choice.exclude")?;
             let exclude = excluded.iter().map(|one| Ok((one.address.text("choice.exclude")?, one.port)));
-            Ok(Wish { flags: given.flags, hash, exclude: exclude.collect::<Result<_, Failure>>()? })
+            Ok(Given { flags: given.flags, hash, exclude: exclude.collect::<Result<_, Failure>>()? })
         }
     }
 }
@@ -54,76 +58,39 @@ impl Wish<'_> {
 impl<A: Embed> Place<A> {
     /// One endpoint. Each call is a new pick.
     #[inline]
-    pub fn choose(&mut self, wish: &Wish<'_>) -> Result<&Chosen<A>, Failure> {
+    pub fn choose(&mut self, given: &Given<'_>) -> Result<&Chosen<A>, Failure> {
         let Place { engine, filled, picked, .. } = self;
-        let filled = filled.as_mut().ok_or_else(empty)?;
-        let Some(cluster) = filled.core.cluster() else {
-            return Err(nowhere(filled));
-        };
-        if matches!(cluster.kind, ClusterType::OriginalDst | ClusterType::DynamicDns) {
-            filled.picks += 1;
-            let Some(dialled) = filled.core.asked_for(&filled.asked, filled.asked.original) else {
-                return Err(nowhere(filled));
-            };
-            picked.push(Chosen::Dialled(Arc::new(dialled)));
-        } else {
-            let live = &**cluster.live.wake();
-            let hash = if live.hashes() { wish.hash.or_else(|| filled.core.hash(&filled.asked)) } else { None };
-            let now = match filled.asked.now {
-                Some(now) => now,
-                None if live.lb.slow_start_window > 0.0 => engine.core.now(),
-                None => 0,
-            };
-            let input = PickInput { draw: filled.core.draw, number: filled.picks, hash, attempt: 0, now };
-            let last = if wish.exclude.is_empty() { 0 } else { filled.core.retry_host_attempts() };
-            let state = live.state_full();
-            let (index, used) = pick(live, &state, input, &wish.exclude, last);
-            filled.picks += used;
-            let Some(index) = index else { return Err(none_healthy(cluster)) };
-            picked.push(Chosen::Of(state, index));
+        let Filled { core, asked, picks, .. } = filled.as_mut().ok_or_else(empty)?;
+        let wish = Wish { hash: given.hash, exclude: &given.exclude, priorities: None, original: asked.original };
+        let now = asked.now;
+        match core.choose(asked, picks, wish, || now.unwrap_or_else(|| engine.core.now())) {
+            Ok(chosen) => picked.push(chosen),
+            Err(unchosen) => return Err(refused(core, asked, unchosen)),
         }
         picked.last().ok_or_else(empty)
     }
 }
 
-/// An index, and how many picks that took. Up to `last + 1` picks until one is not excluded; then the last one is used.
-#[inline]
-fn pick<A: Embed>(
-    live: &ClusterLive<A>,
-    state: &ClusterState<A>,
-    mut input: PickInput,
-    exclude: &[(&str, u16)],
-    last: u32,
-) -> (Option<u32>, u32) {
-    loop {
-        let index = live.pick(state, input);
-        let excluded = index.is_some_and(|index| {
-            let def = &state.membership.endpoints[index as usize].def;
-            exclude.contains(&(&*def.address, def.port))
-        });
-        if !excluded || input.attempt == last {
-            return (index, input.attempt + 1);
+#[cold]
+fn refused<A: Embed>(core: &Decision<A>, asked: &Asked<'_>, unchosen: Unchosen) -> Failure {
+    match (unchosen, core.cluster()) {
+        (Unchosen::NoneHealthy, Some(cluster)) => {
+            let message = format!("{}: no healthy endpoint", cluster.name);
+            Failure::new(roadstead_status::ROADSTEAD_NO_HEALTHY_ENDPOINT, message)
         }
-        input.attempt += 1;
-        input.number += 1;
+        _ => nowhere(core, asked),
     }
 }
 
 #[cold]
-fn nowhere<A: Embed>(filled: &Filled<A>) -> Failure {
-    let kind = filled.core.kind.word();
-    if matches!(filled.core.kind, Kind::Redirect | Kind::DirectResponse) {
+fn nowhere<A: Embed>(core: &Decision<A>, asked: &Asked<'_>) -> Failure {
+    let kind = core.kind.word();
+    if matches!(core.kind, Kind::Redirect | Kind::DirectResponse) {
         let message = format!("a {kind} decision has no endpoint: this process answers by itself");
         return Failure::new(roadstead_status::ROADSTEAD_NO_ENDPOINT, message);
     }
-    let reasons = filled.core.reasons(&filled.asked).join(", ");
+    let reasons = core.reasons(asked).join(", ");
     let message = format!("no cluster to pick from: {kind} ({reasons})");
-    Failure::new(roadstead_status::ROADSTEAD_NO_HEALTHY_ENDPOINT, message)
-}
-
-#[cold]
-fn none_healthy<A: Embed>(cluster: &Cluster<A>) -> Failure {
-    let message = format!("{}: no healthy endpoint", cluster.name);
     Failure::new(roadstead_status::ROADSTEAD_NO_HEALTHY_ENDPOINT, message)
 }
 
@@ -137,8 +104,8 @@ pub unsafe extern "C" fn pick_endpoint<A: Embed>(
         // SAFETY: the caller's.
         unsafe {
             raw::writable(out)?;
-            let wish = Wish::of(choice)?;
-            raw::write(out, raw::behind_mut::<Place<A>>(decision)?.choose(&wish)?.told())
+            let given = Given::of(choice)?;
+            raw::write(out, told_of(raw::behind_mut::<Place<A>>(decision)?.choose(&given)?))
         }
     })
 }

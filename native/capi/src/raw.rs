@@ -6,8 +6,9 @@ use std::ptr;
 
 use crate::failure::Failure;
 use crate::types::{
-    roadstead_answer, roadstead_choice, roadstead_endpoint, roadstead_error, roadstead_options, roadstead_request,
-    roadstead_retry, roadstead_service, roadstead_status, roadstead_str, roadstead_tls,
+    roadstead_answer, roadstead_choice, roadstead_endpoint, roadstead_error, roadstead_header, roadstead_options,
+    roadstead_request, roadstead_retry, roadstead_service, roadstead_status, roadstead_step, roadstead_str,
+    roadstead_terms, roadstead_tls,
 };
 
 /// A struct that begins with its size, as the caller knows it.
@@ -41,6 +42,8 @@ sized!(
     roadstead_request,
     roadstead_retry,
     roadstead_service,
+    roadstead_step,
+    roadstead_terms,
     roadstead_tls
 );
 
@@ -225,6 +228,18 @@ impl roadstead_str {
         }
         // SAFETY: the caller's.
         unsafe { self.text(what) }.map(Some)
+    }
+}
+
+impl roadstead_header {
+    /// (name, value).
+    ///
+    /// # Safety
+    /// As of `slice`, for both.
+    #[inline]
+    pub unsafe fn bytes<'a>(&self) -> (&'a [u8], &'a [u8]) {
+        // SAFETY: the caller's.
+        unsafe { (self.name.header_bytes(), self.value.header_bytes()) }
     }
 }
 

@@ -29,6 +29,20 @@ pub const ROADSTEAD_CHOICE_RETRY: u32 = 4;
 /// max_pending_requests instead of max_requests until `roadstead_lease_ready`.
 pub const ROADSTEAD_CHOICE_PENDING: u32 = 8;
 
+/// `roadstead_terms.flags`: the request comes from who may steer: its x-envoy- headers are read.
+pub const ROADSTEAD_TERMS_TRUSTED: u32 = 1;
+/// `roadstead_terms.flags`: the request cannot be sent again from its beginning, so nothing is tried twice.
+pub const ROADSTEAD_TERMS_ONCE: u32 = 2;
+/// `roadstead_terms.flags`: the request is not here as a whole; its time limits count from `roadstead_exchange_received`.
+pub const ROADSTEAD_TERMS_STREAMED: u32 = 4;
+/// `roadstead_terms.flags`: tries wait for a connection first, and count against max_pending_requests until
+/// `roadstead_exchange_ready`.
+pub const ROADSTEAD_TERMS_PENDING: u32 = 8;
+/// `roadstead_terms.flags`: `hash` is the hash itself.
+pub const ROADSTEAD_TERMS_HASH: u32 = 16;
+/// `roadstead_terms.flags`: `hash_key` is hashed as Envoy would.
+pub const ROADSTEAD_TERMS_HASH_KEY: u32 = 32;
+
 /// How a call ended. More may come; those that are here keep their numbers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +79,8 @@ pub enum roadstead_status {
     ROADSTEAD_UNSUPPORTED = 14,
     /// A defect of roadstead: a panic was caught. What was published stays as it was.
     ROADSTEAD_PANIC = 15,
+    /// A report does not fit what the exchange is at; nothing has changed.
+    ROADSTEAD_REPORT = 16,
 }
 
 /// What became of a request or connection.
@@ -143,6 +159,40 @@ pub enum roadstead_end {
     ROADSTEAD_END_FAILURE = 4,
     /// `status` is the gRPC status in the response's headers.
     ROADSTEAD_END_GRPC = 5,
+}
+
+/// What an exchange says is to be done.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum roadstead_do {
+    /// Wait until `deadline`, then `roadstead_exchange_expired`: an injected fault, or the back-off before the next try.
+    ROADSTEAD_DO_DELAY = 0,
+    /// Send the request to `roadstead_exchange_endpoint`, then report the response or what broke, or that `deadline` passed.
+    ROADSTEAD_DO_TRY = 1,
+    /// Pass the response on as it comes; report its end, what broke, or that `deadline` passed.
+    ROADSTEAD_DO_FORWARD = 2,
+    /// It is over: answer with `status`, `headers` (the rule's operations on responses are still to be done) and `body`.
+    ROADSTEAD_DO_RESPOND = 3,
+    /// It is over: the response that was passed on is the answer.
+    ROADSTEAD_DO_NOTHING = 4,
+}
+
+/// Why a try broke, in Envoy's words.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum roadstead_reset {
+    ROADSTEAD_LOCAL_CONNECTION_FAILURE = 0,
+    /// A refused connection.
+    ROADSTEAD_REMOTE_CONNECTION_FAILURE = 1,
+    ROADSTEAD_CONNECTION_TIMEOUT = 2,
+    /// The peer closed it.
+    ROADSTEAD_CONNECTION_TERMINATION = 3,
+    ROADSTEAD_LOCAL_RESET = 4,
+    ROADSTEAD_REMOTE_RESET = 5,
+    ROADSTEAD_REMOTE_REFUSED_STREAM_RESET = 6,
+    ROADSTEAD_PROTOCOL_ERROR = 7,
+    /// A limit of the caller's own.
+    ROADSTEAD_RESET_OVERFLOW = 8,
 }
 
 /// Text or bytes: a pointer and a length, no NUL at the end. NULL with length 0 is "not given".
@@ -408,6 +458,55 @@ pub struct roadstead_choice {
     pub exclude_count: usize,
 }
 
+/// How a request is carried on. NULL in its place: nothing special.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct roadstead_terms {
+    /// `sizeof(roadstead_terms)`.
+    pub struct_size: usize,
+    /// ROADSTEAD_TERMS_….
+    pub flags: u32,
+    /// With ROADSTEAD_TERMS_HASH.
+    pub hash: u64,
+    /// With ROADSTEAD_TERMS_HASH_KEY; any bytes.
+    pub hash_key: roadstead_str,
+}
+
+/// What is to be done now. The strings and arrays live until the next report, or until the exchange is freed. Instants are
+/// nanoseconds of the clock that `now` is of.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct roadstead_step {
+    /// `sizeof(roadstead_step)`.
+    pub struct_size: usize,
+    /// A `roadstead_do`.
+    pub what: i32,
+    /// Tries begun.
+    pub attempts: u32,
+    /// When `roadstead_exchange_expired` is due; see `has_deadline`.
+    pub deadline: i64,
+    /// When the request's time is up, all tries together; see `has_limit`.
+    pub limit: i64,
+    /// Envoy's response flags so far, comma separated.
+    pub flags: roadstead_str,
+    /// Of the response that is passed on or of the answer; 0 where the client left first.
+    pub status: u32,
+    /// Envoy's RESPONSE_CODE_DETAILS, once it is over.
+    pub details: roadstead_str,
+    /// ROADSTEAD_DO_TRY: what `roadstead_exchange_apply` sets on the request. ROADSTEAD_DO_RESPOND: of the answer.
+    pub headers: *const roadstead_header,
+    pub header_count: usize,
+    /// ROADSTEAD_DO_RESPOND.
+    pub body: roadstead_str,
+    /// Clusters that get a copy (`roadstead_exchange_mirror`); with the first try only.
+    pub mirrors: *const roadstead_str,
+    pub mirror_count: usize,
+    pub has_deadline: bool,
+    pub has_limit: bool,
+    /// ROADSTEAD_DO_NOTHING: the response is cut off, so the client's stream must be too.
+    pub reset: bool,
+}
+
 /// One node's engine: what is published in it and what lives in it. For all threads at once.
 pub struct roadstead_engine {
     _opaque: (),
@@ -425,5 +524,11 @@ pub struct roadstead_decision {
 
 /// An endpoint in use, counted against the cluster's limits until it is finished or freed. For all threads at once.
 pub struct roadstead_lease {
+    _opaque: (),
+}
+
+/// One request on its way, from its first try to its answer: faults, tries, time limits, mirrors. It does no I/O and owns no
+/// timer. It is used by one thread at a time.
+pub struct roadstead_exchange {
     _opaque: (),
 }

@@ -10,8 +10,8 @@ use std::process::Command;
 use roadstead::api::roadstead_api;
 use roadstead::types::{
     roadstead_answer, roadstead_choice, roadstead_endpoint, roadstead_error, roadstead_header, roadstead_header_op,
-    roadstead_options, roadstead_request, roadstead_retry, roadstead_service, roadstead_stat, roadstead_str,
-    roadstead_tls,
+    roadstead_options, roadstead_request, roadstead_retry, roadstead_service, roadstead_stat, roadstead_step,
+    roadstead_str, roadstead_terms, roadstead_tls,
 };
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
@@ -22,7 +22,8 @@ fn header() -> PathBuf {
 
 fn generated() -> String {
     let config = cbindgen::Config::from_file(Path::new(HERE).join("cbindgen.toml")).expect("the configuration is good");
-    let sources = ["types", "api", "exports"].map(|name| Path::new(HERE).join(format!("src/{name}.rs")));
+    let sources =
+        ["types", "api", "exports", "exports/exchange"].map(|name| Path::new(HERE).join(format!("src/{name}.rs")));
     let builder = sources.iter().fold(cbindgen::Builder::new(), |builder, source| builder.with_src(source));
     let mut text = Vec::new();
     builder.with_config(config).generate().expect("cbindgen reads the sources").write(&mut text);
@@ -81,7 +82,12 @@ fn c_lays_structs_out_as_rust_does() {
         }
         roadstead_endpoint { struct_size, address, hostname, locality, kind, health, priority, weight, port }
         roadstead_choice { struct_size, flags, hash, hash_key, exclude, exclude_count }
-        roadstead_api { abi_version, struct_size, acquire, lease_free }
+        roadstead_terms { struct_size, flags, hash, hash_key }
+        roadstead_step {
+            struct_size, what, attempts, deadline, limit, flags, status, details, headers, header_count, body, mirrors,
+            mirror_count, has_deadline, has_limit, reset
+        }
+        roadstead_api { abi_version, struct_size, acquire, lease_free, exchange_begin, exchange_free }
     }
     let folder = tempfile();
     let source = folder.join("layout.c");

@@ -89,6 +89,16 @@ pub enum Matched<A: Attach> {
     Chain(Arc<Chain<A>>),
 }
 
+impl<A: Attach> Clone for Matched<A> {
+    fn clone(&self) -> Self {
+        match self {
+            Matched::Nothing => Matched::Nothing,
+            Matched::Host(host, rule) => Matched::Host(Arc::clone(host), *rule),
+            Matched::Chain(chain) => Matched::Chain(Arc::clone(chain)),
+        }
+    }
+}
+
 /// One decision. Methods that depend on the request are given it again.
 #[derive(Debug)]
 pub struct Decision<A: Attach> {
@@ -425,23 +435,15 @@ impl<A: Attach> Decision<A> {
         Some((host.to_owned(), port, kind))
     }
 
+    /// The same decision for another holder.
+    pub fn again(&self) -> Self {
+        Decision { snapshot: Arc::clone(&self.snapshot), matched: self.matched.clone(), ..*self }
+    }
+
     /// The same request sent to another cluster; None where there is no cluster of the name.
     pub fn to_cluster(&self, name: &str) -> Option<Self> {
-        Some(Decision {
-            snapshot: Arc::clone(&self.snapshot),
-            matched: match &self.matched {
-                Matched::Nothing => Matched::Nothing,
-                Matched::Host(host, rule) => Matched::Host(Arc::clone(host), *rule),
-                Matched::Chain(chain) => Matched::Chain(Arc::clone(chain)),
-            },
-            draw: self.draw,
-            slot: Some(self.snapshot.cluster_slot(name)?),
-            destination: self.destination,
-            port: self.port,
-            kind: Kind::Forward,
-            scheme: self.scheme,
-            notes: self.notes,
-        })
+        let slot = self.snapshot.cluster_slot(name)?;
+        Some(Decision { slot: Some(slot), kind: Kind::Forward, ..self.again() })
     }
 
     /// Further picks of one `pick(exclude=…)`.

@@ -8,6 +8,7 @@
 pub mod balance;
 pub mod builder;
 pub mod chains;
+pub mod choose;
 pub mod cluster;
 pub mod columns;
 pub mod decision;
@@ -17,6 +18,7 @@ pub mod error;
 pub mod exchange;
 pub mod hash;
 pub mod hashing;
+pub mod lease;
 pub mod matching;
 pub mod model;
 pub mod names;

@@ -6,6 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use roadstead_core::decision::{self, FaultHit, Kind};
+use roadstead_core::exchange;
 use roadstead_core::model::{HeaderOp, OpKind};
 use roadstead_core::rewrite;
 
@@ -347,7 +348,7 @@ impl Decision {
         if slf.get().core.is_connection() {
             return Err(errors::engine(py, "an exchange is of a request: this decision is a connection's"));
         }
-        let asked = Asked { now, trusted, replayable, received, pending, hash_key };
+        let asked = Asked { now, how: exchange::Asked { trusted, replayable, received, pending }, hash_key };
         Exchange::begin(py, slf.clone().unbind(), asked, false)
     }
 

@@ -5,13 +5,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
-use roadstead_core::exchange::replies::Reply;
-use roadstead_core::exchange::retry::{Answered, Reset, milliseconds};
-use roadstead_core::exchange::steering::{self, Steering};
-use roadstead_core::exchange::{self, Choice, Leased, Step, Terms, Upstream, Wrong};
-use roadstead_core::model::{HeaderOp, OpKind};
+use roadstead_core::exchange::retry::{Answered, Reset};
+use roadstead_core::exchange::{self, Choice, Leased, Terms, Upstream, Wrong, steering};
 use roadstead_core::overlay::{Outcome, acquire_retry, release_retry};
-use roadstead_core::rewrite;
 
 use crate::cluster;
 use crate::decision::Decision;
@@ -19,10 +15,6 @@ use crate::errors;
 use crate::headers;
 use crate::lease::{Hold, RequestLease};
 use crate::steps;
-
-const MOST_GRPC_STATUS: u64 = 16;
-/// Of a response, beside those that a policy names.
-const READ: [&str; 2] = ["grpc-status", "x-envoy-ratelimited"];
 
 #[pyclass(frozen, module = "roadstead._core")]
 pub struct Exchange {
@@ -49,10 +41,7 @@ struct Side {
 /// The arguments of `Decision.exchange`.
 pub struct Asked {
     pub now: Option<i64>,
-    pub trusted: bool,
-    pub replayable: bool,
-    pub received: bool,
-    pub pending: bool,
+    pub how: exchange::Asked,
     pub hash_key: Option<Py<PyAny>>,
 }
 
@@ -121,25 +110,10 @@ impl Exchange {
         let own = decision.get();
         let now = own.now(py, asked.now);
         let values = match &own.given.headers {
-            Some(headers) => headers::joined(headers.bind(py), steering::read_names(asked.trusted))?,
+            Some(headers) => headers::joined(headers.bind(py), steering::read_names(asked.how.trusted))?,
             None => Vec::new(),
         };
-        let route = own.core.route();
-        let timeout = route.map_or(0.0, |route| route.timeout);
-        let retry = route.and_then(|route| route.retry.as_ref());
-        let mut steering = Steering::new(retry, timeout, &values, asked.trusted);
-        if copy {
-            steering.policy = None;
-        }
-        let terms = Terms {
-            steering,
-            delay: if copy { 0 } else { own.core.fault().map_or(0, |(delay, _, _)| milliseconds(delay)) },
-            answer: own.read(py, |request| Reply::own(&own.core, request, !copy))?,
-            draw: own.core.draw,
-            replayable: asked.replayable,
-            received: asked.received,
-            pending: asked.pending,
-        };
+        let terms = own.read(py, |request| Terms::of(&own.core, request, asked.how, &values, copy))?;
         let mut side = Side::default();
         let hash_key = asked.hash_key.as_ref().map(|key| key.bind(py));
         let mut acting = Acting { py, decision: own, hash_key, copy, side: &mut side };
@@ -194,12 +168,6 @@ fn step_object(
     Ok(made.unbind())
 }
 
-/// The status of a gRPC response that is in its headers; -1 for one that cannot be read.
-fn grpc_status(text: Option<&str>) -> Option<i32> {
-    let text = text.filter(|text| !text.is_empty())?;
-    Some(steering::decimal(text, MOST_GRPC_STATUS).map_or(-1, |status| status as i32))
-}
-
 #[pymethods]
 impl Exchange {
     #[getter]
@@ -241,18 +209,8 @@ impl Exchange {
     fn apply<'py>(&self, headers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = headers.py();
         let mut lines = headers::pairs(headers)?;
-        rewrite::apply(self.decision.get().core.request_ops(), &mut lines);
         let inner = self.inner(py)?;
-        let trusted = inner.core.steering().trusted;
-        lines.retain(|(name, _)| !steering::is_stripped(name, trusted));
-        if let Step::Try { headers, .. } = inner.core.step() {
-            let set = |(name, value): &(&'static str, String)| HeaderOp {
-                kind: OpKind::Set,
-                name: (*name).into(),
-                value: value.as_str().into(),
-            };
-            rewrite::apply(&headers.iter().map(set).collect::<Vec<_>>(), &mut lines);
-        }
+        inner.core.apply(&self.decision.get().core, &inner.core.own_ops(), &mut lines);
         drop(inner);
         PyList::new(py, lines)
     }
@@ -280,16 +238,10 @@ impl Exchange {
         now: Option<i64>,
     ) -> PyResult<Py<PyAny>> {
         self.report(py, now, |core, now, acting| {
-            let mut answered = Answered { status, ..Answered::default() };
-            if let Some(headers) = headers {
-                let policy = core.steering().policy.as_ref();
-                let named = policy.map_or(&[][..], |policy| &policy.headers);
-                let names: Vec<&str> = READ.into_iter().chain(named.iter().map(String::as_str)).collect();
-                let values = headers::joined(headers, &names)?;
-                answered.grpc_status = grpc_status(values[0].as_deref());
-                answered.ratelimited = values[1].is_some();
-                answered.retriable_header = values[2..].iter().any(Option::is_some);
-            }
+            let answered = match headers {
+                Some(headers) => Answered::of(status, &headers::joined(headers, &core.reads())?),
+                None => Answered { status, ..Answered::default() },
+            };
             core.response(&answered, end_stream, now, acting)
         })
     }
@@ -326,9 +278,12 @@ impl Exchange {
         };
         let decision =
             Decision { core, given: own.given.again(py), picks: AtomicU32::new(0), engine: own.engine.clone_ref(py) };
-        let received = self.inner(py)?.core.is_complete();
-        let pending = self.inner(py)?.core.is_pending();
-        let asked = Asked { now, trusted: false, replayable: false, received, pending, hash_key: None };
+        let (received, pending) = {
+            let inner = self.inner(py)?;
+            (inner.core.is_complete(), inner.core.is_pending())
+        };
+        let how = exchange::Asked { trusted: false, replayable: false, received, pending };
+        let asked = Asked { now, how, hash_key: None };
         Exchange::begin(py, Py::new(py, decision)?, asked, true)
     }
 

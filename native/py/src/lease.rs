@@ -1,37 +1,26 @@
 //! Leases: one try of a request, or one connection, that counts until it is finished.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire};
 
 use pyo3::exceptions::{PyException, PyResourceWarning};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use roadstead_core::balance::ClusterLive;
-use roadstead_core::outliers::{End, http_status};
-use roadstead_core::overlay::{LeaseKind, Outcome, Overflow, Slot, acquire, bind, release};
+use roadstead_core::lease;
+use roadstead_core::outliers::http_status;
+use roadstead_core::overlay::{LeaseKind, Outcome, Overflow};
 
 use crate::attach::PyAttach;
 use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::errors;
 
-/// Where a lease stands. It only ever moves on, so that whoever moves it counts, whatever the thread.
-const PENDING: u8 = 0;
-const ACTIVE: u8 = 1;
-/// `ready` told that the connection is there.
-const READY: u8 = 2;
-const DONE: u8 = 3;
-
 /// What both kinds of lease hold.
 pub struct Hold {
     engine: Py<Engine>,
     endpoint: Py<PyAny>,
     cluster: Py<PyAny>,
-    live: Arc<ClusterLive<PyAttach>>,
-    slot: Arc<Slot>,
-    /// As it was acquired.
-    kind: LeaseKind,
-    stage: AtomicU8,
+    held: lease::Lease<PyAttach>,
 }
 
 impl Hold {
@@ -69,56 +58,22 @@ impl Hold {
         kind: LeaseKind,
     ) -> PyResult<Result<Self, Overflow>> {
         let slot = Arc::clone(endpoint.bind(py).cast::<Endpoint>()?.get().slot());
-        let pending = matches!(kind, LeaseKind::Request { pending: true, .. });
-        let stage = AtomicU8::new(if pending { PENDING } else { ACTIVE });
-        let now = || engine.get().core.now();
-        let taken = acquire(live.counters(), &slot, &live.limits, kind, &now);
-        Ok(taken.map(|()| Hold { engine, endpoint, cluster, live, slot, kind, stage }))
+        let taken = lease::Lease::take(live, slot, kind, &|| engine.get().core.now());
+        Ok(taken.map(|held| Hold { engine, endpoint, cluster, held }))
     }
 
     /// Whether this ends it. now: of the outcome, for outlier detection; None: the engine's time.
     pub fn end(&self, py: Python<'_>, outcome: Outcome, now: Option<i64>) -> bool {
-        let stage = self.stage.swap(DONE, AcqRel);
-        if stage != DONE {
-            let kind = match self.kind {
-                LeaseKind::Request { retry, .. } => LeaseKind::Request { retry, pending: stage == PENDING },
-                LeaseKind::Connection => LeaseKind::Connection,
-            };
-            release(self.live.counters(), &self.slot, kind, outcome);
-            let connection = kind == LeaseKind::Connection;
-            self.learn(py, End { outcome, connection, pending: stage == PENDING, told: stage == READY }, now);
+        let hits = self.held.end(outcome);
+        if let Some(hits) = hits.filter(|hits| hits.any()) {
+            self.engine.get().detected(&self.cluster_name(py), self.held.slot(), hits, now);
         }
-        stage != DONE
-    }
-
-    /// Feed outlier detection.
-    fn learn(&self, py: Python<'_>, end: End, now: Option<i64>) {
-        if let Some(policy) = &self.live.outliers {
-            let hits = policy.ended(&self.slot, end);
-            if hits.any() {
-                self.engine.get().detected(&self.cluster_name(py), &self.slot, hits, now);
-            }
-        }
+        hits.is_some()
     }
 
     /// The connection is there; refused, nothing is held any more.
     pub fn bound(&self) -> Result<(), Overflow> {
-        let (before, connection) = match self.kind {
-            LeaseKind::Request { .. } => (PENDING, false),
-            LeaseKind::Connection => (ACTIVE, true),
-        };
-        if self.stage.compare_exchange(before, READY, AcqRel, Acquire).is_err() {
-            return Ok(());
-        }
-        if let LeaseKind::Request { retry, .. } = self.kind {
-            let now = || self.engine.get().core.now();
-            bind(self.live.counters(), &self.slot, &self.live.limits, retry, &now)
-                .inspect_err(|_| self.stage.store(DONE, std::sync::atomic::Ordering::Release))?;
-        }
-        if let Some(policy) = &self.live.outliers {
-            policy.connected(&self.slot, connection);
-        }
-        Ok(())
+        self.held.ready(&|| self.engine.get().core.now())
     }
 
     fn ready(&self, py: Python<'_>) -> PyResult<()> {
@@ -161,7 +116,7 @@ impl Hold {
 
     /// Released by the collector: the program never said how it went.
     fn drop_unfinished(&self) {
-        if self.stage.load(Acquire) == DONE {
+        if self.held.is_over() {
             return;
         }
         Python::attach(|py| {
@@ -188,10 +143,10 @@ impl Hold {
     }
 
     fn repr(&self, py: Python<'_>, class: &str) -> PyResult<String> {
-        let state = match self.stage.load(Acquire) {
-            PENDING => "pending",
-            ACTIVE | READY => "open",
-            _ => "finished",
+        let state = match (self.held.is_over(), self.held.is_pending()) {
+            (true, _) => "finished",
+            (false, true) => "pending",
+            (false, false) => "open",
         };
         let endpoint = self.endpoint.bind(py).cast::<Endpoint>()?.get().name(py);
         Ok(format!("<{class} {endpoint} cluster={} {state}>", self.cluster_name(py)))

@@ -48,6 +48,25 @@
 // max_pending_requests instead of max_requests until `roadstead_lease_ready`.
 #define ROADSTEAD_CHOICE_PENDING 8
 
+// `roadstead_terms.flags`: the request comes from who may steer: its x-envoy- headers are read.
+#define ROADSTEAD_TERMS_TRUSTED 1
+
+// `roadstead_terms.flags`: the request cannot be sent again from its beginning, so nothing is tried twice.
+#define ROADSTEAD_TERMS_ONCE 2
+
+// `roadstead_terms.flags`: the request is not here as a whole; its time limits count from `roadstead_exchange_received`.
+#define ROADSTEAD_TERMS_STREAMED 4
+
+// `roadstead_terms.flags`: tries wait for a connection first, and count against max_pending_requests until
+// `roadstead_exchange_ready`.
+#define ROADSTEAD_TERMS_PENDING 8
+
+// `roadstead_terms.flags`: `hash` is the hash itself.
+#define ROADSTEAD_TERMS_HASH 16
+
+// `roadstead_terms.flags`: `hash_key` is hashed as Envoy would.
+#define ROADSTEAD_TERMS_HASH_KEY 32
+
 // How a call ended. More may come; those that are here keep their numbers.
 typedef enum roadstead_status {
   // Done.
@@ -82,6 +101,8 @@ typedef enum roadstead_status {
   ROADSTEAD_UNSUPPORTED = 14,
   // A defect of roadstead: a panic was caught. What was published stays as it was.
   ROADSTEAD_PANIC = 15,
+  // A report does not fit what the exchange is at; nothing has changed.
+  ROADSTEAD_REPORT = 16,
 } roadstead_status;
 
 // What became of a request or connection.
@@ -152,11 +173,45 @@ typedef enum roadstead_end {
   ROADSTEAD_END_GRPC = 5,
 } roadstead_end;
 
+// What an exchange says is to be done.
+typedef enum roadstead_do {
+  // Wait until `deadline`, then `roadstead_exchange_expired`: an injected fault, or the back-off before the next try.
+  ROADSTEAD_DO_DELAY = 0,
+  // Send the request to `roadstead_exchange_endpoint`, then report the response or what broke, or that `deadline` passed.
+  ROADSTEAD_DO_TRY = 1,
+  // Pass the response on as it comes; report its end, what broke, or that `deadline` passed.
+  ROADSTEAD_DO_FORWARD = 2,
+  // It is over: answer with `status`, `headers` (the rule's operations on responses are still to be done) and `body`.
+  ROADSTEAD_DO_RESPOND = 3,
+  // It is over: the response that was passed on is the answer.
+  ROADSTEAD_DO_NOTHING = 4,
+} roadstead_do;
+
+// Why a try broke, in Envoy's words.
+typedef enum roadstead_reset {
+  ROADSTEAD_LOCAL_CONNECTION_FAILURE = 0,
+  // A refused connection.
+  ROADSTEAD_REMOTE_CONNECTION_FAILURE = 1,
+  ROADSTEAD_CONNECTION_TIMEOUT = 2,
+  // The peer closed it.
+  ROADSTEAD_CONNECTION_TERMINATION = 3,
+  ROADSTEAD_LOCAL_RESET = 4,
+  ROADSTEAD_REMOTE_RESET = 5,
+  ROADSTEAD_REMOTE_REFUSED_STREAM_RESET = 6,
+  ROADSTEAD_PROTOCOL_ERROR = 7,
+  // A limit of the caller's own.
+  ROADSTEAD_RESET_OVERFLOW = 8,
+} roadstead_reset;
+
 // A place for one decision after another; keep one for each thread. It is used by one thread at a time.
 typedef struct roadstead_decision roadstead_decision;
 
 // One node's engine: what is published in it and what lives in it. For all threads at once.
 typedef struct roadstead_engine roadstead_engine;
+
+// One request on its way, from its first try to its answer: faults, tries, time limits, mirrors. It does no I/O and owns no
+// timer. It is used by one thread at a time.
+typedef struct roadstead_exchange roadstead_exchange;
 
 // An endpoint in use, counted against the cluster's limits until it is finished or freed. For all threads at once.
 typedef struct roadstead_lease roadstead_lease;
@@ -387,6 +442,51 @@ typedef struct roadstead_choice {
   size_t exclude_count;
 } roadstead_choice;
 
+// How a request is carried on. NULL in its place: nothing special.
+typedef struct roadstead_terms {
+  // `sizeof(roadstead_terms)`.
+  size_t struct_size;
+  // ROADSTEAD_TERMS_….
+  uint32_t flags;
+  // With ROADSTEAD_TERMS_HASH.
+  uint64_t hash;
+  // With ROADSTEAD_TERMS_HASH_KEY; any bytes.
+  struct roadstead_str hash_key;
+} roadstead_terms;
+
+// What is to be done now. The strings and arrays live until the next report, or until the exchange is freed. Instants are
+// nanoseconds of the clock that `now` is of.
+typedef struct roadstead_step {
+  // `sizeof(roadstead_step)`.
+  size_t struct_size;
+  // A `roadstead_do`.
+  int32_t what;
+  // Tries begun.
+  uint32_t attempts;
+  // When `roadstead_exchange_expired` is due; see `has_deadline`.
+  int64_t deadline;
+  // When the request's time is up, all tries together; see `has_limit`.
+  int64_t limit;
+  // Envoy's response flags so far, comma separated.
+  struct roadstead_str flags;
+  // Of the response that is passed on or of the answer; 0 where the client left first.
+  uint32_t status;
+  // Envoy's RESPONSE_CODE_DETAILS, once it is over.
+  struct roadstead_str details;
+  // ROADSTEAD_DO_TRY: what `roadstead_exchange_apply` sets on the request. ROADSTEAD_DO_RESPOND: of the answer.
+  const struct roadstead_header *headers;
+  size_t header_count;
+  // ROADSTEAD_DO_RESPOND.
+  struct roadstead_str body;
+  // Clusters that get a copy (`roadstead_exchange_mirror`); with the first try only.
+  const struct roadstead_str *mirrors;
+  size_t mirror_count;
+  bool has_deadline;
+  bool has_limit;
+  // ROADSTEAD_DO_NOTHING: the response is cut off, so the client's stream must be too.
+  bool reset;
+} roadstead_step;
+
 // The functions of this interface for one kind of engine. Each is the function `roadstead_…` of its name; handles made
 // through one table are given to that table only. Later versions append.
 typedef struct roadstead_api {
@@ -504,6 +604,66 @@ typedef struct roadstead_api {
                                         int64_t now,
                                         struct roadstead_error *error);
   enum roadstead_status (*lease_free)(struct roadstead_lease *lease);
+  enum roadstead_status (*exchange_begin)(const struct roadstead_decision *decision,
+                                          const struct roadstead_terms *terms,
+                                          int64_t now,
+                                          struct roadstead_exchange **out,
+                                          struct roadstead_error *error);
+  enum roadstead_status (*exchange_mirror)(const struct roadstead_exchange *exchange,
+                                           struct roadstead_str cluster,
+                                           int64_t now,
+                                           struct roadstead_exchange **out,
+                                           struct roadstead_error *error);
+  enum roadstead_status (*exchange_step)(const struct roadstead_exchange *exchange,
+                                         struct roadstead_step *out,
+                                         struct roadstead_error *error);
+  struct roadstead_decision *(*exchange_decision)(const struct roadstead_exchange *exchange);
+  enum roadstead_status (*exchange_endpoint)(const struct roadstead_exchange *exchange,
+                                             struct roadstead_endpoint *out,
+                                             struct roadstead_error *error);
+  enum roadstead_status (*exchange_apply)(struct roadstead_exchange *exchange,
+                                          const struct roadstead_header *headers,
+                                          size_t header_count,
+                                          struct roadstead_header *out,
+                                          size_t room,
+                                          size_t *count,
+                                          struct roadstead_error *error);
+  enum roadstead_status (*exchange_received)(struct roadstead_exchange *exchange,
+                                             int64_t now,
+                                             struct roadstead_step *out,
+                                             struct roadstead_error *error);
+  enum roadstead_status (*exchange_ready)(struct roadstead_exchange *exchange,
+                                          int64_t now,
+                                          struct roadstead_step *out,
+                                          struct roadstead_error *error);
+  enum roadstead_status (*exchange_response)(struct roadstead_exchange *exchange,
+                                             uint16_t status,
+                                             const struct roadstead_header *headers,
+                                             size_t header_count,
+                                             bool end_stream,
+                                             int64_t now,
+                                             struct roadstead_step *out,
+                                             struct roadstead_error *error);
+  enum roadstead_status (*exchange_ended)(struct roadstead_exchange *exchange,
+                                          int64_t now,
+                                          struct roadstead_step *out,
+                                          struct roadstead_error *error);
+  enum roadstead_status (*exchange_reset)(struct roadstead_exchange *exchange,
+                                          int32_t reason,
+                                          bool sent,
+                                          int64_t now,
+                                          struct roadstead_step *out,
+                                          struct roadstead_error *error);
+  enum roadstead_status (*exchange_expired)(struct roadstead_exchange *exchange,
+                                            int64_t now,
+                                            struct roadstead_step *out,
+                                            struct roadstead_error *error);
+  enum roadstead_status (*exchange_cancel)(struct roadstead_exchange *exchange,
+                                           int64_t now,
+                                           struct roadstead_step *out,
+                                           struct roadstead_error *error);
+  enum roadstead_status (*exchange_once)(struct roadstead_exchange *exchange, struct roadstead_error *error);
+  enum roadstead_status (*exchange_free)(struct roadstead_exchange *exchange);
 } roadstead_api;
 
 // How an engine is made.
@@ -721,6 +881,104 @@ enum roadstead_status roadstead_lease_finish(const struct roadstead_lease *lease
 
 // Frees a lease; one that was not finished gives back what it holds and tells nothing of its endpoint. NULL is none.
 enum roadstead_status roadstead_lease_free(struct roadstead_lease *lease);
+
+// Begins the exchange of a request that was routed: the step it begins with is read by `roadstead_exchange_step`. terms: NULL, or
+// what is special; now: nanoseconds of the engine's clock, as in every report. The decision may be used again at once; what its
+// request points to must stay as it is until the exchange is freed.
+enum roadstead_status roadstead_exchange_begin(const struct roadstead_decision *decision,
+                                               const struct roadstead_terms *terms,
+                                               int64_t now,
+                                               struct roadstead_exchange **out,
+                                               struct roadstead_error *error);
+
+// The copy for one of the mirrors of a step: an exchange of its own without fault and retries, with the request's time limit,
+// authority and path. Its outcome is nobody's business. ROADSTEAD_NOT_FOUND for a cluster that does not exist.
+enum roadstead_status roadstead_exchange_mirror(const struct roadstead_exchange *exchange,
+                                                struct roadstead_str cluster,
+                                                int64_t now,
+                                                struct roadstead_exchange **out,
+                                                struct roadstead_error *error);
+
+// What is to be done now.
+enum roadstead_status roadstead_exchange_step(const struct roadstead_exchange *exchange,
+                                              struct roadstead_step *out,
+                                              struct roadstead_error *error);
+
+// Whose request it is: a decision to be read (and picked from) for as long as the exchange is there. It is not filled or freed by
+// the caller, which is refused (ROADSTEAD_HANDLE). NULL for NULL.
+struct roadstead_decision *roadstead_exchange_decision(const struct roadstead_exchange *exchange);
+
+// Where the try that is under way goes. ROADSTEAD_NO_ENDPOINT without one. The strings live until the exchange is freed.
+enum roadstead_status roadstead_exchange_endpoint(const struct roadstead_exchange *exchange,
+                                                  struct roadstead_endpoint *out,
+                                                  struct roadstead_error *error);
+
+// Header lines of this try: as `roadstead_decision_apply` makes them, without those that steer Envoy (x-envoy-retry-on …), with the
+// step's own. Strings that are not given live until the next report or call of this.
+enum roadstead_status roadstead_exchange_apply(struct roadstead_exchange *exchange,
+                                               const struct roadstead_header *headers,
+                                               size_t header_count,
+                                               struct roadstead_header *out,
+                                               size_t room,
+                                               size_t *count,
+                                               struct roadstead_error *error);
+
+// The whole request is here: its time limits count from now. With ROADSTEAD_TERMS_STREAMED. `out` of this and of the reports that
+// follow: the step that comes of it, or NULL. Reports about an exchange that is over change nothing.
+enum roadstead_status roadstead_exchange_received(struct roadstead_exchange *exchange,
+                                                  int64_t now,
+                                                  struct roadstead_step *out,
+                                                  struct roadstead_error *error);
+
+// The try has its connection: its own time limit counts from now, and a pending one counts against max_requests (503 UO at that
+// limit).
+enum roadstead_status roadstead_exchange_ready(struct roadstead_exchange *exchange,
+                                               int64_t now,
+                                               struct roadstead_step *out,
+                                               struct roadstead_error *error);
+
+// Response headers are here. end_stream: nothing comes after them, or it is all here. 1xx (but 101) is passed on, so that nothing
+// is tried again. Of the headers grpc-status, x-envoy-ratelimited and those that the retry policy names are read.
+enum roadstead_status roadstead_exchange_response(struct roadstead_exchange *exchange,
+                                                  uint16_t status,
+                                                  const struct roadstead_header *headers,
+                                                  size_t header_count,
+                                                  bool end_stream,
+                                                  int64_t now,
+                                                  struct roadstead_step *out,
+                                                  struct roadstead_error *error);
+
+// The response that is passed on came to its end.
+enum roadstead_status roadstead_exchange_ended(struct roadstead_exchange *exchange,
+                                               int64_t now,
+                                               struct roadstead_step *out,
+                                               struct roadstead_error *error);
+
+// The try broke. reason: a roadstead_reset; sent: something of the request was written (never of a failed connection).
+enum roadstead_status roadstead_exchange_reset(struct roadstead_exchange *exchange,
+                                               int32_t reason,
+                                               bool sent,
+                                               int64_t now,
+                                               struct roadstead_step *out,
+                                               struct roadstead_error *error);
+
+// Time has passed; the same step where nothing is due yet.
+enum roadstead_status roadstead_exchange_expired(struct roadstead_exchange *exchange,
+                                                 int64_t now,
+                                                 struct roadstead_step *out,
+                                                 struct roadstead_error *error);
+
+// The client went away, or lost interest.
+enum roadstead_status roadstead_exchange_cancel(struct roadstead_exchange *exchange,
+                                                int64_t now,
+                                                struct roadstead_step *out,
+                                                struct roadstead_error *error);
+
+// The request cannot be sent again from now on (its body is too large to keep): nothing more is tried again.
+enum roadstead_status roadstead_exchange_once(struct roadstead_exchange *exchange, struct roadstead_error *error);
+
+// Frees an exchange and all strings that came from it; one that is not over gives back what it holds. NULL is none.
+enum roadstead_status roadstead_exchange_free(struct roadstead_exchange *exchange);
 
 #ifdef __cplusplus
 }  // extern "C"

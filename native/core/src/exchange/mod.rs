@@ -5,9 +5,16 @@
 pub mod replies;
 pub mod retry;
 pub mod steering;
+mod terms;
+pub mod tries;
 
+pub use terms::{Asked, Terms};
+
+use crate::decision::Decision;
+use crate::model::{Attach, HeaderOp, OpKind};
 use crate::outliers::http_status;
 use crate::overlay::Outcome;
+use crate::rewrite;
 use crate::rng::{SplitMix64, mix};
 use replies::Reply;
 use retry::{Answered, PreviousPriorities, Reset, Verdict};
@@ -92,21 +99,6 @@ enum State {
     Trying,
     Forwarding,
     Over,
-}
-
-/// What an exchange begins with.
-#[derive(Debug)]
-pub struct Terms {
-    pub steering: Steering,
-    /// Of an injected fault, in milliseconds.
-    pub delay: u64,
-    /// Given after the delay, where the request is not sent on.
-    pub answer: Option<Reply>,
-    /// The decision's.
-    pub draw: u64,
-    pub replayable: bool,
-    pub received: bool,
-    pub pending: bool,
 }
 
 #[derive(Debug)]
@@ -211,6 +203,36 @@ impl Exchange {
     /// Tries wait for a connection first.
     pub fn is_pending(&self) -> bool {
         self.pending
+    }
+
+    /// The response headers that are read, for `Answered::of`.
+    pub fn reads(&self) -> Vec<&str> {
+        let named = self.steering.policy.as_ref().map_or(&[][..], |policy| &policy.headers);
+        retry::READ.into_iter().chain(named.iter().map(String::as_str)).collect()
+    }
+
+    /// What is set on the request of this try.
+    pub fn own_ops(&self) -> Vec<HeaderOp> {
+        let Step::Try { headers, .. } = &self.step else { return Vec::new() };
+        let set = |(name, value): &(&'static str, String)| HeaderOp {
+            kind: OpKind::Set,
+            name: (*name).into(),
+            value: value.as_str().into(),
+        };
+        headers.iter().map(set).collect()
+    }
+
+    /// The header lines of this try: the rule's operations done, without those that steer Envoy, with its own (`own_ops`).
+    pub fn apply<'o, A: Attach, L: rewrite::Line<'o>>(
+        &self,
+        decision: &'o Decision<A>,
+        own: &'o [HeaderOp],
+        lines: &mut Vec<L>,
+    ) {
+        rewrite::apply(decision.request_ops(), lines);
+        let stripped = steering::stripped(self.steering.trusted);
+        lines.retain(|line| !stripped.iter().any(|name| line.is(name)));
+        rewrite::apply(own, lines);
     }
 
     /// Whether a retry is still counted; who drops an exchange that is not over gives it back.

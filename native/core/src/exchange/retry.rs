@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::BitOr;
 use std::sync::Arc;
 
+use super::steering::decimal;
 use crate::balance::loads::{Census, Loads};
 use crate::model::{LbConfig, Retry};
 
@@ -161,6 +162,23 @@ pub struct Answered {
     pub ratelimited: bool,
     /// One of the policy's `headers` is there.
     pub retriable_header: bool,
+}
+
+/// Of a response, beside those that a policy names.
+pub const READ: [&str; 2] = ["grpc-status", "x-envoy-ratelimited"];
+const MOST_GRPC_STATUS: u64 = 16;
+
+impl Answered {
+    /// values: of the headers that `Exchange::reads` names, in order.
+    pub fn of(status: u16, values: &[Option<String>]) -> Answered {
+        let grpc = values[0].as_deref().filter(|text| !text.is_empty());
+        Answered {
+            status,
+            grpc_status: grpc.map(|text| decimal(text, MOST_GRPC_STATUS).map_or(-1, |status| status as i32)),
+            ratelimited: values[1].is_some(),
+            retriable_header: values[READ.len()..].iter().any(Option::is_some),
+        }
+    }
 }
 
 /// The retry policy of one request: the route's, and what its own headers add.

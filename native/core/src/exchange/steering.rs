@@ -46,10 +46,28 @@ pub fn read_names(trusted: bool) -> &'static [&'static str] {
     if trusted { &HEADERS } else { &HEADERS[..UNTRUSTED] }
 }
 
-/// A request header that never goes upstream as it came.
-pub fn is_stripped(name: &str, trusted: bool) -> bool {
+/// Request headers that never go upstream as they came.
+pub fn stripped(trusted: bool) -> Vec<&'static str> {
     let more = if trusted { &[][..] } else { &TRUSTED };
-    HEADERS[UNTRUSTED..].iter().chain(&OTHERS).chain(more).any(|known| known.eq_ignore_ascii_case(name))
+    HEADERS[UNTRUSTED..].iter().chain(&OTHERS).chain(more).copied().collect()
+}
+
+/// The values of headers by name, lines of one joined by commas, as Envoy does; None where there is no line.
+pub fn joined<'l>(names: &[&str], lines: impl Iterator<Item = (&'l [u8], &'l [u8])>) -> Vec<Option<String>> {
+    let mut values: Vec<Option<String>> = vec![None; names.len()];
+    for (name, value) in lines {
+        let known = names.iter().position(|known| known.as_bytes().eq_ignore_ascii_case(name));
+        let Some(joined) = known.map(|at| &mut values[at]) else { continue };
+        let line = String::from_utf8_lossy(value);
+        match joined {
+            Some(joined) => {
+                joined.push(',');
+                joined.push_str(&line);
+            }
+            none => *none = Some(line.into_owned()),
+        }
+    }
+    values
 }
 
 /// Time limits in milliseconds, 0: none.
