@@ -13,6 +13,7 @@ from benchmarks import meshes
 from benchmarks.case import Case, Timing, measure, ratio
 from benchmarks.load import cases as load
 from benchmarks.lookup import cases as lookup
+from benchmarks.metrics import cases as metrics
 from benchmarks.pick import cases as pick
 from benchmarks.resources import cases as resources
 from benchmarks.route import cases as route
@@ -49,6 +50,7 @@ def _page(rounds: int) -> Iterator[str]:
             )  # fmt: skip
     yield from _section("Route", route.__doc__, route.cases(), rounds, route.bare_loop())
     yield from _section("Pick", pick.__doc__, pick.cases(), rounds, pick.bare_loop())
+    yield from _section("Metrics", metrics.__doc__, metrics.cases(), rounds * 5, metrics.bare_loop())
     for size in meshes.SIZES:
         yield from _section(f"Update, {size:,} services", update.__doc__, update.cases(size), rounds * 5)
     size = min(10_000, max(meshes.SIZES))

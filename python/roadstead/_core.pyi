@@ -94,6 +94,11 @@ Reset: TypeAlias = Literal[
     "remote_reset", "remote_refused_stream_reset", "protocol_error", "overflow",
 ]
 
+# (what `describe` made, status, flags, gRPC, gRPC status, count, sums, counts by bucket and not cumulated: one more than bounds)
+TallyRow: TypeAlias = tuple[
+    object, int, str, bool, int, int, tuple[float, float, float], tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+]
+
 NAME: Literal["native", "fallback"]
 
 @final
@@ -504,6 +509,34 @@ class Exchange:
         authority and path. Its outcome is nobody's business. EngineError for a cluster that does not exist."""
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+
+@final
+class Tally:
+    """Requests that are over, counted by class: cluster, kind, status, flags, whether it is gRPC, its gRPC status and, of what
+    nobody declared, the authority (of the first 4,096 classes). Three numbers of each go into sums and histograms: milliseconds,
+    bytes of the request's body, bytes of the response's. Any thread may count."""
+
+    def __new__(cls, describe: Callable[[Decision, str], object], bounds: Sequence[float]) -> Self:
+        """describe: called with the first decision of each class and the authority that tells it apart ("" where none does);
+        `read` hands back what it made. bounds: of the histograms' buckets, inclusive, ascending."""
+    def count(self, exchange: Exchange, request_bytes: int = 0, response_bytes: int = 0, grpc_status: int = -1) -> None:
+        """An exchange that is over: Done or Respond (else EngineError); it lasted from its begin until the report that ended it.
+        grpc_status: -1 where none was told."""
+    def add(
+        self,
+        decision: Decision,
+        status: int,
+        flags: str = "",
+        *,
+        nanoseconds: int,
+        request_bytes: int = 0,
+        response_bytes: int = 0,
+        grpc: bool = False,
+        grpc_status: int = -1,
+    ) -> None:
+        """A request that was carried out without an exchange."""
+    def read(self) -> list[TallyRow]:
+        """A row for each class, in order of their first request."""
 
 class _Lease:
     """An endpoint in use, counted until it is finished. As a context manager: leaving without `finish` is success, or a

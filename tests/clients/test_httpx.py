@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import httpx2
@@ -15,6 +15,10 @@ from tests.clients.servers import Answer, Servers, servers
 from roadstead import Registry
 from roadstead.clients.httpx import Transport
 from roadstead.clients.httpx2 import Transport as Transport2
+from roadstead.steps import Done, Respond
+
+if TYPE_CHECKING:
+    from roadstead._core import Exchange
 
 WAYS = {
     "httpx": (httpx, Transport, False),
@@ -313,6 +317,28 @@ async def _twice(way: Way, registry: Registry) -> None:
     async with way.library.AsyncClient(transport=way._transport(registry)) as client:
         await client.get(URL)
         await client.get(URL)
+
+
+def test_requests_are_counted(way: Way, made: Servers) -> None:
+    """By one argument: what was tried again counts once, what breaks off or is answered here counts too."""
+    server = made.http()
+    server.script.extend([Answer(503), Answer(200, b"hello"), Answer(200, b"x" * 9, cut=40)])
+    counted: list[tuple[int, int, str, int, int]] = []
+
+    class Recorder:
+        def count(self, exchange: Exchange, request_bytes: int, response_bytes: int, grpc_status: int) -> None:
+            step = exchange.step
+            assert isinstance(step, Done | Respond)
+            counted.append((step.status, exchange.attempts, step.flags, request_bytes, response_bytes))
+
+    mesh = entry(server.port, http="retries: {attempts: 1, retryOn: 5xx}")
+    options = {"recorder": Recorder()}
+    way.ask(mesh, ("POST", URL), options=options, content=b"four")
+    with pytest.raises(way.library.RemoteProtocolError):
+        way.ask(mesh, ("GET", URL), options=options)
+    server.stop()
+    [refused] = way.ask(mesh, ("GET", URL), options=options)
+    assert counted == [(200, 2, "", 4, 5), (200, 1, "UC", 0, 0), (503, 2, "URX,UF", 0, len(refused.content))]
 
 
 def test_unknown_hosts_go_where_they_say(way: Way, made: Servers) -> None:

@@ -15,6 +15,7 @@ from roadstead import ConnectionNotAllowed, NoHealthyEndpoint, Overflow, Registr
 from roadstead.clients.held import give_back
 from roadstead.clients.socket import create_connection, open_connection
 from roadstead.config import MeshConfig, MeshOutboundTrafficPolicy
+from roadstead.metrics.istio import ConnectionRecorder
 
 HOST = "postgres.example.com"
 CLUSTER = f"outbound|5432||{HOST}"
@@ -180,6 +181,48 @@ async def test_tls_is_originated(tmp_path: Path, engine_name: str, blocking: boo
             with pytest.raises(ssl.SSLCertVerificationError, match=r"db\.example\.com"):
                 await said()
     assert active(registry) == 0
+
+
+@pytest.mark.parametrize("blocking", [True, False], ids=["socket", "asyncio"])
+async def test_connections_are_counted(port: int, dead: int, engine_name: str, blocking: bool) -> None:
+    registry = Registry.from_text(mesh(port, policy=GUIDE), backend=engine_name)
+    recorder = ConnectionRecorder(registry)
+
+    def counted() -> dict[tuple[str, str], float]:
+        found = [one for family in recorder.collect() for one in family.samples if one.name.endswith("_total")]
+        return {(one.name[10:-6], one.labels["response_flags"]): one.value for one in found if one.value}
+
+    opened = {("connections_opened", "-"): 1.0}
+    moved = {("sent_bytes", "-"): 6.0, ("received_bytes", "-"): 11.0}
+    if blocking:
+        made = create_connection(registry, HOST, 5432, recorder=recorder)
+        assert counted() == opened
+        assert await asyncio.to_thread(talk, made) == b"echo hello\n"
+        assert counted() == opened | moved
+        made.close()
+    else:
+        reader, writer = await open_connection(registry, HOST, 5432, recorder=recorder)
+        writer.write(b"hello\n")
+        await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+    assert counted() == opened | moved | {("connections_closed", "-"): 1.0}
+    registry = Registry.from_text(mesh(dead, policy=GUIDE), backend=engine_name)
+    with pytest.raises(ConnectionRefusedError):
+        create_connection(registry, HOST, 5432, recorder=recorder)
+    assert counted()["connections_closed", "UF,URX"] == 1
+
+
+async def test_bytes_of_a_descriptor_that_was_taken(port: int, engine_name: str) -> None:
+    registry = Registry.from_text(mesh(port, policy=GUIDE), backend=engine_name)
+    recorder = ConnectionRecorder(registry)
+    with socket.socket(fileno=create_connection(registry, HOST, 5432, recorder=recorder).detach()) as taken:
+        assert await asyncio.to_thread(talk, taken) == b"echo hello\n"
+        found = {one.name: one.value for family in recorder.collect() for one in family.samples}
+        assert found["istio_tcp_sent_bytes_total"] == 6
+    give_back()
+    found = {one.name: one.value for family in recorder.collect() for one in family.samples}
+    assert (found["istio_tcp_connections_closed_total"], found["istio_tcp_received_bytes_total"]) == (1, 11)
 
 
 async def test_unknown_hosts(port: int, engine_name: str) -> None:

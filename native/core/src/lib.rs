@@ -36,6 +36,7 @@ pub mod routing;
 pub mod snapshot;
 mod sync;
 mod table;
+pub mod tally;
 pub mod text;
 mod trie;
 mod unit;

@@ -18,7 +18,7 @@ use crate::steps;
 
 #[pyclass(frozen, module = "roadstead._core")]
 pub struct Exchange {
-    decision: Py<Decision>,
+    pub decision: Py<Decision>,
     hash_key: Option<Py<PyAny>>,
     /// A mirror's: no mirrors of its own, and the request's hash does not count.
     copy: bool,
@@ -29,6 +29,9 @@ struct Inner {
     core: exchange::Exchange,
     side: Side,
     step: Py<PyAny>,
+    /// When it began, and when the last report came.
+    begun: i64,
+    last: i64,
 }
 
 /// What the machine has leased.
@@ -119,7 +122,19 @@ impl Exchange {
         let mut acting = Acting { py, decision: own, hash_key, copy, side: &mut side };
         let core = exchange::Exchange::begin(terms, now, &mut acting)?;
         let step = step_object(py, own, copy, &core, &side)?;
-        Ok(Exchange { decision, hash_key: asked.hash_key, copy, inner: Mutex::new(Inner { core, side, step }) })
+        let inner = Inner { core, side, step, begun: now, last: now };
+        Ok(Exchange { decision, hash_key: asked.hash_key, copy, inner: Mutex::new(inner) })
+    }
+
+    /// What `read` makes of the machine and of how long it took, in nanoseconds.
+    #[inline]
+    pub fn once_over<T>(
+        &self,
+        py: Python<'_>,
+        read: impl FnOnce(&exchange::Exchange, i64) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let inner = self.inner(py)?;
+        read(&inner.core, inner.last - inner.begun)
     }
 
     fn inner(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Inner>> {
@@ -134,11 +149,12 @@ impl Exchange {
         work: impl FnOnce(&mut exchange::Exchange, i64, &mut Acting<'_, '_>) -> Result<(), Wrong<PyErr>>,
     ) -> PyResult<Py<PyAny>> {
         let mut guard = self.inner(py)?;
-        let Inner { core, side, step } = &mut *guard;
+        let Inner { core, side, step, last, .. } = &mut *guard;
         if !core.is_over() {
             let decision = self.decision.get();
             let hash_key = self.hash_key.as_ref().map(|key| key.bind(py));
             let now = decision.now(py, now);
+            *last = now;
             let mut acting = Acting { py, decision, hash_key, copy: self.copy, side };
             work(core, now, &mut acting).map_err(|wrong| match wrong {
                 Wrong::Report(message) => errors::engine(py, message),

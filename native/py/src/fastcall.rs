@@ -96,6 +96,12 @@ impl<'a, 'py> Call<'a, 'py> {
         self.arguments.is_empty()
     }
 
+    /// The arguments of a call with just so many by position and none by name.
+    #[inline]
+    pub fn positional<const N: usize>(&self) -> Option<[Borrowed<'a, 'py, PyAny>; N]> {
+        (self.count == N && self.keywords == 0).then(|| std::array::from_fn(|at| self.argument(at)))
+    }
+
     #[inline]
     fn argument(&self, at: usize) -> Borrowed<'a, 'py, PyAny> {
         // SAFETY: the pointers of a call are live objects, lent for its duration, which `'a` stands for.

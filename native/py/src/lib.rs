@@ -24,6 +24,7 @@ mod request;
 mod scan;
 mod service;
 mod steps;
+mod tally;
 mod template;
 mod yaml;
 
@@ -46,6 +47,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<lease::RequestLease>()?;
     module.add_class::<lease::ConnectionLease>()?;
+    module.add_class::<tally::Tally>()?;
     module.add_class::<probe::Probe>()?;
     module.add_function(wrap_pyfunction!(yaml::yaml_load, module)?)?;
     module.add_function(wrap_pyfunction!(yaml::yaml_forms, module)?)?;
@@ -58,6 +60,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
           original_destination=None, draw=None)\n--\n\n",
     )?;
     fastcall::register::<pick::Pick>(py, c"pick", c"pick($self, *, hash_key=None, exclude=())\n--\n\n")?;
+    fastcall::register::<tally::Count>(
+        py,
+        c"count",
+        c"count($self, exchange, request_bytes=0, response_bytes=0, grpc_status=-1)\n--\n\n",
+    )?;
     capi::register(module)?;
     forget_in_children(py)
 }

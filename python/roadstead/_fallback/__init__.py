@@ -12,6 +12,7 @@ from roadstead._fallback.engine import Engine
 from roadstead._fallback.exchange import Exchange
 from roadstead._fallback.lease import ConnectionLease, RequestLease
 from roadstead._fallback.service import Service
+from roadstead._fallback.tally import Tally
 from roadstead._fallback.template import Template
 
 NAME: Literal["native", "fallback"] = "fallback"
@@ -28,5 +29,6 @@ __all__ = [
     "HostColumn",
     "RequestLease",
     "Service",
+    "Tally",
     "Template",
 ]

@@ -60,10 +60,12 @@ class Exchange:
 
     __slots__ = (
         "_backoffs",
+        "_begun_at",
         "_cluster",
         "_complete_at",
         "_hash_key",
         "_held",
+        "_last",
         "_learnt",
         "_lease",
         "_left",
@@ -111,7 +113,7 @@ class Exchange:
         made._per_try_at = made._complete_at = made.deadline = None
         made.attempts = 0
         made.replayable = terms.replayable
-        now = made._now(now)
+        made._begun_at = made._last = now = made._now(now)
         made._complete_at = now if terms.received else None
         made._state = _FAULT
         delay = 0 if mirror is not None or decision.fault is None else milliseconds(decision.fault[0])
@@ -148,6 +150,9 @@ class Exchange:
     # Since when the request is here as a whole.
     _complete_at: int | None
     _per_try_at: int | None
+    # When it began, and when it was over.
+    _begun_at: int
+    _last: int
     _state: str
 
     @property
@@ -191,7 +196,7 @@ class Exchange:
             lease.ready()
         except Overflow:
             self._lease = None
-            return self._broken("overflow", False)
+            return self._broken("overflow", False, now)
         self._waiting = False
         if self._complete_at is not None:
             self._limit_try(self._now(now))
@@ -226,7 +231,7 @@ class Exchange:
         self._release()
         if end_stream:
             lease.finish(status=status, grpc_status=learnt, now=now)
-            return self._over(Done(status, self.flags, "via_upstream", False))
+            return self._over(Done(status, self.flags, "via_upstream", False), now)
         self._state, self._started, self._per_try_at = _FORWARDING, True, None
         self._learnt = learnt
         self.step = Forward(status, self.flags, self.deadline)
@@ -239,7 +244,7 @@ class Exchange:
         if self._state != _FORWARDING or not isinstance(self.step, Forward) or self._lease is None:
             raise EngineError("ended: no response is being passed on")
         self._lease.finish(status=self.step.status, grpc_status=self._learnt, now=now)
-        return self._over(Done(self.step.status, self.flags, "via_upstream", False))
+        return self._over(Done(self.step.status, self.flags, "via_upstream", False), now)
 
     def reset(self, reason: Reset, *, sent: bool = True, now: int | None = None) -> Step:
         """The try broke."""
@@ -257,7 +262,7 @@ class Exchange:
             self._lease.finish(error="connect_failure" if reason in CONNECTION_FAILURES else "reset", now=now)
         if verdict is not Verdict.NO:
             return self._repeat(verdict, self._now(now))
-        return self._broken(reason, self._started)
+        return self._broken(reason, self._started, now)
 
     def expired(self, now: int | None = None) -> Step:
         """Time has passed; the same step where nothing is due yet."""
@@ -287,7 +292,7 @@ class Exchange:
         self._tell("DC")
         if self._lease is not None:
             self._lease._ended()
-        return self._over(Done(status, self.flags, "downstream_remote_disconnect", False))
+        return self._over(Done(status, self.flags, "downstream_remote_disconnect", False), now)
 
     def mirror(self, cluster: str, now: int | None = None) -> Exchange:
         """The copy for one of `Try.mirrors`."""
@@ -304,7 +309,7 @@ class Exchange:
         decision = self.decision
         reply = own_answer(decision, self._mirrors)
         if reply is not None:
-            return self._respond(reply)
+            return self._respond(reply, now)
         if self._complete_at is not None:
             self._complete_at = now
             self._count(now)
@@ -327,14 +332,14 @@ class Exchange:
             endpoint = self._endpoint(cluster)
         except NoHealthyEndpoint:
             self.attempts += 1
-            return self._respond(Reply(503, "UH", "no_healthy_upstream", b"no healthy upstream"))
+            return self._respond(Reply(503, "UH", "no_healthy_upstream", b"no healthy upstream"), now)
         self._state = _TRYING
         self.attempts += 1
         self._tried.append(endpoint)
         try:
             self._lease = RequestLease._taken(cluster, endpoint, False, self._pending)
         except Overflow:
-            return self._broken("overflow", False)
+            return self._broken("overflow", False, now)
         if self._previous is not None:
             self._previous.tried.append(endpoint.priority)
         self._waiting, self._per_try_at = self._pending, None
@@ -422,14 +427,14 @@ class Exchange:
         self.step = Delay(until if self.deadline is None else min(until, self.deadline))
         return self._try(now) if verdict is Verdict.AT_ONCE else self.step
 
-    def _broken(self, reason: str, cut: bool) -> Step:
+    def _broken(self, reason: str, cut: bool, now: int | None) -> Step:
         """A reset that is not repaired. cut: something was passed on already."""
         self._tell(_RESET_FLAGS[reason])
         if cut:
             status = self.step.status if isinstance(self.step, Forward) else 0
             details = f"upstream_reset_after_response_started{{{reason}}}"
-            return self._over(Done(status, self.flags, details, True))
-        return self._respond(reset_reply(reason, self.attempts > 1))
+            return self._over(Done(status, self.flags, details, True), now)
+        return self._respond(reset_reply(reason, self.attempts > 1), now)
 
     def _timed_out(self, details: str, now: int) -> Step:
         if self._lease is not None:
@@ -437,16 +442,17 @@ class Exchange:
         self._tell("UT")
         if self._started:
             status = self.step.status if isinstance(self.step, Forward) else 0
-            return self._over(Done(status, self.flags, details, True))
+            return self._over(Done(status, self.flags, details, True), now)
         status = self._steering.timeout_status
-        return self._respond(Reply(status, "", details, TIMED_OUT if status == 504 else b""))
+        return self._respond(Reply(status, "", details, TIMED_OUT if status == 504 else b""), now)
 
-    def _respond(self, reply: Reply) -> Step:
+    def _respond(self, reply: Reply, now: int | None) -> Step:
         self._tell(reply.flag)
         status, headers, body = reply.as_sent(self._steering.grpc)
-        return self._over(Respond(status, headers, body, self.flags, reply.details))
+        return self._over(Respond(status, headers, body, self.flags, reply.details), now)
 
-    def _over(self, step: Done | Respond) -> Step:
+    def _over(self, step: Done | Respond, now: int | None) -> Step:
+        self._last = self._now(now)
         self._release()
         self._state, self._lease, self.step = _OVER, None, step
         return step

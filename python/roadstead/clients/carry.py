@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
+from roadstead.clients.bodies import BodyWatch, Recorder
 from roadstead.clients.tls import Originator, server_name
 from roadstead.errors import EndpointsPending, TlsRefused
 from roadstead.mesh import UNLIMITED, ConnectionPool, TlsOrigination
@@ -96,14 +97,15 @@ class Local(NamedTuple):
 
 
 class Passed(NamedTuple, Generic[R]):
-    """An upstream's response. exchange: to be told when its body ends, breaks or is not wanted (`ended`, `reset`,
-    `cancel`). deadline: ns of the engine's clock until it must be here; None: no limit."""
+    """An upstream's response. watch: to be told when its body ends, breaks or is not wanted. deadline: ns of the
+    engine's clock until it must be here; None: no limit."""
 
     status: int
     headers: HeaderList
     response: R
     exchange: Exchange
     deadline: int | None
+    watch: BodyWatch
 
 
 Command: TypeAlias = Sleep | Await | Send
@@ -115,19 +117,21 @@ class Terms(NamedTuple):
     """How requests of a client are carried out.
 
     tls: makes contexts. trusted: x-envoy-… headers of the caller steer the exchange, as Envoy lets internal requests
-    do. clock: ns, the engine's."""
+    do. clock: ns, the engine's. recorder: hears of each request once it is over."""
 
     tls: Originator
     trusted: bool = False
     clock: Callable[[], int] = time.monotonic_ns
+    recorder: Recorder | None = None
 
     def seconds_until(self, deadline: int) -> float:
         """From now; not below 0."""
         return max(0.0, (deadline - self.clock()) / _NS)
 
 
-def carry(decision: Decision, headers: HeaderList, terms: Terms, *, replayable: bool) -> Carrying[R]:
-    """Carry a request out. headers: as the caller gave them. replayable: its body can be sent again.
+def carry(decision: Decision, headers: HeaderList, terms: Terms, *, replayable: bool, size: int = 0) -> Carrying[R]:
+    """Carry a request out. headers: as the caller gave them. replayable: its body can be sent again. size: bytes of it,
+    for who counts.
 
     What a driver throws in (its own cancellation, an error it cannot name as a reset) cancels the exchange."""
     waits = _is_limited(decision)
@@ -137,14 +141,22 @@ def carry(decision: Decision, headers: HeaderList, terms: Terms, *, replayable: 
             break
         except EndpointsPending as pending:
             yield Await(pending)
+    count = None if terms.recorder is None else terms.recorder.count
     try:
-        return (yield from _steps(exchange, headers, terms, waits=waits))
+        outcome: Passed[R] | Local = yield from _steps(
+            exchange, headers, terms, BodyWatch(exchange, count, size), waits
+        )
     except BaseException:
         exchange.cancel()
+        if count is not None:
+            count(exchange, size, 0, -1)
         raise
+    if count is not None and isinstance(outcome, Local):
+        count(exchange, size, len(outcome.body), _grpc_status(outcome.headers))
+    return outcome
 
 
-def _steps(exchange: Exchange, headers: HeaderList, terms: Terms, *, waits: bool) -> Carrying[R]:
+def _steps(exchange: Exchange, headers: HeaderList, terms: Terms, watch: BodyWatch, waits: bool) -> Carrying[R]:
     step: Step = exchange.step
     answered: Answered[R] | None = None
     while True:
@@ -167,7 +179,7 @@ def _steps(exchange: Exchange, headers: HeaderList, terms: Terms, *, waits: bool
             told = exchange.decision.apply_response(answered.headers)
             told += [("set-cookie", cookie) for cookie in exchange.decision.set_cookies]
             deadline = step.deadline if isinstance(step, Forward) else None
-            return Passed(answered.status, told, answered.response, exchange, deadline)
+            return Passed(answered.status, told, answered.response, exchange, deadline, watch)
         else:
             raise RuntimeError(f"an exchange without a response ended with {step}")
 
@@ -218,6 +230,11 @@ def _call(exchange: Exchange, step: Try, headers: HeaderList, terms: Terms, *, w
         exchange,
         waits,
     )
+
+
+def _grpc_status(headers: HeaderList) -> int:
+    """Of an answer of this process; -1 for none."""
+    return next((int(value) for name, value in headers if name == "grpc-status"), -1)
 
 
 def _is_limited(decision: Decision) -> bool:

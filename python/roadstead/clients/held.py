@@ -1,4 +1,4 @@
-"""Sockets that hold a place among a cluster's connections until their descriptor is closed."""
+"""Sockets that hold a place among a cluster's connections until they are closed, and then tell what moved."""
 
 from __future__ import annotations
 
@@ -6,50 +6,105 @@ import asyncio
 import os
 import socket
 import ssl
+import struct
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from roadstead._core import ConnectionLease
+    from roadstead._core import ConnectionLease, Decision
+
+# Of Linux's struct tcp_info: bytes received, sent, sent again.
+_TCP_INFO, _RECEIVED, _SENT, _SENT_AGAIN = 216, 128, 200, 208
+
+
+class Flow(Protocol):
+    """A connection as whoever counts them knows it (`metrics.istio.Flow`)."""
+
+    read: Callable[[], tuple[int, int]] | None
+
+    def moved(self, sent: int, received: int) -> None:
+        """So many bytes, since it was opened."""
+
+    def closed(self, flags: str = "") -> None:
+        """It is over."""
+
+
+class ConnectionRecorder(Protocol):
+    """Hears of connections (`metrics.istio.ConnectionRecorder`)."""
+
+    def opened(self, decision: Decision, read: Callable[[], tuple[int, int]] | None = None) -> Flow:
+        """One was let in. read: tells the bytes (sent, received) so far."""
+
+
+class Place:
+    """What ends with a connection: its place among the cluster's, and its entry in the metrics. Ended once."""
+
+    __slots__ = ("_flow", "_lease")
+
+    def __init__(self, lease: ConnectionLease, flow: Flow | None) -> None:
+        self._lease = lease
+        self._flow = flow
+
+    def read_by(self, read: Callable[[], tuple[int, int]]) -> None:
+        """How the bytes that moved are found out from now on."""
+        if self._flow is not None:
+            self._flow.read = read
+            self.moved()
+
+    def moved(self) -> None:
+        """Take down what moved, while it can be seen."""
+        if self._flow is not None and self._flow.read is not None:
+            self._flow.moved(*self._flow.read())
+
+    def end(self) -> None:
+        """The connection is over."""
+        self._lease.finish()
+        if self._flow is not None:
+            self._flow.closed()
 
 
 class Held(socket.socket):
-    """A socket with a lease, which ends with it (after `makefile`: with the last file of it)."""
+    """A socket with a place, which ends with it (after `makefile`: with the last file of it)."""
 
-    lease: ConnectionLease | None = None
+    place: Place | None = None
 
     def close(self) -> None:
         """As every socket's."""
+        if self.place is not None:
+            self.place.moved()
         super().close()
-        if self.lease is not None and self.fileno() == -1:
-            self.lease.finish()
+        if self.place is not None and self.fileno() == -1:
+            self.place.end()
 
     def detach(self) -> int:
         """As every socket's; the place is held until the descriptor is closed, which `give_back` looks for. TLS that
         the caller puts over the socket takes its descriptor this way."""
         number = super().detach()
-        if self.lease is not None:
-            _watch(number, self.lease)
+        if self.place is not None:
+            _watch(number, self.place)
         return number
 
 
 class HeldProtocol(asyncio.StreamReaderProtocol):
     """The same for asyncio's streams."""
 
-    _lease: ConnectionLease | None = None
+    _place: Place | None = None
     _is_lost = False
 
-    def hold(self, lease: ConnectionLease) -> None:
+    def hold(self, place: Place) -> None:
         """From now on; over at once where the connection is."""
-        self._lease = lease
+        self._place = place
         if self._is_lost:
-            lease.finish()
+            place.end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Of asyncio.Protocol."""
         self._is_lost = True
-        if self._lease is not None:
-            self._lease.finish()
+        if self._place is not None:
+            self._place.moved()
+            self._place.end()
         super().connection_lost(exc)
 
 
@@ -64,7 +119,7 @@ class _Detached(NamedTuple):
 
     number: int
     mark: tuple[int, int]
-    lease: ConnectionLease
+    place: Place
 
 
 _detached: list[_Detached] = []
@@ -80,17 +135,42 @@ def give_back() -> None:
         for one in over:
             _detached.remove(one)
     for one in over:
-        one.lease.finish()
+        one.place.end()
 
 
-def _watch(number: int, lease: ConnectionLease) -> None:
+def _watch(number: int, place: Place) -> None:
     mark = _mark(number)
     if mark is None:
         # The descriptor cannot be looked at (systems whose sockets are no files).
-        lease.finish()
+        place.end()
         return
+    place.read_by(partial(_moved_of, number, mark))
     with _lock:
-        _detached.append(_Detached(number, mark, lease))
+        _detached.append(_Detached(number, mark, place))
+
+
+def moved(made: socket.socket) -> tuple[int, int]:
+    """Bytes (sent, received) of a TCP connection as the system counts them, those of TLS included; (0, 0) where it
+    does not tell."""
+    try:
+        told = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO)
+    except (OSError, AttributeError):
+        return 0, 0
+    if len(told) < _TCP_INFO:
+        return 0, 0
+    received, sent, again = (struct.unpack_from("=Q", told, at)[0] for at in (_RECEIVED, _SENT, _SENT_AGAIN))
+    return sent - again, received
+
+
+def _moved_of(number: int, mark: tuple[int, int]) -> tuple[int, int]:
+    """The same of a descriptor that somebody else has."""
+    if _mark(number) != mark:
+        return 0, 0
+    try:
+        with socket.socket(fileno=os.dup(number)) as copy:
+            return moved(copy)
+    except OSError:
+        return 0, 0
 
 
 def _mark(number: int) -> tuple[int, int] | None:
@@ -101,4 +181,4 @@ def _mark(number: int) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-__all__ = ["Held", "HeldProtocol", "give_back", "holding"]
+__all__ = ["ConnectionRecorder", "Held", "HeldProtocol", "Place", "give_back", "holding", "moved"]

@@ -12,13 +12,14 @@ import os
 import socket
 import sys
 from collections.abc import Generator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from weakref import ref
 
 from roadstead.clients.dial import Target, adial, dial
-from roadstead.clients.held import Held, HeldProtocol, give_back, holding
+from roadstead.clients.held import ConnectionRecorder, Held, HeldProtocol, Place, give_back, holding, moved
 from roadstead.clients.tls import Originator, server_name
-from roadstead.errors import ConnectionNotAllowed, EndpointsPending, TlsRefused
+from roadstead.errors import ConnectionNotAllowed, EndpointsPending, TlsRefused, Unavailable
 from roadstead.mesh import ConnectionPool, TlsOrigination
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _Path: TypeAlias = "str | os.PathLike[str]"
 
 
 # A target is to be connected to, then None is sent in, or the error.
-_Dialling: TypeAlias = "Generator[EndpointsPending | Target, OSError | None, ConnectionLease]"
+_Dialling: TypeAlias = "Generator[EndpointsPending | Target, OSError | None, Place]"
 
 
 class _Streams(NamedTuple):
@@ -48,17 +49,19 @@ def create_connection(
     identity: _Path | None = None,
     credentials: _Path | None = None,
     max_connect_attempts: int = 1,
+    recorder: ConnectionRecorder | None = None,
 ) -> socket.socket:
     """A connected socket, an `ssl.SSLSocket` where the mesh originates TLS. Closing it gives its place back.
 
     sni: the server name of the caller's own TLS, which it speaks over the socket itself. source_ip: whom rules take the
     caller for. identity, credentials: folders of certificates (`clients.tls.Originator`). max_connect_attempts: picks
-    of an endpoint until one answers, at once and without back-off (Envoy: tcp_proxy; Istio leaves it at 1).
+    of an endpoint until one answers, at once and without back-off (Envoy: tcp_proxy; Istio leaves it at 1). recorder:
+    counts connections (`metrics.istio.ConnectionRecorder`); bytes only where the system tells them (Linux).
 
     ConnectionNotAllowed where the mesh lets nobody through, NoHealthyEndpoint, Overflow at maxConnections; TlsRefused
     where TLS cannot be spoken; what the last try met (ConnectionRefusedError, TimeoutError, ssl.SSLError …)."""
     decision = registry.connect(host, port, sni=sni, source_ip=source_ip)
-    work = _dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts)
+    work = _dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts, recorder)
     made: Held | None = None
     failed: OSError | None = None
     while True:
@@ -66,7 +69,8 @@ def create_connection(
             asked = work.send(failed)
         except StopIteration as stop:
             assert made is not None
-            made.lease = stop.value
+            made.place = stop.value
+            made.place.read_by(partial(_moved, ref(made)))
             return made
         failed = None
         try:
@@ -91,13 +95,14 @@ async def open_connection(
     identity: _Path | None = None,
     credentials: _Path | None = None,
     max_connect_attempts: int = 1,
+    recorder: ConnectionRecorder | None = None,
     limit: int = 65_536,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """asyncio's streams; otherwise as `create_connection`. The place is given back when the connection is gone.
 
     limit: bytes that the reader buffers, as in `asyncio.open_connection`."""
     decision = registry.connect(host, port, sni=sni, source_ip=source_ip)
-    work = _dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts)
+    work = _dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts, recorder)
     made: _Streams | None = None
     failed: OSError | None = None
     while True:
@@ -105,6 +110,7 @@ async def open_connection(
             asked = work.send(failed)
         except StopIteration as stop:
             assert made is not None
+            stop.value.read_by(partial(moved, made.writer.get_extra_info("socket")))
             made.protocol.hold(stop.value)
             return made.reader, made.writer
         failed = None
@@ -120,10 +126,25 @@ async def open_connection(
             raise
 
 
-def _dialling(decision: Decision, host: str, origin: Originator, attempts: int) -> _Dialling:
-    """What is done for a connection; returns its lease. A cancellation that is thrown in tells nothing of it."""
+def _dialling(
+    decision: Decision, host: str, origin: Originator, attempts: int, recorder: ConnectionRecorder | None
+) -> _Dialling:
+    """What is done for a connection; returns its place. A cancellation that is thrown in tells nothing of it."""
     if attempts < 1:
         raise ValueError(f"max_connect_attempts is at least 1, not {attempts}")
+    flow = None if recorder is None else recorder.opened(decision)
+    try:
+        lease = yield from _connected(decision, host, origin, attempts)
+    except BaseException as error:
+        if flow is not None:
+            flow.closed(_flags(error))
+        raise
+    return Place(lease, flow)
+
+
+def _connected(
+    decision: Decision, host: str, origin: Originator, attempts: int
+) -> Generator[EndpointsPending | Target, OSError | None, ConnectionLease]:
     if decision.kind not in ("forward", "passthrough"):
         raise ConnectionNotAllowed(f"{host}: {decision.kind} ({', '.join(decision.reasons)})")
     while True:
@@ -140,6 +161,17 @@ def _dialling(decision: Decision, host: str, origin: Originator, attempts: int) 
         attempts -= 1
         if not attempts:
             raise failed
+
+
+def _flags(error: BaseException) -> str:
+    """Envoy's of a connection that did not come about. Its black hole is a cluster without endpoints."""
+    if isinstance(error, Unavailable):
+        return error.flags
+    if isinstance(error, ConnectionNotAllowed):
+        return "UH"
+    if isinstance(error, OSError):
+        return "UF,URX"
+    return "DC" if not isinstance(error, Exception) else "UF"
 
 
 def _leased(decision: Decision) -> Generator[EndpointsPending, OSError | None, ConnectionLease]:
@@ -186,6 +218,12 @@ async def _streams(target: Target, limit: int) -> _Streams:
             lambda: protocol, sock=plain, ssl=target.context, server_hostname=name
         )
     return _Streams(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol)
+
+
+def _moved(made: ref[Held]) -> tuple[int, int]:
+    """Who counts does not keep a socket alive."""
+    known = made()
+    return (0, 0) if known is None else moved(known)
 
 
 @lru_cache(64)

@@ -15,7 +15,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from roadstead.clients.bodies import BodyWatch
+from roadstead.clients.bodies import Recorder
 from roadstead.clients.carry import Answered, Await, Broken, Call, Carrying, Local, Passed, Sleep, Terms, carry
 from roadstead.clients.sent import Sent, keepalive_options
 from roadstead.clients.tls import Originator
@@ -49,7 +49,8 @@ class TransportLogic:
 
     registry: a Registry or a view of one. identity, credentials: folders of certificates (`clients.tls.Originator`).
     verify: what the caller's own TLS (https) is checked against, as in httpx. trusted: x-envoy-… request headers steer
-    retries and time limits. The client's own timeouts hold where the route and the cluster set none."""
+    retries and time limits. recorder: counts requests (`metrics.istio.RequestRecorder`). The client's own timeouts hold
+    where the route and the cluster set none."""
 
     _library: ModuleType
 
@@ -61,9 +62,10 @@ class TransportLogic:
         credentials: str | os.PathLike[str] | None = None,
         verify: ssl.SSLContext | bool = True,
         trusted: bool = False,
+        recorder: Recorder | None = None,
     ) -> None:
         self._registry = registry
-        self._terms = Terms(Originator(identity, credentials), trusted, registry.clock)
+        self._terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder)
         self._verify = verify
         self._application: ssl.SSLContext | None = None
         self._pools: dict[_PoolKey, httpx.HTTPTransport] = {}
@@ -203,7 +205,8 @@ class TransportLogic:
             headers,
             scheme=url.scheme,
         )
-        return carry(decision, headers, self._terms, replayable=content is not None)
+        size = 0 if content is None else len(content)
+        return carry(decision, headers, self._terms, replayable=content is not None, size=size)
 
     def _made(
         self,
@@ -293,7 +296,7 @@ class TransportLogic:
             )
             return cast("httpx.Response", made)
         response = outcome.response
-        body = _body_class(self._library)(response, BodyWatch(outcome.exchange), outcome, self._terms)
+        body = _body_class(self._library)(response, outcome, self._terms)
         extensions = {**response.extensions, "roadstead": Sent(outcome.exchange.decision, "", "")}
         made = self._library.Response(
             outcome.status, headers=headers, stream=body, extensions=extensions, request=request
@@ -396,30 +399,33 @@ def _sleep_until(deadline: int, terms: Terms) -> None:
 class _Body:
     """The body that is passed on, block by block."""
 
-    def __init__(
-        self, response: httpx.Response, watch: BodyWatch, passed: Passed[httpx.Response], terms: Terms
-    ) -> None:
+    def __init__(self, response: httpx.Response, passed: Passed[httpx.Response], terms: Terms) -> None:
         self._response = response
-        self._watch = watch
+        self._watch = passed.watch
         self._passed = passed
         self._terms = terms
 
     def __iter__(self) -> Iterator[bytes]:
+        watch = self._watch
         try:
-            yield from cast("Iterator[bytes]", self._response.stream)
-        except Exception as error:
-            self._broke(error)
-            raise
-        self._watch.ended()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for block in cast("AsyncIterator[bytes]", self._response.stream):
+            for block in cast("Iterator[bytes]", self._response.stream):
+                watch.received += len(block)
                 yield block
         except Exception as error:
             self._broke(error)
             raise
-        self._watch.ended()
+        watch.ended()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        watch = self._watch
+        try:
+            async for block in cast("AsyncIterator[bytes]", self._response.stream):
+                watch.received += len(block)
+                yield block
+        except Exception as error:
+            self._broke(error)
+            raise
+        watch.ended()
 
     def _broke(self, error: Exception) -> None:
         deadline = self._passed.deadline

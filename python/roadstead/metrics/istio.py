@@ -1,14 +1,19 @@
-"""Istio's standard metrics of HTTP and gRPC requests, as the sidecar of a client reports them (reporter "source")."""
+"""Istio's standard metrics for Prometheus, as the sidecar of a client reports them.
+
+    requests, connections = RequestRecorder(registry), ConnectionRecorder(registry)
+    prometheus_client.REGISTRY.register(requests)
+    httpx.Client(transport=roadstead.clients.httpx.Transport(registry, recorder=requests))
+
+Counting a request is one call into the engine; names, labels and text are made when somebody asks for them."""
 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
 
 from roadstead.errors import MissingExtra
-from roadstead.mesh import Cluster, Node
+from roadstead.metrics.labels import Labels, describer, of_connection, of_request
 
 try:
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -24,157 +29,149 @@ if TYPE_CHECKING:
 _BELOW_A_SECOND = (0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0)
 _ABOVE = (1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5, 6e5, 1.8e6, 3.6e6)
 BOUNDS = (*_BELOW_A_SECOND, *_ABOVE)
+_BUCKETS = (*(f"{bound:.7g}" for bound in BOUNDS), "+Inf")
 HISTOGRAMS = ("istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes")
-# Requests that wait to be added up.
-_MOST = 4096
-_UNKNOWN = "unknown"
-_Measured: TypeAlias = tuple[float, float, float]
-
-
-class _Key(NamedTuple):
-    cluster: str
-    # Of requests to what nobody declared; else "".
-    authority: str
-    kind: str
-    status: int
-    flags: str
-    protocol: str
-    grpc_status: str
-
-
-class _Cell:
-    """The requests of one set of labels. pending: measured, not yet added up."""
-
-    def __init__(self, labels: dict[str, str]) -> None:
-        self.labels = labels
-        self.pending: list[_Measured] = []
-        self.count = 0
-        self.sums = [0.0, 0.0, 0.0]
-        self.buckets = [[0] * (len(BOUNDS) + 1) for _ in HISTOGRAMS]
-
-    def add_up(self) -> None:
-        """Under the recorder's lock; others append meanwhile."""
-        taken = self.pending[:]
-        del self.pending[: len(taken)]
-        self.count += len(taken)
-        for measured in taken:
-            for at, value in enumerate(measured):
-                self.sums[at] += value
-                self.buckets[at][bisect_left(BOUNDS, value)] += 1
+_CONNECTIONS = (
+    "istio_tcp_connections_opened",
+    "istio_tcp_connections_closed",
+    "istio_tcp_sent_bytes",
+    "istio_tcp_received_bytes",
+)
 
 
 class RequestRecorder(Collector):
-    """Counts requests once they are over: `record` for each, and register it with a registry of prometheus-client.
+    """Counts requests once they are over: `istio_requests_total`, `istio_request_duration_milliseconds`,
+    `istio_request_bytes`, `istio_response_bytes`. A client or proxy is given it as `recorder`; one that was tried again
+    counts once. Register it with a registry of prometheus-client.
 
-    What the client cannot know of the other side (its workload, principal, app) is "unknown", as Istio has it for what
-    is outside of the mesh."""
+    count: an exchange that is over (`_core.Tally.count`). add: a request that was carried out in another way."""
+
+    __slots__ = ("_tally", "add", "count")
 
     def __init__(self, view: View) -> None:
-        self._source = _source(view.node)
-        self._cells: dict[tuple[object, ...], _Cell] = {}
-        self._lock = threading.Lock()
-
-    def record(
-        self,
-        decision: Decision,
-        status: int,
-        flags: str = "",
-        *,
-        milliseconds: float,
-        request_bytes: int = 0,
-        response_bytes: int = 0,
-        protocol: Literal["http", "grpc"] = "http",
-        grpc_status: str = "",
-    ) -> None:
-        """A request is over. status: 0 where the client left before the head of a response. flags: Envoy's. bytes: of
-        the bodies. One that was tried again counts once."""
-        cluster = decision.cluster_name
-        declared = cluster.startswith("outbound|")
-        authority = "" if declared else decision.authority
-        kind = "" if declared else decision.kind
-        key = (cluster, authority, kind, status, flags, protocol, grpc_status)
-        cell = self._cells.get(key)
-        if cell is None:
-            made = _Cell(self._labels(decision, _Key(*key)))
-            cell = self._cells.setdefault(key, made)
-        cell.pending.append((milliseconds, request_bytes, response_bytes))
-        if len(cell.pending) >= _MOST:
-            with self._lock:
-                cell.add_up()
+        self._tally = view.tally(describer(view.node), BOUNDS)
+        # The engine's own bound methods: no Python frame in between.
+        self.count = self._tally.count
+        self.add = self._tally.add
 
     def collect(self) -> Iterator[Metric]:
         """Of Collector."""
-        with self._lock:
-            cells = list(self._cells.values())
-            for cell in cells:
-                cell.add_up()
-            names = list(cells[0].labels) if cells else []
-            total = CounterMetricFamily("istio_requests", "Requests.", labels=names)
-            sizes = [HistogramMetricFamily(name, "Of requests.", labels=names) for name in HISTOGRAMS]
-            for cell in cells:
-                values = list(cell.labels.values())
-                total.add_metric(values, cell.count)
-                for family, counts, sum_value in zip(sizes, cell.buckets, cell.sums, strict=True):
-                    family.add_metric(values, _cumulated(counts), sum_value)
-        yield total
-        yield from sizes
+        total: CounterMetricFamily | None = None
+        sizes: list[HistogramMetricFamily] = []
+        for about, status, flags, grpc, grpc_status, count, sums, buckets in self._tally.read():
+            labels = of_request(cast("Labels", about), status, flags, grpc=grpc, grpc_status=grpc_status)
+            if total is None:
+                total = CounterMetricFamily("istio_requests", "Requests.", labels=list(labels))
+                sizes = [HistogramMetricFamily(name, "Of requests.", labels=list(labels)) for name in HISTOGRAMS]
+            values = list(labels.values())
+            total.add_metric(values, count)
+            for family, counts, sum_value in zip(sizes, buckets, sums, strict=True):
+                family.add_metric(values, _cumulated(counts), sum_value)
+        yield from [*([] if total is None else [total]), *sizes]
 
     def describe(self) -> Iterator[Metric]:
         """Of Collector."""
         return iter(())
 
-    def _labels(self, decision: Decision, key: _Key) -> dict[str, str]:
-        host, namespace, name = key.authority or _UNKNOWN, _UNKNOWN, _UNKNOWN
-        spec = decision.cluster.spec if decision.cluster is not None else None
-        if isinstance(spec, Cluster):
-            host, namespace, name = spec.host, spec.namespace, spec.host
-        elif key.kind == "passthrough":
-            name = "PassthroughCluster"
-        elif key.kind == "refused":
-            name = "BlackHoleCluster"
-        return {
-            "response_code": str(key.status),
-            "reporter": "source",
-            **self._source,
-            "destination_service": host,
-            "destination_service_namespace": namespace,
-            "destination_service_name": name,
-            "destination_workload": _UNKNOWN,
-            "destination_canonical_service": _UNKNOWN,
-            "destination_canonical_revision": "latest",
-            "destination_workload_namespace": _UNKNOWN,
-            "destination_principal": _UNKNOWN,
-            "destination_app": _UNKNOWN,
-            "destination_version": _UNKNOWN,
-            "destination_cluster": _UNKNOWN,
-            "request_protocol": key.protocol,
-            "grpc_response_status": key.grpc_status,
-            "response_flags": key.flags or "-",
-            "connection_security_policy": _UNKNOWN,
-        }
+
+class Flow:
+    """One connection that is open, as `ConnectionRecorder.opened` gives it."""
+
+    __slots__ = ("_recorder", "about", "read", "told")
+
+    def __init__(self, recorder: ConnectionRecorder, about: Labels, read: Callable[[], tuple[int, int]] | None) -> None:
+        self._recorder = recorder
+        self.about = about
+        self.read = read
+        # Bytes (sent, received) that are counted already.
+        self.told = (0, 0)
+
+    def moved(self, sent: int, received: int) -> None:
+        """So many bytes went to the other side and came from there, since it was opened."""
+        self._recorder.moved(self, (sent, received))
+
+    def closed(self, flags: str = "") -> None:
+        """It is over. flags: Envoy's. Later calls do nothing."""
+        self._recorder.closed(self, flags)
 
 
-def _source(node: Node) -> dict[str, str]:
-    labels = node.labels
-    workload = node.metadata.get("WORKLOAD_NAME", _UNKNOWN)
-    app, version = labels.get("app", _UNKNOWN), labels.get("version", "")
-    service = labels.get("service.istio.io/canonical-name") or labels.get("app.kubernetes.io/name")
-    revision = labels.get("service.istio.io/canonical-revision") or labels.get("app.kubernetes.io/version")
-    return {
-        "source_workload": workload,
-        "source_canonical_service": service or labels.get("app", workload),
-        "source_canonical_revision": revision or version or "latest",
-        "source_workload_namespace": node.namespace,
-        "source_principal": _UNKNOWN,
-        "source_app": app,
-        "source_version": version or _UNKNOWN,
-        "source_cluster": node.cluster,
-    }
+class _Counts:
+    """Opened, closed, sent, received of one set of labels."""
+
+    __slots__ = ("labels", "values")
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self.values = [0, 0, 0, 0]
 
 
-def _cumulated(counts: list[int]) -> list[tuple[str, float]]:
+class ConnectionRecorder(Collector):
+    """Counts plain connections: `istio_tcp_connections_opened_total`, `…_closed_total`, `istio_tcp_sent_bytes_total`,
+    `istio_tcp_received_bytes_total`. `clients.socket` is given it as `recorder`."""
+
+    def __init__(self, view: View) -> None:
+        self._describe = describer(view.node)
+        self._lock = threading.Lock()
+        self._counts: dict[tuple[str, ...], _Counts] = {}
+        self._open: set[Flow] = set()
+
+    def opened(self, decision: Decision, read: Callable[[], tuple[int, int]] | None = None) -> Flow:
+        """A connection was let in. read: tells the bytes (sent, received) so far, and is asked when it is closed and
+        whenever somebody reads the metrics; else `Flow.moved` does."""
+        declared = decision.cluster_name.startswith("outbound|")
+        flow = Flow(self, self._describe(decision, "" if declared else decision.authority), read)
+        with self._lock:
+            self._at(flow, "")[0] += 1
+            self._open.add(flow)
+        return flow
+
+    def moved(self, flow: Flow, total: tuple[int, int]) -> None:
+        """`Flow.moved`."""
+        with self._lock:
+            self._move(flow, total)
+
+    def closed(self, flow: Flow, flags: str) -> None:
+        """`Flow.closed`."""
+        total = flow.told if flow.read is None else flow.read()
+        with self._lock:
+            if flow in self._open:
+                self._open.remove(flow)
+                self._move(flow, total)
+                self._at(flow, flags)[1] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """Of Collector."""
+        with self._lock:
+            for flow in self._open:
+                if flow.read is not None:
+                    self._move(flow, flow.read())
+            rows = [(one.labels, tuple(one.values)) for one in self._counts.values()]
+        names = list(rows[0][0]) if rows else []
+        for at, name in enumerate(_CONNECTIONS if rows else ()):
+            family = CounterMetricFamily(name, "Of connections.", labels=names)
+            for labels, values in rows:
+                family.add_metric(list(labels.values()), values[at])
+            yield family
+
+    def describe(self) -> Iterator[Metric]:
+        """Of Collector."""
+        return iter(())
+
+    def _move(self, flow: Flow, total: tuple[int, int]) -> None:
+        values = self._at(flow, "")
+        for at in (0, 1):
+            values[2 + at] += max(0, total[at] - flow.told[at])
+        flow.told = (max(total[0], flow.told[0]), max(total[1], flow.told[1]))
+
+    def _at(self, flow: Flow, flags: str) -> list[int]:
+        labels = of_connection(flow.about, flags)
+        key = tuple(labels.values())
+        return self._counts.setdefault(key, _Counts(labels)).values
+
+
+def _cumulated(counts: tuple[int, ...]) -> list[tuple[str, float]]:
     found, total = [], 0
-    for bound, count in zip([*(f"{bound:.7g}" for bound in BOUNDS), "+Inf"], counts, strict=True):
+    for bound, count in zip(_BUCKETS, counts, strict=True):
         total += count
         found.append((bound, float(total)))
     return found

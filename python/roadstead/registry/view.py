@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from types import ModuleType
@@ -27,7 +27,7 @@ from roadstead.registry.store import Resources, Store
 
 if TYPE_CHECKING:
     from roadstead._core import Cluster as LiveCluster
-    from roadstead._core import Engine, HostColumn
+    from roadstead._core import Decision, Engine, HostColumn, Tally
 
 
 class Shared:
@@ -192,6 +192,11 @@ class View:
         """Hosts (or paths) prepared once for `find_many` and `route_many`; it belongs to this engine."""
         column: HostColumn = self._shared.engine.HostColumn(values)
         return column
+
+    def tally(self, describe: Callable[[Decision, str], object], bounds: Sequence[float]) -> Tally:
+        """A counter of requests that are over, of decisions of this registry (`_core.Tally`)."""
+        made: Tally = self._shared.engine.Tally(describe, list(bounds))
+        return made
 
     def endpoints(self, cluster: str) -> ClusterEndpoints:
         """The door for what resolvers, health checks and workloads report about a cluster's endpoints; no compile, one

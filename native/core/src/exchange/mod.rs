@@ -184,7 +184,8 @@ impl Exchange {
 
     /// Envoy's response flags so far, comma separated in order of occurrence.
     pub fn flags(&self) -> String {
-        self.flags.join(",")
+        // Most have none: nothing is joined for them.
+        if self.flags.is_empty() { String::new() } else { self.flags.join(",") }
     }
 
     pub fn steering(&self) -> &Steering {
