@@ -52,6 +52,9 @@ HOMES = {
     "prometheus_client": "metrics/",
     "httpx": "clients/",
     "httpx2": "clients/",
+    "requests": "clients/",
+    "urllib3": "clients/",
+    "aiohttp": "clients/",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

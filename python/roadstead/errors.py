@@ -7,6 +7,7 @@ RoadsteadError
 ├── NoSuchCluster               no cluster has the name (also a KeyError)
 ├── NoSuchEndpoint              the cluster has no endpoint there (also a KeyError)
 ├── MissingExtra                a library is not installed; names the extra that brings it
+├── NotSpoken                   the client's library does not speak the protocol that the configuration wants
 ├── TlsRefused                  the TLS of the configuration cannot be spoken: a file or an identity is missing
 └── Unavailable                 no endpoint can be used right now; `.status` and `.flags` as Envoy answers
     ├── NoHealthyEndpoint       503 UH
@@ -72,6 +73,10 @@ class MissingExtra(RoadsteadError, ImportError):
     def __init__(self, doing: str, extra: str, library: str) -> None:
         super().__init__(f"{doing} needs {library}: pip install 'roadstead[{extra}]'")
         self.extra = extra
+
+
+class NotSpoken(RoadsteadError):
+    """The client's library does not speak the protocol that the configuration wants (HTTP/2)."""
 
 
 class TlsRefused(RoadsteadError):
@@ -144,6 +149,7 @@ __all__ = [
     "NoHealthyEndpoint",
     "NoSuchCluster",
     "NoSuchEndpoint",
+    "NotSpoken",
     "Overflow",
     "RoadsteadError",
     "TlsRefused",

@@ -29,10 +29,10 @@ class Target(NamedTuple):
         return self.pool.tcp.connect_timeout
 
 
-def dial(target: Target, timeout: float) -> socket.socket:
+def dial(target: Target, timeout: float | None) -> socket.socket:
     """A connected socket, still under its time limit; with TLS of the class that the context names. TimeoutError,
-    another OSError or ssl.SSLError where it fails."""
-    until = time.monotonic() + timeout
+    another OSError or ssl.SSLError where it fails. timeout: None: no limit."""
+    until = None if timeout is None else time.monotonic() + timeout
     made = _dialled(target, until)
     if target.context is None:
         return made
@@ -64,7 +64,7 @@ async def adial(target: Target) -> socket.socket:
     raise failed or OSError(f"{target.host} has no address")
 
 
-def _dialled(target: Target, until: float) -> socket.socket:
+def _dialled(target: Target, until: float | None) -> socket.socket:
     failed: OSError | None = None
     for family, address in _addresses(target):
         made = _made(family, target.pool)
@@ -108,8 +108,10 @@ async def _aaddresses(target: Target, loop: asyncio.AbstractEventLoop) -> list[t
     return [(family, address) for family, _, _, _, address in found]
 
 
-def _left(until: float) -> float:
-    """Seconds; TimeoutError where none are."""
+def _left(until: float | None) -> float | None:
+    """Seconds, None for any number; TimeoutError where none are."""
+    if until is None:
+        return None
     left = until - time.monotonic()
     if left <= 0:
         raise TimeoutError("the time for the connection is up")

@@ -5,10 +5,16 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from roadstead.mesh import Keepalive
+from roadstead.errors import NotSpoken
+from roadstead.mesh import UNLIMITED, ConnectionPool, Keepalive
 
 if TYPE_CHECKING:
     from roadstead._core import Decision
+
+KEPT = 1024 * 1024
+"""A body that is not larger is kept, so that it can be sent again (Envoy: per_request_buffer_limit_bytes)."""
+# Seconds an idle connection is kept where the policy says nothing (Envoy's default).
+_IDLE = 3600.0
 
 
 class Sent(NamedTuple):
@@ -17,6 +23,25 @@ class Sent(NamedTuple):
     decision: Decision
     flags: str
     details: str
+
+
+def most_connections(pool: ConnectionPool) -> int | None:
+    """At once, all endpoints together; None: any number."""
+    return None if pool.tcp.max_connections == UNLIMITED else pool.tcp.max_connections
+
+
+def idle_time(pool: ConnectionPool) -> float | None:
+    """Seconds an unused connection is kept; None: for ever."""
+    return _IDLE if pool.http.idle_timeout is None else pool.http.idle_timeout or None
+
+
+def refuse_http2(cluster: str, pool: ConnectionPool | None) -> None:
+    """Of libraries that speak HTTP/1.1 alone."""
+    if pool is not None and pool.http.protocol == "http2":
+        raise NotSpoken(
+            f"{cluster} is spoken to by HTTP/2, which this library does not: use roadstead.clients.httpx, or leave"
+            " h2UpgradePolicy and the port's HTTP2 out of the configuration"
+        )
 
 
 def keepalive_options(keepalive: Keepalive | None) -> list[tuple[int, int, int]]:

@@ -5,22 +5,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias, cast
+from weakref import WeakKeyDictionary
 
 from roadstead.clients.bodies import Recorder
-from roadstead.clients.carry import Answered, Await, Broken, Call, Carrying, Local, Passed, Sleep, Terms, carry
-from roadstead.clients.sent import Sent, keepalive_options
+from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms, carry
+from roadstead.clients.drive import ASYNCHRONOUS, BLOCKING, Copies, Tasks, drive, finished
+from roadstead.clients.sent import KEPT, Sent, idle_time, keepalive_options, most_connections
 from roadstead.clients.tls import Originator
 from roadstead.errors import MissingExtra
-from roadstead.mesh import UNLIMITED, ConnectionPool
+from roadstead.mesh import ConnectionPool
 from roadstead.steps import Try
 
 if TYPE_CHECKING:
@@ -32,11 +32,9 @@ if TYPE_CHECKING:
 
 _Timeouts: TypeAlias = dict[str, float | None]
 _PoolKey: TypeAlias = tuple[str, ssl.SSLContext | None, str, bool]
+# Of a response: the connection that has served as many requests as it may.
+_LAST = "roadstead.last"
 _CONNECTED = ("http11.send_request_headers.started", "http2.send_request_headers.started")
-# A body that is not larger is kept, so that it can be sent again (Envoy: per_request_buffer_limit_bytes).
-_KEPT = 1024 * 1024
-# Seconds an idle connection is kept where the policy says nothing (Envoy's default).
-_IDLE = 3600.0
 
 
 class _AtLimit(Exception):
@@ -71,48 +69,32 @@ class TransportLogic:
         self._pools: dict[_PoolKey, httpx.HTTPTransport] = {}
         self._async_pools: dict[_PoolKey, httpx.AsyncHTTPTransport] = {}
         self._lock = threading.Lock()
-        self._copiers: ThreadPoolExecutor | None = None
-        self._copies: set[asyncio.Task[None]] = set()
+        # Requests that a connection has had, where they are limited.
+        self._served: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+        self._copies = Copies()
+        self._tasks = Tasks()
 
     # Blocking
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Of httpx.BaseTransport."""
         content = request.read() if self._is_kept(request) else None
-        work = self._work(request, content)
-        result: Answered[httpx.Response] | Broken | None = None
-        while True:
-            try:
-                command = work.send(result)
-            except StopIteration as stop:
-                return self._answer(request, stop.value)
-            try:
-                if isinstance(command, Sleep):
-                    time.sleep(command.seconds)
-                    result = None
-                elif isinstance(command, Await):
-                    command.pending.wait()
-                    result = None
-                else:
-                    for copy in command.copies:
-                        self._copy(copy, request, content)
-                    result = self._send(command.call, request, content)
-            except BaseException as error:
-                _throw(work, error)
-                raise
+
+        async def send(call: Call) -> Answered[httpx.Response] | Broken:
+            return self._send(call, request, content)
+
+        def copy(call: Call) -> None:
+            self._copies.send(partial(self._send_copy, call, request, content))
+
+        return self._answer(request, finished(drive(self._work(request, content), BLOCKING, send, copy)))
 
     def _send(self, call: Call, request: httpx.Request, content: bytes | None) -> Answered[httpx.Response] | Broken:
         try:
             pool = self._pool(call)
             made = self._made(call, request, content, _told(call) if call.waits else None)
-            return _answered(pool.handle_request(made))
+            return self._answered(call, pool.handle_request(made))
         except (self._library.TransportError, _AtLimit) as error:
             return self._broken(call, error)
-
-    def _copy(self, call: Call, request: httpx.Request, content: bytes | None) -> None:
-        if self._copiers is None:
-            self._copiers = ThreadPoolExecutor(4, "roadstead-mirror")
-        self._copiers.submit(self._send_copy, call, request, content)
 
     def _send_copy(self, call: Call, request: httpx.Request, content: bytes | None) -> None:
         with call.exchange:
@@ -124,8 +106,7 @@ class TransportLogic:
 
     def close(self) -> None:
         """Close all connections; copies on their way are waited for."""
-        if self._copiers is not None:
-            self._copiers.shutdown()
+        self._copies.close()
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()
@@ -135,29 +116,14 @@ class TransportLogic:
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Of httpx.AsyncBaseTransport."""
         content = await request.aread() if self._is_kept(request) else None
-        work = self._work(request, content)
-        result: Answered[httpx.Response] | Broken | None = None
-        while True:
-            try:
-                command = work.send(result)
-            except StopIteration as stop:
-                return self._answer(request, stop.value)
-            try:
-                if isinstance(command, Sleep):
-                    await asyncio.sleep(command.seconds)
-                    result = None
-                elif isinstance(command, Await):
-                    await command.pending
-                    result = None
-                else:
-                    for copy in command.copies:
-                        task = asyncio.create_task(self._asend_copy(copy, request, content))
-                        self._copies.add(task)
-                        task.add_done_callback(self._copies.discard)
-                    result = await self._asend(command.call, request, content)
-            except BaseException as error:
-                _throw(work, error)
-                raise
+
+        async def send(call: Call) -> Answered[httpx.Response] | Broken:
+            return await self._asend(call, request, content)
+
+        def copy(call: Call) -> None:
+            self._tasks.send(self._asend_copy(call, request, content))
+
+        return self._answer(request, await drive(self._work(request, content), ASYNCHRONOUS, send, copy))
 
     async def _asend(
         self, call: Call, request: httpx.Request, content: bytes | None
@@ -165,7 +131,7 @@ class TransportLogic:
         try:
             pool = self._async_pool(call)
             made = self._made(call, request, content, _atold(call) if call.waits else None)
-            return _answered(await pool.handle_async_request(made))
+            return self._answered(call, await pool.handle_async_request(made))
         except (self._library.TransportError, _AtLimit) as error:
             return self._broken(call, error)
 
@@ -179,7 +145,7 @@ class TransportLogic:
 
     async def aclose(self) -> None:
         """Close all connections; copies on their way are waited for."""
-        await asyncio.gather(*self._copies, return_exceptions=True)
+        await self._tasks.close()
         for pool in self._async_pools.values():
             await pool.aclose()
         self._async_pools.clear()
@@ -191,7 +157,7 @@ class TransportLogic:
         if isinstance(request.stream, self._library.ByteStream):
             return True
         length = request.headers.get("content-length")
-        return length is not None and length.isdigit() and int(length) <= _KEPT
+        return length is not None and length.isdigit() and int(length) <= KEPT
 
     def _work(self, request: httpx.Request, content: bytes | None) -> Carrying[httpx.Response]:
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
@@ -264,6 +230,16 @@ class TransportLogic:
             # Who waits for a connection waits as long as max_pending_requests lets it.
             found["pool"] = None
         return found
+
+    def _answered(self, call: Call, response: httpx.Response) -> Answered[httpx.Response]:
+        most = 0 if call.pool is None else call.pool.http.max_requests_per_connection or 0
+        stream = response.extensions.get("network_stream")
+        if most > 1 and stream is not None and response.http_version != "HTTP/2":
+            served = self._served[stream] = self._served.get(stream, 0) + 1
+            if served >= most:
+                response.extensions[_LAST] = stream
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
+        return Answered(response.status_code, headers, response)
 
     def _broken(self, call: Call, error: Exception) -> Broken:
         """A library's error as the exchange knows it. One that is the caller's own (its time limit, a bad request) is
@@ -345,9 +321,10 @@ class TransportLogic:
             except ImportError as error:
                 raise MissingExtra("HTTP/2 to an upstream", "http2", "h2") from error
         pool = call.pool or ConnectionPool()
-        most = None if pool.tcp.max_connections == UNLIMITED else pool.tcp.max_connections
-        idle = _IDLE if pool.http.idle_timeout is None else pool.http.idle_timeout or None
-        limits = self._library.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=idle)
+        most = most_connections(pool)
+        limits = self._library.Limits(
+            max_connections=most, max_keepalive_connections=most, keepalive_expiry=idle_time(pool)
+        )
         return {
             "verify": context if context is not None else False,
             "http1": not is_http2,
@@ -357,20 +334,6 @@ class TransportLogic:
             "uds": unix or None,
             "socket_options": keepalive_options(pool.tcp.keepalive),
         }
-
-
-def _throw(work: Carrying[httpx.Response], error: BaseException) -> None:
-    """Let the exchange hear of an error that is the caller's."""
-    try:
-        work.throw(error)
-    except BaseException as raised:
-        if raised is not error:
-            raise
-
-
-def _answered(response: httpx.Response) -> Answered[httpx.Response]:
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
-    return Answered(response.status_code, headers, response)
 
 
 def _told(call: Call) -> Callable[[str, dict[str, object]], None]:
@@ -435,10 +398,16 @@ class _Body:
     def close(self) -> None:
         self._watch.closed()
         self._response.close()
+        last = self._response.extensions.get(_LAST)
+        if last is not None:
+            last.close()
 
     async def aclose(self) -> None:
         self._watch.closed()
         await self._response.aclose()
+        last = self._response.extensions.get(_LAST)
+        if last is not None:
+            await last.aclose()
 
 
 @cache

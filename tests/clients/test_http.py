@@ -1,59 +1,25 @@
-"""Real requests through both libraries, blocking and asynchronous, on both engines."""
+"""Real requests through every client that speaks HTTP, blocking and asynchronous, on both engines."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
-import httpx2
 import pytest
 from tests.clients.servers import Answer, Servers, servers
+from tests.clients.ways import CLIENTS, Way
 
 from roadstead import Registry
 from roadstead.clients.httpx import Transport
-from roadstead.clients.httpx2 import Transport as Transport2
 from roadstead.steps import Done, Respond
 
 if TYPE_CHECKING:
     from roadstead._core import Exchange
 
-WAYS = {
-    "httpx": (httpx, Transport, False),
-    "httpx async": (httpx, Transport, True),
-    "httpx2": (httpx2, Transport2, False),
-    "httpx2 async": (httpx2, Transport2, True),
-}
 
-
-class Way:
-    """One library, blocking or not: `get` and the like give a response whose body is read."""
-
-    def __init__(self, name: str, engine: str) -> None:
-        self.library: ModuleType = WAYS[name][0]
-        self._transport, self._is_async = WAYS[name][1:]
-        self._engine = engine
-
-    def ask(self, mesh: str, *asked: tuple[str, str], options: dict[str, Any] | None = None, **sent: Any) -> list[Any]:
-        """Responses to (method, url), one after another, by one client."""
-        registry = Registry.from_text(mesh, backend=self._engine, seed=1)
-        transport = self._transport(registry, **(options or {}))
-        if self._is_async:
-            return asyncio.run(self._aask(transport, asked, sent))
-        with self.library.Client(transport=transport) as client:
-            return [client.request(method, url, **sent) for method, url in asked]
-
-    async def _aask(self, transport: Any, asked: tuple[tuple[str, str], ...], sent: dict[str, Any]) -> list[Any]:
-        async with self.library.AsyncClient(transport=transport) as client:
-            return [await client.request(method, url, **sent) for method, url in asked]
-
-    def get(self, mesh: str, url: str, **sent: Any) -> Any:
-        return self.ask(mesh, ("GET", url), **sent)[0]
-
-
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=CLIENTS)
 def way(request: pytest.FixtureRequest, engine_name: str) -> Way:
     return Way(request.param, engine_name)
 
@@ -115,7 +81,7 @@ def test_a_request_reaches_an_endpoint(way: Way, made: Servers) -> None:
     [request] = server.requests
     assert (request.method, request.target, request.body) == ("POST", "/v1/things?x=1", b"hello")
     assert (request.header("host"), request.header("x-mine")) == ("api.test", "1")
-    assert answer.extensions["roadstead"].decision.cluster_name == "outbound|80||api.test"
+    assert answer.sent.decision.cluster_name == "outbound|80||api.test"
 
 
 def test_connections_are_used_again(way: Way, made: Servers) -> None:
@@ -164,7 +130,7 @@ def test_nobody_listens(way: Way, made: Servers) -> None:
     server.stop()
     answer = way.get(entry(server.port, http="retries: {attempts: 0}"), URL)
     assert answer.status_code == 503
-    assert answer.extensions["roadstead"].flags == "UF"
+    assert answer.sent.flags == "UF"
 
 
 def test_the_time_of_a_request(way: Way, made: Servers) -> None:
@@ -172,13 +138,13 @@ def test_the_time_of_a_request(way: Way, made: Servers) -> None:
     server.default = Answer(after=30)
     answer = way.get(entry(server.port, http="timeout: 0.3s"), URL)
     assert (answer.status_code, answer.content) == (504, b"upstream request timeout")
-    assert answer.extensions["roadstead"].flags == "UT"
+    assert answer.sent.flags == "UT"
 
 
 def test_the_time_of_a_try(way: Way, made: Servers) -> None:
     server = made.http()
     server.script.append(Answer(after=30))
-    answer = way.get(entry(server.port, http="retries: {attempts: 1, perTryTimeout: 0.3s, retryOn: 5xx}"), URL)
+    answer = way.get(entry(server.port, http="retries: {attempts: 1, perTryTimeout: 0.6s, retryOn: 5xx}"), URL)
     assert (answer.status_code, len(server.requests)) == (200, 2)
 
 
@@ -186,7 +152,7 @@ def test_a_body_that_takes_too_long(way: Way, made: Servers) -> None:
     """The head is here, so nothing is tried again: the body breaks off."""
     server = made.http()
     server.default = Answer(200, b"x" * 1000, cut=300)
-    with pytest.raises(way.library.RemoteProtocolError):
+    with pytest.raises(way.client.broken):
         way.get(entry(server.port, http="retries: {attempts: 3, retryOn: 5xx}"), URL)
     assert len(server.requests) == 1
 
@@ -275,48 +241,34 @@ def test_requests_beyond_the_limit_are_not_sent(way: Way, made: Servers) -> None
     server = made.http()
     pool = "{connectionPool: {tcp: {maxConnections: 2}, http: {http2MaxRequests: 1}}}"
     mesh = entry(server.port, policy=pool, http="retries: {attempts: 0}")
-    registry = Registry.from_text(mesh, backend=way._engine)
+    registry = Registry.from_text(mesh, backend=way.engine)
+    client = way.client(registry)
     lease = registry.route("api.test", 80).lease()
-    if way._is_async:
-        answers = asyncio.run(_before_and_after(way, registry, lease))
-    else:
-        with way.library.Client(transport=way._transport(registry)) as client:
-            answers = [client.get(URL)]
-            lease.finish()
-            answers.append(client.get(URL))
-    assert [answer.status_code for answer in answers] == [503, 200]
-    assert (answers[0].extensions["roadstead"].flags, len(server.requests)) == ("UO", 1)
-
-
-async def _before_and_after(way: Way, registry: Registry, lease: Any) -> list[Any]:
-    async with way.library.AsyncClient(transport=way._transport(registry)) as client:
-        answers = [await client.get(URL)]
-        lease.finish()
-        return [*answers, await client.get(URL)]
+    [answer] = client.all((("GET", URL),))
+    assert (answer.status_code, answer.sent.flags, server.requests) == (503, "UO", [])
+    lease.finish()
+    [answer] = client.all((("GET", URL),))
+    assert (answer.status_code, len(server.requests)) == (200, 1)
 
 
 def test_everything_is_given_back(way: Way, made: Servers) -> None:
     server = made.http()
     server.script.extend([Answer(503), Answer(200), Answer(200, b"x" * 9, cut=40)])
-    registry = Registry.from_text(entry(server.port, http="retries: {attempts: 1, retryOn: 5xx}"), backend=way._engine)
-    if way._is_async:
-        with pytest.raises(way.library.RemoteProtocolError):
-            asyncio.run(_twice(way, registry))
-    else:
-        with way.library.Client(transport=way._transport(registry)) as client:
-            client.get(URL)
-            with pytest.raises(way.library.RemoteProtocolError):
-                client.get(URL)
+    registry = Registry.from_text(entry(server.port, http="retries: {attempts: 1, retryOn: 5xx}"), backend=way.engine)
+    with pytest.raises(way.client.broken):
+        way.client(registry).all((("GET", URL), ("GET", URL)))
     cluster = registry.cluster("outbound|80||api.test")
     assert cluster is not None
     stats = cluster.stats
     assert (stats["upstream_rq_active"], stats["upstream_rq_retry_active"], stats["upstream_rq_total"]) == (0, 0, 3)
 
 
-async def _twice(way: Way, registry: Registry) -> None:
-    async with way.library.AsyncClient(transport=way._transport(registry)) as client:
-        await client.get(URL)
-        await client.get(URL)
+@pytest.mark.parametrize(("most", "connections"), [(0, 1), (1, 5), (2, 3)])
+def test_requests_per_connection(way: Way, made: Servers, most: int, connections: int) -> None:
+    server = made.http()
+    policy = f"{{connectionPool: {{http: {{maxRequestsPerConnection: {most}}}}}}}"
+    way.ask(entry(server.port, policy=policy), *[("GET", URL)] * 5)
+    assert (len(server.requests), server.connections) == (5, connections)
 
 
 def test_requests_are_counted(way: Way, made: Servers) -> None:
@@ -334,7 +286,7 @@ def test_requests_are_counted(way: Way, made: Servers) -> None:
     mesh = entry(server.port, http="retries: {attempts: 1, retryOn: 5xx}")
     options = {"recorder": Recorder()}
     way.ask(mesh, ("POST", URL), options=options, content=b"four")
-    with pytest.raises(way.library.RemoteProtocolError):
+    with pytest.raises(way.client.broken):
         way.ask(mesh, ("GET", URL), options=options)
     server.stop()
     [refused] = way.ask(mesh, ("GET", URL), options=options)
