@@ -1,4 +1,4 @@
-"""The alert rules come with the package and are rules over metrics under their names."""
+"""The alert rules come with the package under their names; `tests/alerts` evaluates them."""
 
 from __future__ import annotations
 
