@@ -5,7 +5,7 @@ No namespaces compete here and rules apply by their literal host: selecting is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import yaml
@@ -105,6 +105,18 @@ class OneClient:
 
     def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
         return (port.protocol,)
+
+    def tables(self) -> Sequence[str]:
+        return ()
+
+    def in_table(self, view: HostView, table: str) -> bool:
+        raise NotImplementedError
+
+    def rules_of(self, host: str, table: str) -> Sequence[PreparedVirtualService]:
+        raise NotImplementedError
+
+    def own_entries(self, port: int) -> Iterator[Resource[ServiceEntry]]:
+        raise NotImplementedError
 
     def services_on(self, port: int) -> Sequence[HostView]:
         raise NotImplementedError

@@ -289,9 +289,9 @@ class TestNetworks:
             )["80"]
             assert places(made)[0][3] == expected
 
-    def test_without_gateways_everything_with_an_address_is_near(self) -> None:
+    def test_without_gateways_everything_is_near_even_what_has_no_address(self) -> None:
         made = clusters("STATIC", self.ENDPOINTS, node=Node(network="net1"))["80"]
-        assert addresses(made) == ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"]
+        assert addresses(made) == ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080", ":8080", ":8080"]
 
 
 def test_the_same_input_gives_the_same_clusters() -> None:

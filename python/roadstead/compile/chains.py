@@ -106,7 +106,7 @@ def _listeners(scope: Scope, view: HostView, service: Service, port: Port) -> It
 
 def _endpoint_listeners(scope: Scope, view: HostView, service: Service, port: Port) -> Iterator[Listener]:
     """Without a VIP every address behind the service gets a listener of its own, except the client's."""
-    endpoints = endpoints_of(scope, view).get(port.number, ())
+    endpoints = endpoints_of(scope, view, behind=True).get(port.number, ())
     if not endpoints:
         if service.selector is None:
             yield _WILDCARD

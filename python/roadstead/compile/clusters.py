@@ -256,12 +256,13 @@ class _HostClusters:
         protocol = settled.policy.connection_pool.http.protocol
         if settled.tls is not None:
             secrets = may_use_secrets(self._scope, self._rule)
-            defaults = self._scope.env.mesh.tls_defaults
-            return rule_tls(settled.tls, service, port, subset, protocol, self._identities, secrets, defaults)
+            env = self._scope.env
+            defaults, own = env.mesh.tls_defaults, env.certificates
+            return rule_tls(settled.tls, service, port, subset, protocol, self._identities, secrets, defaults, own)
         by_endpoint = settled.type != "ORIGINAL_DST"
         # Settings for a port, and those that a subset inherits, are not asked.
         passes = service.resolution == "NONE" or self._policies.blocks.passes(index)
-        behind = self._at(port) if passes else None
+        behind = endpoints_of(self._scope, self._view, behind=True)[port.number] if passes else None
         return automatic_tls(self._scope, service, port, subset, protocol, self._identities, behind, by_endpoint)
 
     def _identities(self) -> tuple[str, ...]:

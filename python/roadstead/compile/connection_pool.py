@@ -20,7 +20,8 @@ from roadstead.mesh import OutlierDetection as Ejection
 from roadstead.mesh.cluster import UNLIMITED, UpstreamProtocol
 from roadstead.protocol import Protocol
 
-ProtocolClass = Literal["plain", "upgraded", "http2", "sniffed"]
+ProtocolClass = Literal["plain", "http", "upgraded", "http2", "sniffed"]
+"""http: HTTP/1 by declaration, told from plain only where that makes a difference."""
 
 RETRY_PERCENT, RETRY_CONCURRENCY = 20.0, 3
 HEALTH_INTERVAL, HEALTH_TIMEOUT = 10.0, 5.0
@@ -34,8 +35,10 @@ def pool_of(
     protocol: UpstreamProtocol,
     connect_timeout: float,
     keepalive: Keepalive | None,
+    keeps_case: bool = False,
 ) -> ConnectionPool:
-    """The limits of a cluster. connect_timeout, keepalive: the mesh's, for what the rule leaves out."""
+    """The limits of a cluster. connect_timeout, keepalive: the mesh's, for what the rule leaves out. keeps_case: as in
+    HttpPool."""
     tcp = settings.tcp if settings is not None else None
     http = settings.http if settings is not None else None
     tcp_idle = http_idle = None
@@ -59,7 +62,13 @@ def pool_of(
     if http is None:
         return ConnectionPool(
             tcp_pool,
-            HttpPool(idle_timeout=tcp_idle, protocol=protocol, retry_budget=retry, retry_budget_interval=interval),
+            HttpPool(
+                idle_timeout=tcp_idle,
+                protocol=protocol,
+                retry_budget=retry,
+                retry_budget_interval=interval,
+                keeps_case=keeps_case,
+            ),
         )
     http_idle, pings = _seconds(http.idle_timeout), http.http2_keep_alive
     return ConnectionPool(
@@ -77,6 +86,7 @@ def pool_of(
             retry,
             interval,
             None if pings is None else (_seconds(pings.interval), _seconds(pings.timeout)),
+            keeps_case,
         ),
     )
 
@@ -94,14 +104,17 @@ def keepalive_of(written: TcpKeepalive | None, base: Keepalive | None) -> Keepal
 
 
 @lru_cache(maxsize=256)
-def protocol_class(protocol: str, mesh_upgrades: bool) -> ProtocolClass:
-    """What matters of a port's protocol. mesh_upgrades: declared HTTP becomes HTTP/2 unless a rule objects."""
+def protocol_class(protocol: str, mesh_upgrades: bool, keeps_case: bool = False) -> ProtocolClass:
+    """What matters of a port's protocol. mesh_upgrades: declared HTTP becomes HTTP/2 unless a rule objects. keeps_case:
+    HTTP/1 is spoken in a way of its own."""
     known = Protocol(protocol)
     if known.is_sniffed:
         return "sniffed"
     if known.is_http2:
         return "http2"
-    return "upgraded" if known.is_http and mesh_upgrades else "plain"
+    if not known.is_http:
+        return "plain"
+    return "upgraded" if mesh_upgrades else "http" if keeps_case else "plain"
 
 
 def upstream_protocol(

@@ -7,7 +7,7 @@ each port.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -48,16 +48,19 @@ class _Place(NamedTuple):
     ports: Mapping[str, int]
 
 
-def endpoints_of(scope: Scope, view: HostView) -> dict[int, tuple[Endpoint, ...]]:
+def endpoints_of(scope: Scope, view: HostView, *, behind: bool = False) -> dict[int, tuple[Endpoint, ...]]:
     """Endpoints by number of the merged service's ports, in Istio's order: entries by age, then as written or selected.
 
     STATIC services find theirs by the port's name, DNS services by its number: so two entries of one host that name a
     port differently share it under DNS only. An entry with several addresses has its endpoints that often, as in Istio.
+    behind: those that are asked what they are, not sent anywhere: always by number.
     """
     service = view.merged
-    by_number = service.resolution in DNS_RESOLUTIONS
+    by_dns = service.resolution in DNS_RESOLUTIONS
+    by_number = by_dns or behind
     found: dict[int, list[Endpoint]] = {port.number: [] for port in service.ports}
     keeps_draining = bool(service.labels.get(PERSISTENT_SESSION_LABEL))
+    elsewhere = scope.env.node.cluster != _CLUSTER_ID and scope.env.stays_local(view.host)
     for places, ports, copies in _instances(scope, view):
         wanted = _wanted(ports, service.ports, by_number)
         if not wanted:
@@ -65,13 +68,25 @@ def endpoints_of(scope: Scope, view: HostView) -> dict[int, tuple[Endpoint, ...]
         kept = [
             place
             for place in places
-            if (keeps_draining or place.health != "DRAINING") and _reachable(place, by_number, scope.env)
+            if (keeps_draining or place.health != "DRAINING") and _reachable(place, by_dns, scope.env)
         ]
+        if elsewhere:
+            kept = []
         for port, numbers in wanted:
             made = [_at(place, port) for place in kept]
             for number in numbers:
                 found[number].extend(made * copies if copies != 1 else made)
     return {number: tuple(endpoints) for number, endpoints in found.items()}
+
+
+def own_target(scope: Scope, entry: Resource[ServiceEntry], number: int, ips: Collection[str]) -> int | None:
+    """The port that an entry's first endpoint at one of the addresses has for a port; None without one."""
+    for place in _places(scope, entry, resolution_of(entry.spec, scope.env.dialect)):
+        if place.address in ips:
+            for port in entry.spec.ports:
+                if port.number == number:
+                    return place.ports.get(port.name) or port.target_port or number
+    return None
 
 
 def accounts_of(scope: Scope, view: HostView) -> set[str]:
@@ -265,10 +280,8 @@ def _read(labels: tuple[tuple[str, str], ...], locality: str, network: str, exte
 
 
 def _reachable(place: _Place, by_dns: bool, env: Env) -> bool:
-    """Whether a cluster can hold the endpoint: only DNS follows names (in the extended dialect any does), and what has
-    no address needs a gateway of its network."""
+    """Whether a cluster can hold the endpoint: only DNS follows names (in the extended dialect any does). What has no
+    address waits for a gateway of its network; without any it stays, as in Istio, though nobody can connect to it."""
     if place.kind == "hostname":
         return by_dns or env.extended
-    if place.address:
-        return True
-    return not by_dns and env.networks is not None and place.network in env.networks.by_network
+    return bool(place.address) or not by_dns

@@ -14,7 +14,7 @@ import msgspec
 
 from roadstead.compile.endpoints import selectable_labels
 from roadstead.compile.filling import MOST_BLANKS, blank, could_be_blank, escaped, filling
-from roadstead.compile.virtual_services import delegates_of, gateways_of, hosts_of
+from roadstead.compile.virtual_services import delegates_of, gateways_of, hosts_of, spelt_hosts_of
 from roadstead.config import (
     DestinationRule,
     Gateway,
@@ -79,7 +79,8 @@ class RuleFacts(msgspec.Struct, frozen=True, gc=False):
 
 
 class VirtualServiceFacts(msgspec.Struct, frozen=True, gc=False):
-    """A VirtualService. hosts resolved and lower case, none: a delegate. gateways: `mesh` or `namespace/name`.
+    """A VirtualService. hosts resolved and lower case, none: a delegate; spelt: as they are written, where that is
+    another thing. gateways: `mesh` or `namespace/name`.
 
     destinations: (host, port or 0) of routes and mirrors, by the namespaces they are for (() = every client);
     delegates: (namespace, name) it hands rules to."""
@@ -92,7 +93,13 @@ class VirtualServiceFacts(msgspec.Struct, frozen=True, gc=False):
     export_to: frozenset[str]
     destinations: tuple[tuple[str, int, tuple[str, ...]], ...]
     delegates: tuple[tuple[str, str], ...]
+    spelt: tuple[str, ...] = ()
     written: Written | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its hosts in the case in which they are written."""
+        return self.spelt or self.hosts
 
 
 RoutingFacts: TypeAlias = EntryFacts | RuleFacts | VirtualServiceFacts
@@ -184,15 +191,17 @@ def rule_facts(resource: Resource[DestinationRule], key: ResourceKey, domain: st
 
 def virtual_service_facts(resource: Resource[VirtualService], key: ResourceKey, domain: str) -> VirtualServiceFacts:
     spec, namespace = resource.spec, key.namespace
+    hosts, spelt = hosts_of(resource, domain), spelt_hosts_of(resource, domain)
     return VirtualServiceFacts(
         key,
         (resource.creation_time, key.name, namespace),
         namespace,
-        tuple(dict.fromkeys([intern(host) for host in hosts_of(resource, domain)])),
+        tuple(dict.fromkeys([intern(host) for host in hosts])),
         _names(gateways_of(resource)),
         _exported(tuple([namespace if name == "." else name for name in spec.export_to])),
         tuple(dict.fromkeys(_destinations(spec, namespace, domain))),
         delegates_of(resource),
+        () if spelt == hosts else spelt,
     )
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from roadstead.compile.endpoints import endpoints_of
+from roadstead.compile.endpoints import own_target
 from roadstead.compile.gateway_chains import server_chains
 from roadstead.compile.gateway_hosts import table_hosts
-from roadstead.compile.inputs import HostView, Scope
+from roadstead.compile.inputs import Scope
 from roadstead.compile.server_tls import server_tls
 from roadstead.config import Gateway, Resource, TLSConfig
 from roadstead.config import Server as Written
@@ -24,6 +24,8 @@ from roadstead.mesh import Server as HttpServer
 from roadstead.protocol import Protocol
 
 _PASSING = ("PASSTHROUGH", "AUTO_PASSTHROUGH")
+# A service with this label leaves the numbers of Gateways alone.
+_AS_IT_IS = "experimental.istio.io/disable-gateway-port-translation"
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -182,16 +184,9 @@ def _bound_port(scope: Scope, number: int) -> int:
     """Where the router listens for a Gateway's port: the target port of the first of its own services with that port,
     else the very number."""
     ips = frozenset(scope.env.node.ips)
-    for view in scope.services_on(number):
-        if _may_be_own(view, ips):
-            for endpoint in endpoints_of(scope, view).get(number, ()):
-                if endpoint.address in ips:
-                    return endpoint.port
+    for entry in scope.own_entries(number):
+        if _AS_IT_IS not in entry.metadata.labels:
+            target = own_target(scope, entry, number, ips)
+            if target is not None:
+                return target
     return number
-
-
-def _may_be_own(view: HostView, ips: frozenset[str]) -> bool:
-    return any(
-        entry.spec.workload_selector is not None or any(endpoint.address in ips for endpoint in entry.spec.endpoints)
-        for entry in view.entries
-    )

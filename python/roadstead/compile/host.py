@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from roadstead.compile.chains import filter_chains
 from roadstead.compile.clusters import clusters_of
 from roadstead.compile.facts import order_text
 from roadstead.compile.gateways import gateway_units
 from roadstead.compile.inputs import HostView
+from roadstead.compile.proxy_tables import proxied, proxied_rules
 from roadstead.compile.scope import ClientScope, Outbound
 from roadstead.compile.touch import GATEWAYS
 from roadstead.compile.virtual_hosts import rule_hosts, virtual_hosts
-from roadstead.mesh import HostMesh, Mesh, Proxy
+from roadstead.mesh import Cluster, HostMesh, Mesh, Proxy
 
 # Where services stand that are public and under no Sidecar (ClientScope.place).
 _FIRST_PLACE = "0001"
@@ -29,18 +32,19 @@ def compile_host(scope: ClientScope, key: str) -> HostMesh | None:
     if scope.env.node.type == "router" or key != key.lower() or any(map(scope.view, scope.index.literals(key))):
         return None
     made = rule_hosts(scope, key)
-    if not made:
+    behind = proxied_rules(scope, key)
+    if not made and not behind:
         return None
     rank = scope.index.roots.get(key) or ()
     order = order_text(*rank[0].rank) if rank else order_text(0.0, key, "")
-    return HostMesh(key, _FIRST_PLACE + order, virtual_hosts=made)
+    return HostMesh(key, _FIRST_PLACE + order, virtual_hosts=made, proxied=behind)
 
 
 def _service_unit(scope: ClientScope, key: str, view: HostView) -> HostMesh:
     clusters = clusters_of(scope, view)
     order = scope.place(view)
     if scope.env.node.type == "router":
-        return HostMesh(key, order, (view.merged,), clusters)
+        return HostMesh(key, order, (view.merged,), clusters, passed=_passed(scope, view))
     if view.imported:
         hosts = virtual_hosts(scope, view)
         return HostMesh(key, order, clusters=clusters, virtual_hosts=hosts, drawn_in=view.merged)
@@ -54,7 +58,17 @@ def _service_unit(scope: ClientScope, key: str, view: HostView) -> HostMesh:
         virtual_hosts(scope, view),
         filter_chains(scope, view),
         listeners=view.listeners,
+        proxied=proxied(scope, view),
+        heard=scope.heard(view),
     )
+
+
+def _passed(scope: ClientScope, view: HostView) -> tuple[Cluster, ...] | None:
+    """Nobody looks up the name in TLS that is passed on unopened: a host whose name would be has no endpoints there."""
+    if not view.merged.is_dynamic or view.merged.mesh_external:
+        return None
+    still = msgspec.structs.replace(view.merged, resolution="STATIC")
+    return clusters_of(scope, msgspec.structs.replace(view, merged=still))
 
 
 def compile_gateways(scope: ClientScope) -> tuple[HostMesh, ...]:

@@ -8,13 +8,27 @@ hosts it touches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from roadstead.config import DestinationRule, Dialect, Gateway, MeshConfig, Resource, ServiceEntry, WorkloadEntry
+from roadstead.compile.local_hosts import LocalHosts, local_hosts
+from roadstead.config import (
+    ClientTLSSettings,
+    DestinationRule,
+    Dialect,
+    Gateway,
+    MeshConfig,
+    ProxyConfig,
+    ProxyHeaders,
+    Resource,
+    ServiceEntry,
+    WorkloadEntry,
+)
+from roadstead.config.duration import seconds
+from roadstead.config.read import read_mesh
 from roadstead.mesh import Locality, Node, Port, Service
 
 if TYPE_CHECKING:
@@ -45,9 +59,56 @@ class Env(msgspec.Struct, frozen=True, dict=True):
     def captures_dns(self) -> bool:
         """Whether the client's names resolve to virtual addresses: its own metadata says so, else the mesh's for all
         (defaultConfig.proxyMetadata)."""
-        if "DNS_CAPTURE" in self.node.metadata or self.mesh.default_config is None:
+        if "DNS_CAPTURE" in self.node.metadata:
             return self.node.dns_capture
-        return self.mesh.default_config.proxy_metadata.get("ISTIO_META_DNS_CAPTURE", "").lower() == "true"
+        return self.proxy_config.proxy_metadata.get("ISTIO_META_DNS_CAPTURE", "").lower() == "true"
+
+    @cached_property
+    def proxy_config(self) -> ProxyConfig:
+        """The settings of the client's proxy: its own metadata's, else the mesh's for all. ValueError where the
+        metadata has something else there."""
+        told = self.node.metadata.get("PROXY_CONFIG")
+        if told is None:
+            return self.mesh.default_config or ProxyConfig()
+        found = read_mesh(b'{"defaultConfig":%s}' % told.encode())
+        if found.value is None:
+            raise ValueError(f"node metadata PROXY_CONFIG: {found.findings[0].message}")
+        return found.value.default_config or ProxyConfig()
+
+    @cached_property
+    def proxy_headers(self) -> ProxyHeaders:
+        """Headers that proxies add of themselves (meshConfig.defaultConfig.proxyHeaders)."""
+        return self.proxy_config.proxy_headers or ProxyHeaders()
+
+    @cached_property
+    def idle_timeout(self) -> float | None:
+        """How long connections of the client may idle where no rule says so, in seconds: its own metadata's; what is no
+        duration is passed over, as in Istio."""
+        try:
+            return seconds(self.node.metadata["IDLE_TIMEOUT"])
+        except (KeyError, ValueError):
+            return None
+
+    @cached_property
+    def certificates(self) -> ClientTLSSettings | None:
+        """Certificates for mutual TLS that the client has in files of its own, as its metadata tells."""
+        told = self.node.metadata
+        if not told.get("TLS_CLIENT_CERT_CHAIN"):
+            return None
+        return ClientTLSSettings(
+            mode="MUTUAL",
+            client_certificate=told["TLS_CLIENT_CERT_CHAIN"],
+            private_key=told.get("TLS_CLIENT_KEY", ""),
+            ca_certificates=told.get("TLS_CLIENT_ROOT_CERT", ""),
+        )
+
+    def stays_local(self, host: str) -> bool:
+        """Whether only clients in the cluster of a host's endpoints are sent there (meshConfig.serviceSettings)."""
+        return self._local_hosts.takes(host)
+
+    @cached_property
+    def _local_hosts(self) -> LocalHosts:
+        return local_hosts(self.mesh)
 
     @cached_property
     def policies(self) -> PolicyTable:
@@ -115,11 +176,23 @@ class Scope(Protocol):
         """Roots bound to the gateway with a host that overlaps `host`, in the client's order: private, exported,
         public, each by age. port: only those selected by the egress listener for that port; 0: by any."""
 
+    def tables(self) -> Iterable[str]:
+        """Names of the route tables that are for every port: of a sidecar's HTTP proxies and sockets."""
+
+    def in_table(self, view: HostView, table: str) -> bool:
+        """Whether such a table has a host."""
+
+    def rules_of(self, host: str, table: str) -> Sequence[PreparedVirtualService]:
+        """`virtual_services` of the egress listener of such a table."""
+
     def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
         """The protocols that a port of a host is heard with: its own, and that of an egress listener for the port."""
 
     def services_on(self, port: int) -> Sequence[HostView]:
         """Hosts with that port among those with listeners, in Istio's order: who shares a listener."""
+
+    def own_entries(self, port: int) -> Iterator[Resource[ServiceEntry]]:
+        """ServiceEntries of the client's own namespace with a port, by age, whoever may see them."""
 
     def gateways(self) -> Sequence[Resource[Gateway]]:
         """Gateways whose selector takes this client (routers), by age."""

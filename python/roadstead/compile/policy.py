@@ -58,7 +58,7 @@ class RulePolicies:
         declared: the type its resolution asks for; distribution: its traffic distribution.
         """
         place = self.blocks.place(port.number, subset)
-        protocol = protocol_class(port.protocol, self._table.upgrades)
+        protocol = protocol_class(port.protocol, self._table.upgrades, self._table.keeps_case)
         key = (place, protocol, declared, distribution)
         made = self._settled.get(key)
         if made is None:
@@ -82,6 +82,7 @@ class PolicyTable:
         "_locality",
         "_zone_aware",
         "dns_family",
+        "keeps_case",
         "sidecar",
         "upgrades",
     )
@@ -91,6 +92,7 @@ class PolicyTable:
         self._connect_timeout = seconds(mesh.connect_timeout)
         self._keepalive = keepalive_of(mesh.tcp_keepalive, None)
         self.upgrades = mesh.h2_upgrade_policy == "UPGRADE"
+        self.keeps_case = bool(env.proxy_headers.preserve_http1_header_case)
         self._defaults = mesh.default_traffic_policy
         self._locality = mesh.locality_lb_setting
         self._zone_aware = mesh.zone_aware_lb_setting
@@ -115,9 +117,16 @@ class PolicyTable:
         dns_plan = self._plan(blocks, ejection is not None, distribution)
         own = blocks.own_outlier is not None or blocks.circuit_breaker is not None
         plan = dns_plan if own == (ejection is not None) else self._plan(blocks, own, distribution)
-        upstream = upstream_protocol(protocol, blocks.connection_pool, self.sidecar)
+        spoken = upstream_protocol(protocol, blocks.connection_pool, self.sidecar)
+        cased = self.keeps_case and protocol in ("http", "upgraded", "sniffed")
+        if cased and spoken == "http2":
+            # Istio has said HTTP/1 by then, so that nothing upgrades it.
+            spoken = "http1"
+        pool = pool_of(
+            blocks.connection_pool, blocks.retry_budget, spoken, self._connect_timeout, self._keepalive, cased
+        )
         policy = ClusterPolicy(
-            pool_of(blocks.connection_pool, blocks.retry_budget, upstream, self._connect_timeout, self._keepalive),
+            pool,
             balancer_of(blocks.load_balancer, dns_plan, _panic_threshold(ejection, distribution), kind),
             ejection,
             () if blocks.health_check is None else (health_check_of(blocks.health_check),),

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from roadstead.compile import actions, headers, matches
+from roadstead.compile.callers import forwards_host
 from roadstead.compile.hashing import HashKeys
 from roadstead.compile.inputs import HostView, Scope
 from roadstead.compile.retries import default_retry, retry_of
@@ -43,14 +44,16 @@ def http_routes(
     *,
     hashes: HashKeys | None = None,
     tls: bool = False,
+    table: str = "",
 ) -> tuple[Route, ...]:
     """The routes that may hold for this client at a port, in order, up to the first that takes everything. None left:
     for this client and port the VirtualService does not exist.
 
     port: of the listener, on routers the number in the Gateway's server. gateway: "mesh" or "namespace/name" of the
-    Gateway whose server is compiled. tls: the listener speaks TLS."""
+    Gateway whose server is compiled. tls: the listener speaks TLS. table: name of a route table that is for every port;
+    its port is 0."""
     made: list[Route] = []
-    compiler = _Compiler(scope, rules, port, gateway, hashes or HashKeys(scope), tls)
+    compiler = _Compiler(scope, rules, port, gateway, hashes or HashKeys(scope), tls, table)
     for rule in rules.http:
         for route in compiler.routes(rule):
             made.append(route)
@@ -64,11 +67,14 @@ def accepted(routes: tuple[Route, ...]) -> tuple[Route, ...]:
     return tuple([route for route in routes if not route.refused]) if any(route.refused for route in routes) else routes
 
 
-def default_route(scope: Scope, view: HostView, port: int, hashes: HashKeys | None = None) -> Route:
+def default_route(
+    scope: Scope, view: HostView, port: int, hashes: HashKeys | None = None, *, folded: bool = True
+) -> Route:
     """Everything to the service itself, with the retries that hold without a rule.
 
-    As in Istio the name is lower case here while the cluster's is not: a host written with capitals is not reached."""
-    name = view.host.lower()
+    folded: as in Istio the name is lower case while the cluster's is not: a host written with capitals is not
+    reached."""
+    name = view.host.lower() if folded else view.host
     return Route(
         name="default",
         match=matches.EVERYTHING,
@@ -82,10 +88,17 @@ def default_route(scope: Scope, view: HostView, port: int, hashes: HashKeys | No
 class _Compiler:
     """One VirtualService at one port."""
 
-    __slots__ = ("_env", "_gateway", "_hashes", "_port", "_router", "_rules", "_scope", "_tls")
+    __slots__ = ("_env", "_gateway", "_hashes", "_port", "_router", "_rules", "_scope", "_table", "_tls")
 
     def __init__(
-        self, scope: Scope, rules: PreparedVirtualService, port: int, gateway: str, hashes: HashKeys, tls: bool
+        self,
+        scope: Scope,
+        rules: PreparedVirtualService,
+        port: int,
+        gateway: str,
+        hashes: HashKeys,
+        tls: bool,
+        table: str,
     ) -> None:
         self._scope = scope
         self._env = scope.env
@@ -95,6 +108,7 @@ class _Compiler:
         self._router = scope.env.node.type == "router"
         self._hashes = hashes
         self._tls = tls
+        self._table = table
 
     def routes(self, rule: HttpRule) -> Iterator[Route]:
         """One route for each match that may hold, lazily: after one that takes everything nothing more is asked for."""
@@ -209,6 +223,7 @@ class _Compiler:
             origin=origin,
             delegate_origin=delegate_origin,
             has_fault=fault is not None,
+            forwards_host=rewrite is not None and forwards_host(self._env.proxy_headers),
             retry_origin=None if written.retries is None else self._rules.origin(f"/spec/http/{rule.index}/retries"),
         )
 
@@ -228,9 +243,14 @@ class _Compiler:
         """The port named; else on routers the service's only one, where the rule's own namespace is asked first; else
         the listener's.
 
-        On a sidecar Istio looks the service up in a table where each has the listener's port only."""
+        On a sidecar Istio looks the service up in a table where each has the listener's port only, unless that table is
+        for every port."""
         if target.port is not None and target.port.number:
             return target.port.number
+        if self._table:
+            view = self._scope.view(target.host)
+            known = view is not None and self._scope.in_table(view, self._table)
+            return (_only(view.services[-1]) if view is not None and known else 0) or self._port
         if not self._router:
             return self._port
         own = self._scope.service_of(target.host, self._rules.namespace)

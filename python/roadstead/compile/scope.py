@@ -6,17 +6,18 @@ finds the units it touches (`touch`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol, TypeVar, cast
 
 from roadstead.compile import touch
+from roadstead.compile.egress import ANY_PORT, Egress, egress_of, selected
 from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, is_subset, order_text, pairs
 from roadstead.compile.index import Index
 from roadstead.compile.inputs import Env, HostView, RuleView
 from roadstead.compile.on_port import OnPort
 from roadstead.compile.peer_authentication import PeerModes, peer_modes
 from roadstead.compile.pick import Drawn, Pick, oldest, ports_of_all
-from roadstead.compile.proxy import proxy_of
+from roadstead.compile.proxy import http_port, proxy_of
 from roadstead.compile.rules import RuleEntry, chosen, merged
 from roadstead.compile.services import merge, services_of, trimmed
 from roadstead.compile.virtual_services import MESH, PreparedVirtualService, prepare
@@ -36,7 +37,6 @@ from roadstead.mesh import Port, Proxy, Service, cluster_name
 
 S = TypeVar("S", bound=Spec)
 Outbound = Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"]
-ANY_PORT = 0
 _NO_PEERS = PeerModes()
 # A place after every egress listener.
 _LAST = 999
@@ -70,8 +70,7 @@ class ClientScope:
         self._notes: set[str] = set()
         self._ports_read: dict[int, touch.PortPlace | None] = {}
         self._sidecar: Resource[Sidecar] | None = None
-        self._listeners: tuple[EgressListener, ...] = ()
-        self._locked: frozenset[int] = frozenset()
+        self._egress = Egress()
         self._choose_sidecar()
 
     # Changes
@@ -106,7 +105,7 @@ class ClientScope:
 
     def _choose_sidecar(self) -> None:
         self._sidecar = None
-        self._listeners = ()
+        listeners: tuple[EgressListener, ...] = ()
         if not self._router:
             sidecars = self._index.sidecars
             own = sidecars.get(self._namespace, ())
@@ -114,8 +113,8 @@ class ClientScope:
             fact = sidecar_for(own, root, self.env.node.labels)
             if fact is not None:
                 self._sidecar = cast("Resource[Sidecar]", self._load(fact.key))
-                self._listeners = listeners_of(self._sidecar.spec, self._namespace)
-        self._locked = frozenset([listener.port for listener in self._listeners if listener.port])
+                listeners = listeners_of(self._sidecar.spec, self._namespace)
+        self._egress = egress_of(listeners, own_proxy=http_port(self.env) != 0)
 
     def reading(self, unit: str) -> None:
         """Start noting what the unit of that key reads."""
@@ -213,7 +212,7 @@ class ClientScope:
     def _pick(self, host: str, entries: tuple[EntryFacts, ...]) -> Pick | None:
         """Which entries of a host this client gets."""
         seen = self._seen(host, entries)
-        if not self._listeners:
+        if not self._egress.listeners:
             if seen:
                 return Pick(self._one_namespace(seen))
             drawn_in = None if self._router else self._drawn_in(host, entries, EVERYTHING)
@@ -226,7 +225,7 @@ class ClientScope:
         listeners: list[int] = []
         # One namespace has the host's clusters: that of the first listener that imports it.
         owner = ""
-        for place, listener in enumerate(self._listeners):
+        for place, listener in enumerate(self._egress.listeners):
             taken = [fact for fact in seen if listener.service(fact.namespace, host)]
             if listener.exact and len(entries) > 1:
                 firsts = {fact.namespace: fact for fact in reversed(entries) if host in fact.hosts}
@@ -237,7 +236,7 @@ class ClientScope:
                 listeners.append(place)
                 mine = self._one_namespace(taken)
                 numbers = [listener.port] if listener.port else ports_of_all(mine)
-                routed.update([number for number in numbers if listener.port or number not in self._locked])
+                routed.update([number for number in numbers if listener.port or number not in self._egress.locked])
                 owner = owner or mine[0].namespace
                 if mine[0].namespace == owner:
                     found = tuple(dict.fromkeys((*found, *mine)))
@@ -251,11 +250,11 @@ class ClientScope:
                     drawn.append(drawn_in)
         if not listeners:
             return Pick((), True, drawn=tuple(drawn)) if drawn else None
-        places = tuple(listeners) if len(self._listeners) > 1 else ()
-        if not self._locked:
+        places = tuple(listeners) if len(self._egress.listeners) > 1 else ()
+        if not self._egress.locked:
             # Every port of what is taken is there already.
             return Pick(found, others=tuple(others), listeners=places, drawn=() if found else tuple(drawn))
-        return Pick(found, False, tuple(ports), tuple(others), places, self._locked - routed, tuple(drawn))
+        return Pick(found, False, tuple(ports), tuple(others), places, self._egress.locked - routed, tuple(drawn))
 
     def _seen(self, host: str, entries: tuple[EntryFacts, ...]) -> list[EntryFacts]:
         """Visible entries: exported to the client's namespace by name first, then public ones, each by age."""
@@ -306,7 +305,7 @@ class ClientScope:
     def _wanted(self, fact: VirtualServiceFacts, host: str, listener: EgressListener) -> Iterator[int]:
         """Ports of a destination that a VirtualService, selected by a listener, sends this client to; 0: all."""
         for root in self._roots_of(fact):
-            if self._is_bound(root, MESH) and listener.virtual_service(root.namespace, root.hosts):
+            if self._is_bound(root, MESH) and listener.virtual_service(root.namespace, root.names):
                 for target, port, sources in fact.destinations:
                     if target == host and (not sources or self._namespace in sources):
                         yield port
@@ -348,6 +347,16 @@ class ClientScope:
                 if not view.imported and any(known.number == port for own in view.services for known in own.ports):
                     yield view
         self._ports_read[port] = None
+
+    def own_entries(self, port: int) -> Iterator[Resource[ServiceEntry]]:
+        """ServiceEntries of the client's own namespace with a port, by age, whoever may see them."""
+        self._ports_read[port] = None
+        done = set()
+        for _, host in self._index.on_port(port):
+            for fact in self._index.services.get(host) or ():
+                if fact.namespace == self._namespace and port in fact.ports and fact.key not in done:
+                    done.add(fact.key)
+                    yield cast("Resource[ServiceEntry]", self._load(fact.key))
 
     def _ordered(self, hosts: list[str]) -> list[HostView]:
         views = [view for host in hosts if (view := self.view(host)) is not None]
@@ -437,31 +446,24 @@ class ClientScope:
             if len(self._routed) >= _KEPT:
                 self._routed.clear()
             known = self._routed[key] = self._roots_over(folded, gateway)
-        listener = self._listener_for(port) if known and port and gateway == MESH else None
-        if listener is None:
-            return known
-        return [rule for rule in known if listener.virtual_service(rule.namespace, rule.hosts)]
+        listener = self._egress.listener_for(port) if known and port and gateway == MESH else None
+        return known if listener is None else selected(known, listener)
 
-    def _listener_for(self, port: int) -> EgressListener | None:
-        """The egress listener with the route table of a port; None where there is only one kind of listener, or an
-        HTTP proxy, whose one table is for every port."""
-        if not self._locked or any(listener.proxy for listener in self._listeners):
-            return None
-        for listener in self._listeners:
-            if listener.port in (port, ANY_PORT):
-                return listener
-        return None
+    def tables(self) -> Iterable[str]:
+        """Names of the route tables that are for every port: of HTTP proxies and sockets."""
+        return self._egress.tables
+
+    def in_table(self, view: HostView, table: str) -> bool:
+        """Whether the listener of such a table takes a host."""
+        return self._egress.in_table(view, table)
+
+    def rules_of(self, host: str, table: str) -> Sequence[PreparedVirtualService]:
+        """`virtual_services` that the listener of such a table selects."""
+        return self._egress.selected(self.virtual_services(host), table)
 
     def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
         """The protocols a port of a host is heard with: an egress listener for a port has its own."""
-        if port.number not in self._locked:
-            return (port.protocol,)
-        found = []
-        for place in view.listeners or range(len(self._listeners)):
-            listener = self._listeners[place]
-            if listener.port in (port.number, ANY_PORT) and not listener.proxy:
-                found.append(listener.protocol if listener.port else port.protocol)
-        return tuple(dict.fromkeys(found))
+        return self._egress.spoken(view, port)
 
     def _roots_over(self, folded: str, gateway: str) -> Sequence[PreparedVirtualService]:
         roots = self._index.roots
@@ -485,9 +487,9 @@ class ClientScope:
         """Whether a root is bound to the gateway, visible, and selected by an egress listener."""
         if not self._is_bound(fact, gateway):
             return False
-        if gateway != MESH or not self._listeners:
+        if gateway != MESH or not self._egress.listeners:
             return True
-        return any(listener.virtual_service(fact.namespace, fact.hosts) for listener in self._listeners)
+        return any(listener.virtual_service(fact.namespace, fact.names) for listener in self._egress.listeners)
 
     def _is_bound(self, fact: VirtualServiceFacts, gateway: str) -> bool:
         return gateway in fact.gateways and self._exports.virtual_service(fact, self._namespace) is not None
@@ -551,21 +553,30 @@ class ClientScope:
     def proxy(self) -> Proxy:
         """The mesh-wide settings as they are for this client."""
         gateways = [gateway.spec for gateway in self.gateways()] if self._router else ()
-        return proxy_of(self.env, None if self._sidecar is None else self._sidecar.spec, gateways)
+        spec = None if self._sidecar is None else self._sidecar.spec
+        return proxy_of(self.env, spec, gateways, [listener.exact for listener in self._egress.listeners])
 
     def place(self, view: HostView) -> str:
         """Sorts the services of this client as Istio lists them: by egress listener, then those exported to its
         namespace by name, then by age; what only VirtualServices draw in comes last."""
         first = view.listeners[0] if view.listeners else _LAST if view.imported else 0
-        service = view.merged
-        facts = self._index.services.get(view.host.lower()) or ()
+        return f"{first:03d}{self._standing(view.merged)}"
+
+    def heard(self, view: HostView) -> tuple[tuple[str, Service], ...]:
+        """Where a host has several services, each with its own place among those of an egress listener."""
+        if len(view.services) < 2:
+            return ()
+        return tuple([(self._standing(service), service) for service in view.services])
+
+    def _standing(self, service: Service) -> str:
+        facts = self._index.services.get(service.host.lower()) or ()
         ranks = [
             self._exports.service(fact, self._namespace)
             for fact in facts
             if fact.key.name == service.object_name and fact.namespace == service.namespace
         ]
         rank = next((rank for rank in ranks if rank is not None), PUBLIC)
-        return f"{first:03d}{rank}{order_text(service.creation_time, view.host, view.namespace)}"
+        return f"{rank}{order_text(service.creation_time, service.host, service.namespace)}"
 
     # Units
 

@@ -83,10 +83,10 @@ def services_of(entry: Resource[ServiceEntry], env: Env) -> tuple[Service, ...]:
 
 
 def usable_addresses(addresses: Sequence[str]) -> tuple[str, ...]:
-    """Addresses and CIDRs that can be read, a full mask dropped; ("0.0.0.0",) where none is written."""
+    """Addresses and CIDRs that can be read, each once, a full mask dropped; ("0.0.0.0",) where none is written."""
     if not addresses:
         return (NO_ADDRESS,)
-    return tuple([usable for address in addresses if (usable := _usable(address))])
+    return tuple(dict.fromkeys([usable for address in addresses if (usable := _usable(address))]))
 
 
 def ports_of(spec: ServiceEntry) -> tuple[Port, ...]:

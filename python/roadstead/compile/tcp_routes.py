@@ -32,13 +32,14 @@ def tcp_route(scope: Scope, targets: Sequence[RouteDestination], port: int, orig
             return None
     first = targets[0].destination
     view = None if first is None else scope.view(first.host)
-    return _tuned(destinations, None if view is None else scope.rule(view), subset, origin)
+    rule = None if view is None else scope.rule(view)
+    return _tuned(destinations, rule, subset, origin, scope.env.idle_timeout)
 
 
 def default_tcp_route(scope: Scope, view: HostView, port: int, subset: str = "") -> TcpRoute:
     """To the service itself, or one of its subsets."""
     destination = Destination(cluster_name(port, subset, view.host))
-    return _tuned((destination,), scope.rule(view), subset, view.merged.origin)
+    return _tuned((destination,), scope.rule(view), subset, view.merged.origin, scope.env.idle_timeout)
 
 
 def _cluster(scope: Scope, target: Target | None, port: int) -> str:
@@ -48,10 +49,13 @@ def _cluster(scope: Scope, target: Target | None, port: int) -> str:
     return cluster_name(named or only_port(scope.view(target.host)) or port, target.subset, target.host)
 
 
-def _tuned(destinations: tuple[Destination, ...], rule: RuleView | None, subset: str, origin: Origin) -> TcpRoute:
-    """With the timeouts, hash and tunnel of the first destination's rule; settings for one port do not count here."""
+def _tuned(
+    destinations: tuple[Destination, ...], rule: RuleView | None, subset: str, origin: Origin, idle: float | None
+) -> TcpRoute:
+    """With the timeouts, hash and tunnel of the first destination's rule; settings for one port do not count here.
+    idle: the timeout without a rule's."""
     if rule is None:
-        return TcpRoute(destinations=destinations, origin=origin)
+        return TcpRoute(destinations=destinations, origin=origin, idle_timeout=idle)
     top = rule.rules[rule.policy_from].spec.traffic_policy if rule.policy_from >= 0 else None
     pool = None if top is None or top.connection_pool is None else top.connection_pool.tcp
     balancer = None if top is None else top.load_balancer
@@ -65,7 +69,7 @@ def _tuned(destinations: tuple[Destination, ...], rule: RuleView | None, subset:
     return TcpRoute(
         destinations=destinations,
         origin=origin,
-        idle_timeout=None if pool is None or pool.idle_timeout is None else seconds(pool.idle_timeout),
+        idle_timeout=idle if pool is None or pool.idle_timeout is None else seconds(pool.idle_timeout),
         max_connection_duration=(
             None if pool is None or pool.max_connection_duration is None else seconds(pool.max_connection_duration)
         ),

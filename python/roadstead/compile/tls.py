@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import msgspec
+
 from roadstead.compile.inputs import RuleView, Scope
 from roadstead.config import ClientTLSSettings, Resource, ServiceEntry, TLSConfig
 from roadstead.mesh import Endpoint, Port, Service, TlsOrigination, sni_name
@@ -29,16 +31,22 @@ def rule_tls(
     accounts: Accounts,
     secrets: bool,
     defaults: TLSConfig | None = None,
+    own: ClientTLSSettings | None = None,
 ) -> TlsOrigination | None:
     """What a rule's `tls` means for one cluster; None: plain text.
 
     secrets: credential_name can be fetched. A client that cannot (a sidecar, unless the rule is chosen by a
     workloadSelector) sends plain text, as Istio has it; so does MUTUAL without both of its files. defaults: the mesh's
-    tlsDefaults, of which clients heed the cipher suites and curves.
+    tlsDefaults, of which clients heed the cipher suites and curves. own: certificates that the client has in files of
+    its own: in the mesh they stand for whatever a rule says of mutual TLS.
     """
     mode = settings.mode
     if mode == "DISABLE":
         return None
+    if own is not None and mode != "SIMPLE" and not service.mesh_external:
+        return _written_tls(
+            _with_files(own, settings), protocol, accounts, secrets, defaults, dynamic=service.is_dynamic
+        )
     skip = bool(settings.insecure_skip_verify)
     if mode == "ISTIO_MUTUAL":
         names = settings.subject_alt_names or accounts()
@@ -130,10 +138,24 @@ def automatic_tls(
         return None
     if scope.peer_authentication(service.namespace).refused:
         return None
+    own = scope.env.certificates
+    if own is not None:
+        settings = msgspec.structs.replace(own, subject_alt_names=accounts(), sni=_name(service, port, subset))
+        defaults = scope.env.mesh.tls_defaults
+        return _written_tls(settings, protocol, accounts, False, defaults, dynamic=service.is_dynamic)
     mode: Literal["AUTO", "ISTIO_MUTUAL"] = "AUTO" if per_endpoint else "ISTIO_MUTUAL"
     if service.is_dynamic:
         return _dynamic_workload_tls(mode, "", accounts(), protocol)
     return _workload_tls(mode, _name(service, port, subset), accounts(), protocol)
+
+
+def _with_files(own: ClientTLSSettings, settings: ClientTLSSettings) -> ClientTLSSettings:
+    return msgspec.structs.replace(
+        own,
+        subject_alt_names=settings.subject_alt_names,
+        sni=settings.sni,
+        insecure_skip_verify=settings.insecure_skip_verify,
+    )
 
 
 def identities(

@@ -20,7 +20,7 @@ from roadstead.mesh import Origin, Port, Route, Service, VirtualHost
 from roadstead.protocol import Protocol
 
 HTTP_PORT = 80
-_OWN, _OWN_DEFAULT, _ALTERNATIVE, _ADDRESS, _ADDRESS_DEFAULT = range(5)
+OWN, _OWN_DEFAULT, _ALTERNATIVE, _ADDRESS, _ADDRESS_DEFAULT = range(5)
 
 Listening: TypeAlias = dict[int, tuple[Service, Port]]
 """Service and port behind each port number of a host; of several services the last one counts, as in Istio."""
@@ -60,37 +60,39 @@ def _service_hosts(
         if not http and not (rules and protocol.is_tls and extended):
             continue
         heard = rules and scope.virtual_services(view.host, port=number)
-        owner, routes = _owner(scope, heard, view.host, number, hashes, tls=not http)
-        if owner is None:
+        rule, routes = owner(scope, heard, view.host, number, hashes, tls=not http)
+        if rule is None:
             if not http:
                 continue
             routes = (default_route(scope, view, number, hashes),)
-        domains = _domains(name, service, domain, owned=owner is not None)
-        origin = service.origin if owner is None else owner.origin()
-        order = "" if owner is None else _order(owner, name)
-        made.append(_virtual_host(name, number, domains, routes, origin, order, tls=not http))
+        names = domains(name, service, domain, owned=rule is not None)
+        origin = service.origin if rule is None else rule.origin()
+        order = "" if rule is None else order_of(rule, name)
+        made.append(virtual_host(name, number, names, routes, origin, order, tls=not http))
     return made
 
 
-def _order(rule: PreparedVirtualService, name: str) -> str:
+def order_of(rule: PreparedVirtualService, name: str) -> str:
     """Sorts virtual hosts by VirtualService, then by its hosts, exact ones first."""
     place = rule.hosts.index(name) if name in rule.hosts else len(rule.hosts)
     return f"{rule.order}\0{name.startswith('*'):d}{place:04d}"
 
 
-def _virtual_host(
+def virtual_host(
     name: str,
     port: int,
-    domains: tuple[tuple[str, int], ...],
+    names: tuple[tuple[str, int], ...],
     routes: tuple[Route, ...],
     origin: Origin,
     order: str,
     *,
     tls: bool = False,
+    table: str = "",
 ) -> VirtualHost:
+    """One virtual host, with the routes that Envoy takes."""
     taken = accepted(routes)
     sent = () if taken is routes else routes
-    return VirtualHost(f"{name}:{port}", port, domains, taken, tls, origin, sent=sent, order=order)
+    return VirtualHost(f"{name}:{port}", port, names, taken, tls, origin, table, sent=sent, order=order)
 
 
 def listening_ports(view: HostView | None) -> Listening:
@@ -98,7 +100,7 @@ def listening_ports(view: HostView | None) -> Listening:
     if view is None or view.imported:
         return {}
     found: Listening = {}
-    for service in _in_order(view.services) if len(view.services) > 1 else view.services:
+    for service in in_order(view.services) if len(view.services) > 1 else view.services:
         # Backwards, so that of a service's own ports with one number the first counts.
         mine = {
             port.number: (service, port)
@@ -109,8 +111,9 @@ def listening_ports(view: HostView | None) -> Listening:
     return found
 
 
-def _in_order(services: Sequence[Service]) -> list[Service]:
-    """Entries as the client sees them; addresses of one entry, which are all of one age, by their text."""
+def in_order(services: Sequence[Service]) -> list[Service]:
+    """Services of one host: entries as the client sees them; addresses of one entry, which are all of one age, by their
+    text."""
     places: dict[str, int] = {}
     for service in services:
         places.setdefault(service.object_name, len(places))
@@ -128,20 +131,27 @@ def most_specific(rules: Sequence[PreparedVirtualService], host: str) -> Prepare
     return None if best is None else next(rule for rule in rules if best in rule.hosts)
 
 
-def _owner(
-    scope: Scope, rules: Sequence[PreparedVirtualService], host: str, port: int, hashes: HashKeys, tls: bool
+def owner(
+    scope: Scope,
+    rules: Sequence[PreparedVirtualService],
+    host: str,
+    port: int,
+    hashes: HashKeys,
+    *,
+    tls: bool = False,
+    table: str = "",
 ) -> tuple[PreparedVirtualService | None, tuple[Route, ...]]:
-    """The first VirtualService that claims the service and has a route for this client."""
+    """The first VirtualService that claims the service and has a route for this client. table: as in `http_routes`."""
     for rule in rules:
-        if rule.http and _claims(rules, rule, host):
-            routes = http_routes(scope, rule, port, hashes=hashes, tls=tls)
+        if rule.http and claims(rules, rule, host):
+            routes = http_routes(scope, rule, port, hashes=hashes, tls=tls, table=table)
             if routes:
                 return rule, routes
     return None, ()
 
 
-def _claims(rules: Sequence[PreparedVirtualService], rule: PreparedVirtualService, host: str) -> bool:
-    """By its very name; through a wildcard only where no VirtualService has a closer one.
+def claims(rules: Sequence[PreparedVirtualService], rule: PreparedVirtualService, host: str) -> bool:
+    """Whether a rule has a service: by its very name; through a wildcard only where none of the rules has a closer one.
 
     Istio forgets to fold the case for wildcards: they never claim a service written with capitals."""
     name = host.lower()
@@ -171,7 +181,7 @@ def _plain(
             routes = http_routes(scope, rule, number, hashes=hashes)
             if routes:
                 done.add(number)
-                yield _virtual_host(name, number, ((name, _OWN),), routes, rule.origin(), _order(rule, name))
+                yield virtual_host(name, number, ((name, OWN),), routes, rule.origin(), order_of(rule, name))
 
 
 def _taken(scope: Scope, name: str, port: int) -> bool:
@@ -185,13 +195,15 @@ def _claimed_ports(scope: Scope, rule: PreparedVirtualService, name: str) -> set
     for host in rule.hosts:
         if host == name:
             continue
-        views: Sequence[HostView | None] = scope.matching(host) if host.startswith("*") else (scope.view(host),)
+        views = scope.matching(host)
+        if not host.startswith("*"):
+            views = [view for view in views if view.host.lower() == host]
         for view in views:
             listening = listening_ports(view)
             for number, (_, port) in listening.items():
-                if view is None or number in found or not is_http(Protocol(port.protocol)):
+                if number in found or not is_http(Protocol(port.protocol)):
                     continue
-                if _claims(scope.virtual_services(view.host, port=number), rule, view.host):
+                if claims(scope.virtual_services(view.host, port=number), rule, view.host):
                     found.add(number)
     return found
 
@@ -207,8 +219,9 @@ def _hears_http(scope: Scope, port: int) -> bool:
     return False
 
 
-def _domains(name: str, service: Service, domain: str, *, owned: bool) -> tuple[tuple[str, int], ...]:
-    own = (name, _OWN if owned else _OWN_DEFAULT)
+def domains(name: str, service: Service, domain: str, *, owned: bool) -> tuple[tuple[str, int], ...]:
+    """The names that a service's virtual host answers to, each with its tier. domain: of the client."""
+    own = (name, OWN if owned else _OWN_DEFAULT)
     made = [own] if is_ip(name) else [own, (f"{name}.", _ALTERNATIVE)]
     made += [(alternative, _ALTERNATIVE) for alternative in alternative_names(name, domain)]
     for address in service.addresses[:1]:

@@ -101,7 +101,7 @@ def prepare(
         tuple([_full(route, namespace, domain) for route in spec.tls]),
         tuple([_full(route, namespace, domain) for route in spec.tcp]),
         delegates_of(resource),
-        tuple([expand(host, namespace, domain) for host in spec.hosts]),
+        spelt_hosts_of(resource, domain),
         order,
     )
 
@@ -110,6 +110,11 @@ def hosts_of(resource: Resource[VirtualService], domain: str = DOMAIN) -> tuple[
     """The hosts of a root, in full and lower case."""
     namespace = resource.namespace
     return tuple(dict.fromkeys([expand(host, namespace, domain).lower() for host in resource.spec.hosts]))
+
+
+def spelt_hosts_of(resource: Resource[VirtualService], domain: str = DOMAIN) -> tuple[str, ...]:
+    """The hosts of a root, in full, in the case in which they are written: what Sidecars and Gateways compare."""
+    return tuple(dict.fromkeys([expand(host, resource.namespace, domain) for host in resource.spec.hosts]))
 
 
 def gateways_of(resource: Resource[VirtualService]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from roadstead.host import matches, subset_of
 
 # How a resource reaches a client: by naming its namespace, or because it is public; lower comes first.
 NAMED, PUBLIC = 0, 1
+HTTP_PROXY = "HTTP_PROXY"
 
 
 class Exports:
@@ -102,14 +103,15 @@ def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
 
 class EgressListener(msgspec.Struct, frozen=True):
     """One egress listener. port 0: every port. takes / excludes: host patterns by namespace ("*": any). protocol: what
-    its port speaks, "" without one. proxy: an HTTP proxy, whose callers name the port they want. exact: it takes no
-    pattern and from no namespace but those it names; then only the oldest entry of a host in each is imported."""
+    its port speaks, "" without one. table: name of the route table of an HTTP proxy or a socket, whose callers name the
+    port they want; else "". exact: it takes no pattern and from no namespace but those it names; then only the oldest
+    entry of a host in each is imported."""
 
     port: int
     takes: dict[str, tuple[str, ...]]
     excludes: dict[str, tuple[str, ...]]
     protocol: str = ""
-    proxy: bool = False
+    table: str = ""
     exact: bool = False
 
     def service(self, namespace: str, host: str) -> bool:
@@ -122,12 +124,10 @@ class EgressListener(msgspec.Struct, frozen=True):
         return any(subset_of(host, pattern) for pattern in _under(self.excludes, namespace))
 
     def virtual_service(self, namespace: str, hosts: Iterable[str]) -> bool:
-        """Whether a VirtualService is selected: one of its hosts shares a name with what is taken."""
+        """Whether a VirtualService is selected: one of its hosts, as written, shares a name with what is taken."""
         patterns = _under(self.takes, namespace)
         return any(
-            matches(host, pattern.lower()) and not self._excludes(namespace, host)
-            for host in hosts
-            for pattern in patterns
+            matches(host, pattern) and not self._excludes(namespace, host) for host in hosts for pattern in patterns
         )
 
 
@@ -153,19 +153,24 @@ def _listener(listener: IstioEgressListener, namespace: str) -> EgressListener:
         owner, slash, host = text.partition("/")
         if not slash or "/" in host:
             continue
-        table = takes
+        named = takes
         if owner.startswith("~"):
-            table, owner = excludes, owner[1:] or "*"
-        table.setdefault(namespace if owner == "." else owner, []).append(host)
+            named, owner = excludes, owner[1:] or "*"
+        named.setdefault(namespace if owner == "." else owner, []).append(host)
     port = listener.port
-    protocol = "" if port is None else port.protocol.upper()
-    proxy = protocol == "HTTP_PROXY"
+    protocol = table = ""
+    if port is not None:
+        protocol = port.protocol.upper()
+        if not port.number:
+            table = listener.bind
+        elif protocol == HTTP_PROXY:
+            table = str(port.number)
     return EgressListener(
-        0 if port is None or proxy else port.number,
+        0 if port is None or table else port.number,
         {owner: tuple(hosts) for owner, hosts in takes.items()},
         {owner: tuple(hosts) for owner, hosts in excludes.items()},
         protocol,
-        proxy,
+        table,
         bool(takes)
         and "*" not in takes
         and not any(host.startswith("*") for hosts in takes.values() for host in hosts),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
 from msgspec import field
 
 from roadstead.config.destination_rule import (
@@ -20,13 +19,11 @@ from roadstead.config.destination_rule import (
     ZoneAwareLoadBalancerSetting,
 )
 from roadstead.config.message import BoolValue, FreeDuration, Int32, Message, UInt32
+from roadstead.config.proxy_config import NOTHING, ProxyConfig, Unread
 from roadstead.config.virtual_service import HTTPRetry
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """The label that Kubernetes gives every namespace."""
-Unread = msgspec.Raw
-"""JSON as written; `null` where left out."""
-NOTHING = msgspec.Raw(b"null")
 
 MeshOutboundMode = Literal["REGISTRY_ONLY", "ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS"]
 MeshInboundMode = Literal["PASSTHROUGH", "LOCALHOST"]
@@ -109,51 +106,6 @@ class TLSConfig(Message, frozen=True, kw_only=True):
     min_protocol_version: MeshTLSProtocol = "TLS_AUTO"
     ecdh_curves: tuple[str, ...] = ()
     cipher_suites: tuple[str, ...] = ()
-
-
-class ProxyConfig(Message, frozen=True, kw_only=True):
-    """Defaults of the proxies. Only proxy_metadata bears on what is compiled (DNS capture)."""
-
-    proxy_metadata: dict[str, str] = {}
-    mesh_id: str = ""
-    hold_application_until_proxy_starts: BoolValue = None
-    config_path: Unread = NOTHING
-    binary_path: Unread = NOTHING
-    service_cluster: Unread = NOTHING
-    tracing_service_name: Unread = NOTHING
-    drain_duration: Unread = NOTHING
-    discovery_address: Unread = NOTHING
-    discovery_refresh_delay: Unread = NOTHING
-    zipkin_address: Unread = NOTHING
-    statsd_udp_address: Unread = NOTHING
-    envoy_metrics_service_address: Unread = NOTHING
-    proxy_admin_port: Unread = NOTHING
-    availability_zone: Unread = NOTHING
-    control_plane_auth_policy: Unread = NOTHING
-    custom_config_file: Unread = NOTHING
-    stat_name_length: Unread = NOTHING
-    concurrency: Unread = NOTHING
-    proxy_bootstrap_template_path: Unread = NOTHING
-    interception_mode: Unread = NOTHING
-    tracing: Unread = NOTHING
-    sds: Unread = NOTHING
-    envoy_access_log_service: Unread = NOTHING
-    envoy_metrics_service: Unread = NOTHING
-    runtime_values: Unread = NOTHING
-    status_port: Unread = NOTHING
-    extra_stat_tags: Unread = NOTHING
-    gateway_topology: Unread = NOTHING
-    termination_drain_duration: Unread = NOTHING
-    readiness_probe: Unread = NOTHING
-    proxy_stats_matcher: Unread = NOTHING
-    ca_certificates_pem: Unread = NOTHING
-    image: Unread = NOTHING
-    private_key_provider: Unread = NOTHING
-    proxy_headers: Unread = NOTHING
-    file_flush_interval: Unread = NOTHING
-    file_flush_min_size_kb: Unread = NOTHING
-    stats_compression: Unread = NOTHING
-    connection_settings: Unread = NOTHING
 
 
 class MeshConfig(Message, frozen=True, kw_only=True):

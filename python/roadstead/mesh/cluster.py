@@ -71,7 +71,8 @@ class HttpPool(msgspec.Struct, frozen=True, gc=False):
     """Limits of requests. h2_upgrade: "DEFAULT" | "UPGRADE" | "DO_NOT_UPGRADE"; retry_budget: (percent, min
     concurrency), retry_budget_interval: seconds over which requests count for it; None: those active now.
     protocol: what is spoken upstream: "http1", "http2" or "downstream" (same as the client's).
-    http2_keepalive: (interval, timeout) of pings in seconds, None: Envoy's."""
+    http2_keepalive: (interval, timeout) of pings in seconds, None: Envoy's. keeps_case: names of headers in HTTP/1 keep
+    their case."""
 
     max_pending_requests: int = UNLIMITED
     max_requests: int = UNLIMITED
@@ -85,6 +86,7 @@ class HttpPool(msgspec.Struct, frozen=True, gc=False):
     retry_budget: tuple[float, int] | None = None
     retry_budget_interval: float | None = None
     http2_keepalive: tuple[float | None, float | None] | None = None
+    keeps_case: bool = False
 
 
 class ConnectionPool(msgspec.Struct, frozen=True, gc=False):

@@ -18,11 +18,15 @@ class HostMesh(msgspec.Struct, frozen=True, weakref=True):
     and subset, virtual hosts by port, and filter chains. A VirtualService host without a service has virtual hosts
     only.
 
-    order: sorts as Istio lists what the node sees: by egress listener, those exported to it by name first, then by
-    (creation time, name, namespace); decides who wins where two hosts claim one thing.
+    order: sorts as Istio lists what the node sees: by egress listener (three digits), those exported to it by name
+    first (one digit), then by (creation time, name, namespace); decides who wins where two hosts claim one thing.
+    heard: where a host has several services, each with its own `order` but for the listener, so that a port has the age
+    of its own entry; empty: the host has one.
     servers: routers: HTTP servers of the port. listeners: egress listeners of the Sidecar that take the host, as
     positions in `Proxy.egress`; none where there are not several. drawn_in: a service that only VirtualServices name:
-    it has clusters, and nothing hears it."""
+    it has clusters, and nothing hears it. proxied: virtual hosts for callers of the node's HTTP proxies and sockets, by
+    `table`; the engine, which is asked by host and port, has no use for them. passed: routers: `passed_clusters`, None
+    where they are the clusters."""
 
     key: str
     order: str
@@ -33,6 +37,16 @@ class HostMesh(msgspec.Struct, frozen=True, weakref=True):
     servers: tuple[Server, ...] = ()
     listeners: tuple[int, ...] = ()
     drawn_in: Service | None = None
+    proxied: tuple[VirtualHost, ...] = ()
+    heard: tuple[tuple[str, Service], ...] = ()
+    passed: tuple[Cluster, ...] | None = None
+
+    @property
+    def passed_clusters(self) -> tuple[Cluster, ...]:
+        """The clusters that TLS of the mesh finds by name where a router passes it on; none outside the mesh."""
+        if not self.services or self.services[0].mesh_external:
+            return ()
+        return self.clusters if self.passed is None else self.passed
 
 
 class Mesh(msgspec.Struct, frozen=True):

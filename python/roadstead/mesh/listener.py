@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from roadstead.mesh.callers import Callers
 from roadstead.mesh.cluster import PASSTHROUGH_IDLE, ConnectionPool, HttpPool, Keepalive, TlsOrigination
 
 Paths = Literal["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]
@@ -46,13 +47,23 @@ class Server(msgspec.Struct, frozen=True, gc=False):
 
 
 class EgressListener(msgspec.Struct, frozen=True, gc=False):
-    """An egress listener of a Sidecar. port 0: every port of its services. bind "": the services' own addresses.
-    captured: connections come by interception, not because somebody dials the listener's own port."""
+    """An egress listener of a Sidecar. port 0: every port of its services, or a socket. protocol: "" where it is each
+    port's own. bind "": the services' own addresses. captured: connections come by interception, not because somebody
+    dials the listener's own port. table: name of the route table of an HTTP proxy or a socket, which is for every port;
+    else "". exact: it takes hosts by their very names, and those only by age."""
 
     port: int = 0
     protocol: str = ""
     bind: str = ""
     captured: bool = True
+    table: str = ""
+    exact: bool = False
+
+
+FIRST_FREE_PORT = 1024
+"""Ports below belong to privileged processes."""
+OWN_PROXY = "http_proxy"
+"""Istio's name for the route table of the HTTP proxy that a workload has for itself."""
 
 
 class Proxy(msgspec.Struct, frozen=True, gc=False):
@@ -62,7 +73,10 @@ class Proxy(msgspec.Struct, frozen=True, gc=False):
     by_cluster_name: a router with an AUTO_PASSTHROUGH server: TLS of the mesh finds each cluster by name. egress: the
     Sidecar's listeners, none: one for everything. http_port: of an HTTP proxy for the workload itself, 0: none.
     unknown_tls: what is spoken to hosts that dynamic_dns looks up. paths: in Istio's word what becomes of a path before
-    anything looks at it. stat_name: pattern of clusters' names in statistics, "" = their own."""
+    anything looks at it. stat_name: pattern of clusters' names in statistics, "" = their own. callers: how HTTP is
+    taken. idle_timeout: of connections that no service wants, None: Envoy's own. intercepted: connections of the
+    workload are led to the proxy; else it has to dial listeners. privileged: the proxy may open ports below 1024.
+    reserved_ports: on which it listens for other ends on every address; 0 for what it does not say."""
 
     listen_port: int = 15001
     connect_timeout: float = 10.0
@@ -77,3 +91,12 @@ class Proxy(msgspec.Struct, frozen=True, gc=False):
     unknown_tls: TlsOrigination | None = None
     paths: Paths = "BASE"
     stat_name: str = ""
+    callers: Callers = Callers()
+    idle_timeout: float | None = None
+    intercepted: bool = True
+    privileged: bool = True
+    reserved_ports: frozenset[int] = frozenset((0, 15001, 15006))
+
+    def may_open(self, port: int) -> bool:
+        """Whether the proxy's process is allowed to listen on a port."""
+        return self.privileged or port == 0 or port >= FIRST_FREE_PORT

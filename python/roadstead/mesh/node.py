@@ -46,7 +46,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
             cluster=raw.cluster,
             ips=ips,
             dns_domain=raw.dns_domain,
-            metadata=raw.metadata,
+            metadata={name: _text(value) for name, value in raw.metadata.items()},
         )
 
     @property
@@ -60,6 +60,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return self.metadata.get("DNS_CAPTURE", "").lower() == "true"
 
 
+def _text(value: msgspec.Raw) -> str:
+    """Text as it is, anything else as JSON: Istio's own metadata has numbers and objects too."""
+    return str(msgspec.json.decode(value, type=str)) if bytes(value)[:1] == b'"' else bytes(value).decode()
+
+
 class _NodeFile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     type: Literal["sidecar", "router"] = "sidecar"
     name: str = ""
@@ -71,4 +76,4 @@ class _NodeFile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ip: str = ""
     ips: list[str] = []
     dns_domain: str = ""
-    metadata: dict[str, str] = {}
+    metadata: dict[str, msgspec.Raw] = {}

@@ -155,6 +155,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     timeout: seconds, None = none. host_rewrite: authority. regex_rewrite: (pattern, substitution). headers_after: those
     of a single destination; their removals run with the route's, their set and add after the route's.
+    forwards_host: what a rewrite makes of the host, the old one goes along as x-forwarded-host.
     has_fault: a fault is written, if only an empty one. refused: Envoy takes no table with it (a redirect with no code
     it knows, which then has no action; a direct response with no status).
     origin: the rule ("/spec/http/1" or the match "/spec/http/1/match/0"); of a default route the service. retry_origin:
@@ -183,6 +184,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     has_fault: bool = False
     refused: bool = False
     retry_origin: Origin | None = None
+    forwards_host: bool = False
 
 
 class VirtualHost(msgspec.Struct, frozen=True, gc=False):
@@ -190,7 +192,8 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     rule, 2 alternative names, 3 addresses, 4 those of a host without a rule; where two virtual hosts of a port claim
     one domain the lower tier, then the older wins.
     tls: rules on a TLS port: on a sidecar they hold only for requests this process makes itself (dialect extended), on
-    a router for what it terminates. table: routers: name of Istio's route table. require_tls: routers: httpsRedirect;
+    a router for what it terminates. table: name of Istio's route table, on routers and behind a sidecar's HTTP proxies.
+    require_tls: routers: httpsRedirect;
     the routes then are a redirect.
     sent: what Istio sends to Envoy, where that is not `routes`: what lies behind a redirect, routes that Envoy refuses.
     order: of a VirtualService's: sorts by its place among those that the client sees; decides before the age of hosts.

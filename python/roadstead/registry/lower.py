@@ -329,6 +329,8 @@ def _group(group: LocalityGroup) -> low.LocalityGroup:
             ),
         )
         for endpoint in group.endpoints
+        # What has no address is sent to Envoy as Istio has it, but nobody can connect to it.
+        if endpoint.address
     ]
     return _new(low.LocalityGroup, (group.locality, group.priority, group.weight, tuple(endpoints)))
 

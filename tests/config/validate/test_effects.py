@@ -23,7 +23,16 @@ if TYPE_CHECKING:
         ("verifyCertificateAtClient: false", "verifyCertificateAtClient", "warning"),
         ("meshMTLS: {minProtocolVersion: TLSV1_3}", "meshMTLS", "warning"),
         ("discoverySelectors: [{matchLabels: {env: prod}}]", "discoverySelectors", "warning"),
-        ("serviceSettings: [{settings: {clusterLocal: true}, hosts: ['*.a.test']}]", "serviceSettings", "info"),
+        (
+            "defaultConfig: {proxyHeaders: {forwardedClientCert: SANITIZE}}",
+            "defaultConfig.proxyHeaders.forwardedClientCert",
+            "info",
+        ),
+        (
+            "defaultConfig: {connectionSettings: {listenerConnectionLimit: 2}}",
+            "defaultConfig.connectionSettings.listenerConnectionLimit",
+            "warning",
+        ),
         ("ingressClass: nginx", "ingressClass", "info"),
         ("enablePrometheusMerge: false", "enablePrometheusMerge", "info"),
         ("defaultInboundHttpRetryPolicy: {attempts: 1}", "defaultInboundHttpRetryPolicy", "info"),

@@ -14,7 +14,8 @@ import msgspec
 from roadstead.config.destination_rule import LoadBalancerSettings
 from roadstead.config.findings import Severity
 from roadstead.config.gateway import Server, TLSCertificate
-from roadstead.config.mesh_config import MeshConfig, ProxyConfig
+from roadstead.config.mesh_config import MeshConfig
+from roadstead.config.proxy_config import ConnectionSettings, ProxyConfig, ProxyHeaders
 from roadstead.config.sidecar import Sidecar
 from roadstead.config.validate.fields import Rule, Rules, Test
 from roadstead.config.virtual_service import L4MatchAttributes
@@ -39,7 +40,6 @@ _PROVIDERS = "Telemetry, AuthorizationPolicy and istiod's access logs refer to i
 _AMBIENT = "ztunnel and waypoints read it: ambient mesh"
 _REGISTERED = "istiod makes a WorkloadEntry of it for each workload that registers itself"
 _REGISTERED_INSTEAD = "a WorkloadEntry for each workload"
-_HEADERS = "istiod tells Envoy's HTTP connection managers, which add their own headers to requests"
 
 EFFECTS: Mapping[type[msgspec.Struct], Mapping[str, Effect]] = {
     WorkloadGroup: {
@@ -71,9 +71,6 @@ EFFECTS: Mapping[type[msgspec.Struct], Mapping[str, Effect]] = {
         "mesh_mtls": Effect(
             "istiod makes inbound TLS of it; clients of the mesh speak 1.2 or 1.3 with Envoy's own ciphers",
             "tlsDefaults for TLS that is not the mesh's", "warning"),
-        "service_settings": Effect(
-            "istiod keeps a cluster-local service's endpoints from other clusters; all that is loaded here is of one "
-            "cluster", "load the other cluster's ServiceEntries only where they may be used"),
         "inbound_traffic_policy": Effect(_INBOUND),
         "default_inbound_http_retry_policy": Effect(_INBOUND, "defaultHttpRetryPolicy"),
         "proxy_inbound_listen_port": Effect(_INBOUND),
@@ -103,9 +100,6 @@ EFFECTS: Mapping[type[msgspec.Struct], Mapping[str, Effect]] = {
     ProxyConfig: {
         "interception_mode": Effect("the injector puts it into the proxy's metadata", "the node's metadata"),
         "service_cluster": Effect(_AGENT),
-        "proxy_headers": Effect(_HEADERS),
-        "gateway_topology": Effect("istiod tells gateways how many proxies in front of them to trust"),
-        "connection_settings": Effect("istiod tells Envoy's listeners: limits of what clients may send"),
         "tracing": Effect(_TELEMETRY),
         "tracing_service_name": Effect(_TELEMETRY),
         "extra_stat_tags": Effect(_TELEMETRY),
@@ -119,12 +113,22 @@ EFFECTS: Mapping[type[msgspec.Struct], Mapping[str, Effect]] = {
         "private_key_provider": Effect("the agent serves it with the secrets of the proxy"),
         **dict.fromkeys(
             ("mesh_id", "hold_application_until_proxy_starts", "config_path", "binary_path", "drain_duration",
-             "discovery_address", "discovery_refresh_delay", "zipkin_address", "statsd_udp_address",
+             "discovery_refresh_delay", "zipkin_address", "statsd_udp_address",
              "envoy_metrics_service_address", "proxy_admin_port", "availability_zone", "control_plane_auth_policy",
              "custom_config_file", "concurrency", "proxy_bootstrap_template_path", "sds", "runtime_values",
              "status_port", "termination_drain_duration", "readiness_probe", "ca_certificates_pem", "image"),
             Effect(_AGENT),
         ),
+    },
+    ProxyHeaders: {
+        "forwarded_client_cert": Effect(_INBOUND),
+        "set_current_client_cert_details": Effect(_INBOUND),
+        "metadata_exchange_headers": Effect("istiod puts it into the filters of its own Envoy build"),
+    },
+    ConnectionSettings: {
+        "cluster_per_connection_buffer_limit_bytes": Effect("nothing in Istio reads it yet", "", "warning"),
+        "listener_connection_limit": Effect("nothing in Istio reads it yet", "", "warning"),
+        "global_downstream_connection_limit": Effect(_AGENT),
     },
 }  # fmt: skip
 """By message and attribute."""

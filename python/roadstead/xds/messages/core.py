@@ -152,16 +152,32 @@ UPSTREAM_HTTP_OPTIONS = MessageType(
     "envoy.config.core.v3.UpstreamHttpProtocolOptions",
     (one("auto_sni", 1, Scalar.BOOL), one("auto_san_validation", 2, Scalar.BOOL)),
 )
+UNDERSCORES = EnumType(
+    "envoy.config.core.v3.HttpProtocolOptions.HeadersWithUnderscoresAction",
+    {"ALLOW": 0, "REJECT_REQUEST": 1, "DROP_HEADER": 2},
+)
 COMMON_HTTP_OPTIONS = MessageType(
     "envoy.config.core.v3.HttpProtocolOptions",
     (
         one("idle_timeout", 1, Scalar.DURATION),
         one("max_connection_duration", 3, Scalar.DURATION),
+        one("max_stream_duration", 4, Scalar.DURATION),
+        one("headers_with_underscores_action", 5, UNDERSCORES),
         one("max_requests_per_connection", 6, Scalar.UINT32_VALUE),
     ),
 )
+PRESERVE_CASE = MessageType("envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig")
+HEADER_KEY_FORMAT = MessageType(
+    "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat",
+    (one("stateful_formatter", 8, TYPED_EXTENSION, "header_format"),),
+)
 HTTP1_OPTIONS = MessageType(
-    "envoy.config.core.v3.Http1ProtocolOptions", (one("allow_absolute_url", 1, Scalar.BOOL_VALUE),)
+    "envoy.config.core.v3.Http1ProtocolOptions",
+    (
+        one("allow_absolute_url", 1, Scalar.BOOL_VALUE),
+        one("accept_http_10", 2, Scalar.BOOL),
+        one("header_key_format", 4, HEADER_KEY_FORMAT),
+    ),
 )
 KEEPALIVE_SETTINGS = MessageType(
     "envoy.config.core.v3.KeepaliveSettings", (one("interval", 1, Scalar.DURATION), one("timeout", 2, Scalar.DURATION))
@@ -170,6 +186,8 @@ HTTP2_OPTIONS = MessageType(
     "envoy.config.core.v3.Http2ProtocolOptions",
     (
         one("max_concurrent_streams", 2, Scalar.UINT32_VALUE),
+        one("initial_stream_window_size", 3, Scalar.UINT32_VALUE),
+        one("initial_connection_window_size", 4, Scalar.UINT32_VALUE),
         one("connection_keepalive", 15, KEEPALIVE_SETTINGS),
     ),
 )
@@ -211,6 +229,6 @@ TABLE = (
     RUNTIME_FRACTIONAL_PERCENT, RUNTIME_DOUBLE, HEADER_VALUE, HEADER_VALUE_OPTION, DATA_SOURCE, TRANSPORT_SOCKET,
     TYPED_EXTENSION, SOCKET_ADDRESS, PIPE, ADDRESS, CIDR_RANGE, TCP_KEEPALIVE, ENVOY_GRPC, GRPC_SERVICE,
     API_CONFIG_SOURCE, AGGREGATED_CONFIG_SOURCE, CONFIG_SOURCE, UPSTREAM_HTTP_OPTIONS, COMMON_HTTP_OPTIONS,
-    HTTP1_OPTIONS, KEEPALIVE_SETTINGS, HTTP2_OPTIONS, PROXY_PROTOCOL_CONFIG, HTTP_HEALTH_CHECK, TCP_HEALTH_CHECK,
-    HEALTH_CHECK,
+    PRESERVE_CASE, HEADER_KEY_FORMAT, HTTP1_OPTIONS, KEEPALIVE_SETTINGS, HTTP2_OPTIONS, PROXY_PROTOCOL_CONFIG,
+    HTTP_HEALTH_CHECK, TCP_HEALTH_CHECK, HEALTH_CHECK,
 )  # fmt: skip

@@ -44,6 +44,7 @@ LISTENER = MessageType(
         one("name", 1, Scalar.STRING),
         one("address", 2, core.ADDRESS),
         many("filter_chains", 3, FILTER_CHAIN),
+        one("per_connection_buffer_limit_bytes", 5, Scalar.UINT32_VALUE),
         one("use_original_dst", 4, Scalar.BOOL_VALUE),
         many("listener_filters", 9, LISTENER_FILTER),
         one("listener_filters_timeout", 15, Scalar.DURATION),
@@ -129,6 +130,10 @@ ESCAPED_SLASHES = EnumType(
         "UNESCAPE_AND_FORWARD": 4,
     },
 )
+SERVER_HEADER = EnumType(
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ServerHeaderTransformation",
+    {"OVERWRITE": 0, "APPEND_IF_ABSENT": 1, "PASS_THROUGH": 2},
+)
 HTTP_CONNECTION_MANAGER = MessageType(
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
     (
@@ -137,16 +142,25 @@ HTTP_CONNECTION_MANAGER = MessageType(
         one("route_config", 4, ROUTE_CONFIGURATION, "route_specifier"),
         many("http_filters", 5, HTTP_FILTER),
         one("http_protocol_options", 8, core.HTTP1_OPTIONS),
+        one("http2_protocol_options", 9, core.HTTP2_OPTIONS),
         one("server_name", 10, Scalar.STRING),
+        one("drain_timeout", 12, Scalar.DURATION),
         one("use_remote_address", 14, Scalar.BOOL_VALUE),
+        one("generate_request_id", 15, Scalar.BOOL_VALUE),
         one("forward_client_cert_details", 16, FORWARD_CLIENT_CERT),
         one("set_current_client_cert_details", 17, CLIENT_CERT_DETAILS),
         one("proxy_100_continue", 18, Scalar.BOOL),
+        one("xff_num_trusted_hops", 19, Scalar.UINT32),
         many("upgrade_configs", 23, UPGRADE_CONFIG),
         one("stream_idle_timeout", 24, Scalar.DURATION),
+        one("request_timeout", 28, Scalar.DURATION),
         one("normalize_path", 30, Scalar.BOOL_VALUE),
         one("merge_slashes", 33, Scalar.BOOL),
+        one("server_header_transformation", 34, SERVER_HEADER),
+        one("common_http_protocol_options", 35, core.COMMON_HTTP_OPTIONS),
+        one("request_headers_timeout", 41, Scalar.DURATION),
         one("path_with_escaped_slashes_action", 45, ESCAPED_SLASHES),
+        one("append_x_forwarded_port", 51, Scalar.BOOL),
     ),
 )
 CORS = MessageType("envoy.extensions.filters.http.cors.v3.Cors")
@@ -162,12 +176,13 @@ DYNAMIC_FORWARD = MessageType(
     "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
     (one("dns_cache_config", 1, DNS_CACHE, "implementation_specifier"),),
 )
-ROUTER = MessageType("envoy.extensions.filters.http.router.v3.Router")
+ROUTER = MessageType("envoy.extensions.filters.http.router.v3.Router", (one("suppress_envoy_headers", 4, Scalar.BOOL),))
 TLS_INSPECTOR = MessageType(
     "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
     (one("initial_read_buffer_size", 2, Scalar.UINT32_VALUE),),
 )
 HTTP_INSPECTOR = MessageType("envoy.extensions.filters.listener.http_inspector.v3.HttpInspector")
+PROXY_PROTOCOL_LISTENER = MessageType("envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol")
 
 # TLS and other transport sockets
 
@@ -237,6 +252,7 @@ TABLE = (
     FILTER, FILTER_CHAIN_MATCH, FILTER_CHAIN, LISTENER_FILTER, ADDITIONAL_ADDRESS, LISTENER, TCP_WEIGHT, TCP_WEIGHTED,
     TUNNELING, TCP_PROXY, MONGO_PROXY, SNI_DYNAMIC, RDS, HTTP_FILTER, UPGRADE_CONFIG, CLIENT_CERT_DETAILS,
     HTTP_CONNECTION_MANAGER, CORS, GRPC_STATS, GRPC_WEB, DYNAMIC_FORWARD, ROUTER, TLS_INSPECTOR, HTTP_INSPECTOR,
+    PROXY_PROTOCOL_LISTENER,
     TLS_PARAMETERS, SDS_SECRET, VALIDATION_CONTEXT, COMBINED_VALIDATION, COMMON_TLS, UPSTREAM_TLS, DOWNSTREAM_TLS,
     RAW_BUFFER, PROXY_PROTOCOL,
 )  # fmt: skip

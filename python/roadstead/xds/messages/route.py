@@ -130,6 +130,7 @@ ROUTE_ACTION = MessageType(
         one("max_grpc_timeout", 23, Scalar.DURATION),
         many("request_mirror_policies", 30, MIRROR_POLICY),
         one("regex_rewrite", 32, core.REGEX_SUBSTITUTE),
+        one("append_x_forwarded_host", 38, Scalar.BOOL),
     ),
 )
 

@@ -70,7 +70,7 @@ class ResourceMaker:
         router = self._node.type == "router"
         made: Made = router_listeners(mesh, self._node) if router else sidecar_listeners(mesh, self._node)
         tables = self._routes.tables(mesh, made.tables, router=router)
-        tables += [self._routes.proxy_table(mesh, name, hosts) for name, hosts in made.proxies.items()]
+        tables += [self._routes.proxy_table(mesh, name) for name in made.proxies]
         return made.listeners, tables
 
 
@@ -85,7 +85,9 @@ def _discovered(mesh: Mesh) -> Iterator[tuple[str, Cluster, bool]]:
         for cluster in host.clusters:
             if cluster.type == "EDS":
                 yield cluster.name, cluster, False
-                if mesh.proxy.by_cluster_name and not host.services[0].mesh_external:
+        if mesh.proxy.by_cluster_name:
+            for cluster in host.passed_clusters:
+                if cluster.type == "EDS":
                     yield sni_name(cluster.port, cluster.subset, cluster.host), cluster, True
 
 

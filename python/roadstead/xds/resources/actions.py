@@ -154,6 +154,8 @@ def _forward(rule: Route) -> Message:
         values["weighted_clusters"] = table.WEIGHTED_CLUSTERS(clusters=weighted)
     if rule.host_rewrite:
         values["host_rewrite_literal"] = rule.host_rewrite
+    if rule.forwards_host:
+        values["append_x_forwarded_host"] = True
     if rule.regex_rewrite is not None:
         pattern, substitution = rule.regex_rewrite
         values["regex_rewrite"] = core.REGEX_SUBSTITUTE(

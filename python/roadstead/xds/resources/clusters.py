@@ -10,7 +10,14 @@ from roadstead.mesh.names import ALLOW_ANY_DYNAMIC, BLACK_HOLE, PASSTHROUGH
 from roadstead.xds.messages import cluster as table
 from roadstead.xds.messages import core
 from roadstead.xds.resources.endpoints import load_assignment
-from roadstead.xds.resources.policies import HTTP_OPTIONS_NAME, breakers, http_options, keepalive, policy_fields
+from roadstead.xds.resources.policies import (
+    HTTP_OPTIONS_NAME,
+    breakers,
+    http_options,
+    keepalive,
+    policy_fields,
+    preserved_case,
+)
 from roadstead.xds.resources.tls import ads_in_time, per_endpoint_sockets, proxied_socket, raw_socket, upstream_socket
 from roadstead.xds.schema import Message, Value
 
@@ -47,10 +54,9 @@ class ClusterMaker:
         named, self._named = self._named, {}
         made: list[Message] = []
         for host in mesh.hosts.values():
-            for cluster in host.clusters:
-                made.append(self._kept(self._known, known, cluster))
-                if mesh.proxy.by_cluster_name and not host.services[0].mesh_external:
-                    made.append(self._by_name(named, cluster))
+            made += [self._kept(self._known, known, cluster) for cluster in host.clusters]
+            if mesh.proxy.by_cluster_name:
+                made += [self._by_name(named, cluster) for cluster in host.passed_clusters]
         made += special_clusters(mesh, node)
         return made
 
@@ -198,7 +204,8 @@ def special_clusters(mesh: Mesh, node: Node) -> Iterator[Message]:
     yield table.CLUSTER(name=BLACK_HOLE, type="STATIC", connect_timeout=proxy.connect_timeout)
     if node.type == "router":
         return
-    yield table.CLUSTER(name=PASSTHROUGH, type="ORIGINAL_DST", **_passthrough_fields(proxy.passthrough))
+    fields = _passthrough_fields(proxy.passthrough, keeps_case=proxy.callers.keeps_case)
+    yield table.CLUSTER(name=PASSTHROUGH, type="ORIGINAL_DST", **fields)
     if proxy.dynamic_dns:
         yield table.CLUSTER(name=ALLOW_ANY_DYNAMIC, **_looked_up(proxy, node))
 
@@ -207,7 +214,8 @@ def _looked_up(proxy: Proxy, node: Node) -> dict[str, Value]:
     """Hosts that nobody declared. With automatic names in TLS, Istio says HTTP/1.1 and nothing else of how to speak."""
     # The mesh's default limits do not reach them.
     values = _passthrough_fields(
-        ConnectionPool(TcpPool(connect_timeout=proxy.connect_timeout, keepalive=proxy.keepalive))
+        ConnectionPool(TcpPool(connect_timeout=proxy.connect_timeout, keepalive=proxy.keepalive)),
+        keeps_case=proxy.callers.keeps_case,
     )
     values["alt_stat_name"] = f"{ALLOW_ANY_DYNAMIC};"
     tls = proxy.unknown_tls
@@ -225,11 +233,12 @@ def _looked_up(proxy: Proxy, node: Node) -> dict[str, Value]:
     return values
 
 
-def _passthrough_fields(pool: ConnectionPool) -> dict[str, Value]:
+def _passthrough_fields(pool: ConnectionPool, *, keeps_case: bool) -> dict[str, Value]:
+    http1 = core.HTTP1_OPTIONS(header_key_format=preserved_case() if keeps_case else None)
     options = table.HTTP_OPTIONS(
         common_http_protocol_options=core.COMMON_HTTP_OPTIONS(idle_timeout=PASSTHROUGH_IDLE),
         use_downstream_protocol_config=table.DOWNSTREAM_HTTP(
-            http_protocol_options=core.HTTP1_OPTIONS(), http2_protocol_options=core.HTTP2_OPTIONS()
+            http_protocol_options=http1, http2_protocol_options=core.HTTP2_OPTIONS()
         ),
     )
     return {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
 
-from roadstead.mesh import Cluster, EgressListener, FilterChain, HostMesh, Mesh, Node
+from roadstead.mesh import Cluster, EgressListener, FilterChain, HostMesh, Mesh, Node, Port, Service
+from roadstead.mesh.listener import OWN_PROXY
 from roadstead.mesh.names import BLACK_HOLE, PASSTHROUGH
 from roadstead.protocol import Protocol
 from roadstead.xds.messages import listener as table
@@ -35,11 +36,11 @@ _LOCALHOST = {_V4_ANY: "127.0.0.1", _V6_ANY: "::1"}
 
 class Made(NamedTuple):
     """listeners; tables: names of the route tables they ask for, with the keys of the services in each (None: all);
-    proxies: hosts behind each HTTP proxy's table."""
+    proxies: names of the tables of HTTP proxies and sockets."""
 
     listeners: list[Message]
     tables: dict[str, frozenset[str] | None]
-    proxies: dict[str, list[HostMesh]]
+    proxies: list[str]
 
 
 def sidecar_listeners(mesh: Mesh, node: Node) -> Made:
@@ -65,40 +66,45 @@ class _Sidecar:
         self._egress: tuple[EgressListener, ...] = ()
         # What egress listeners for a port have; that for every port adds nothing to it.
         self._locked: frozenset[tuple[str, int]] = frozenset()
-        self._proxies: dict[str, list[HostMesh]] = {}
+        self._proxies: list[str] = []
         # Names are looked up for these on a port, each in its own cache.
         self._dynamic = _dynamic_clusters(mesh)
 
     def made(self) -> Made:
-        egress = self._mesh.proxy.egress or (EgressListener(),)
+        proxy = self._mesh.proxy
+        egress = proxy.egress or (EgressListener(captured=proxy.intercepted),)
         self._egress = egress
         for place, listener in enumerate(egress):
-            if not listener.port:
+            if not listener.protocol:
                 self._locked = frozenset(self._drafts)
             hosts = [host for host in self._mesh.hosts.values() if len(egress) == 1 or place in host.listeners]
-            if listener.protocol == HTTP_PROXY:
-                self._http_proxy(listener, hosts)
+            if listener.table:
+                self._for_every_port(listener, hosts)
                 continue
-            for host in hosts:
-                self._host(host, listener)
+            for host, services in _in_order(hosts, listener):
+                self._host(host, services, listener)
         fallback = self._fallback()
         timeout = self._mesh.proxy.detection_timeout
         listeners = [
             draft.listener(fallback, timeout)
             for draft in sorted(self._drafts.values(), key=lambda draft: (draft.address, draft.port))
         ]
-        return Made([*listeners, *self._own_proxy(), self._catch_all()], self._tables, self._proxies)
+        if proxy.http_port:
+            listeners.append(self._own_proxy())
+        if proxy.intercepted:
+            listeners.append(self._catch_all())
+        return Made(listeners, self._tables, self._proxies)
 
     # What a host adds
 
-    def _host(self, host: HostMesh, listener: EgressListener) -> None:
+    def _host(self, host: HostMesh, services: Sequence[Service], listener: EgressListener) -> None:
         """A listener for one port speaks its own protocol there, whatever the service's is."""
         spoken: set[tuple[int, str]] = set()
         done: set[int] = set()
-        for service in host.services:
+        for service in services:
             for port in service.ports:
                 number, protocol = port.number, listener.protocol or port.protocol
-                if listener.port and number != listener.port:
+                if (listener.port and number != listener.port) or not self._may_bind(listener, number, protocol):
                     continue
                 spoken.add((number, protocol))
                 if number in done or not Protocol(protocol).is_http:
@@ -107,15 +113,30 @@ class _Sidecar:
                 draft = self._draft_of(listener, (), number)
                 if draft is not None:
                     self._http(draft, protocol, number)
-        mine = [chain for chain in host.chains if (chain.port, chain.protocol) in spoken]
+        mine = [
+            chain
+            for chain in host.chains
+            if (chain.port, chain.protocol) in spoken and _belongs(host, chain, services[0])
+        ]
         for (addresses, _, _), chains in groupby(mine, lambda chain: (chain.addresses, chain.port, chain.protocol)):
             self._tcp(host, addresses, list(chains), listener)
 
+    def _may_bind(self, listener: EgressListener, port: int, protocol: str) -> bool:
+        """Whether the proxy has that port to give: others of its own listeners may be there."""
+        proxy = self._mesh.proxy
+        if not listener.captured and not proxy.may_open(port):
+            return False
+        bind = listener.bind or ("" if listener.captured else _LOCALHOST[self._wildcard])
+        everywhere = bind == self._wildcard if bind else Protocol(protocol).is_http
+        return not everywhere or port not in proxy.reserved_ports
+
     def _draft_of(self, listener: EgressListener, addresses: tuple[str, ...], port: int) -> Draft | None:
         """The listener's draft for addresses of a service; None where an egress listener before this one has it."""
-        if listener.bind or not listener.captured:
-            address = listener.bind or _LOCALHOST[self._wildcard]
-            return self._draft(address, port, (), bound=not listener.captured)
+        if listener.bind:
+            return self._draft(listener.bind, port, (), bound=not listener.captured)
+        if not listener.captured:
+            more = [_LOCALHOST[address] for address in self._more]
+            return self._draft(_LOCALHOST[self._wildcard], port, more, bound=True)
         if addresses:
             return self._draft(addresses[0], port, addresses[1:])
         return self._draft(self._wildcard, port, self._more)
@@ -140,8 +161,8 @@ class _Sidecar:
         filters = http_filters(
             f"outbound_{draft.address}_{port}",
             name,
+            self._mesh.proxy,
             grpc_web=protocol == "GRPC-WEB",
-            paths=self._mesh.proxy.paths,
             caches=[*self._caches(self._dynamic.get(port, ())), *self._unknown_cache()],
         )
         if draft.add([Chain(ANYTHING if alone else SNIFFED_HTTP, filters)]):
@@ -179,41 +200,33 @@ class _Sidecar:
             name = f"{first.host}:{first.port}" if addresses else ""
             self._http(draft, first.protocol, first.port, name)
 
-    def _http_proxy(self, listener: EgressListener, hosts: list[HostMesh]) -> None:
-        hosts = [host for host in hosts if any(_speaks_http(host))]
-        if not hosts:
+    def _for_every_port(self, listener: EgressListener, hosts: list[HostMesh]) -> None:
+        """An HTTP proxy, or a socket over which HTTP is spoken."""
+        if not any(host.services for host in hosts) or not Protocol(listener.protocol).is_http:
             return
-        name = str(listener.port)
+        if not self._may_bind(listener, listener.port, listener.protocol):
+            return
         draft = self._draft_of(listener, (), listener.port)
-        if draft is None:
-            return
-        self._http(draft, HTTP_PROXY, listener.port, name)
-        self._proxies[name] = hosts
-        self._tables.pop(name)
+        if draft is not None:
+            self._http(draft, listener.protocol, listener.port, listener.table)
+            self._proxies.append(listener.table)
+            self._tables.pop(listener.table)
 
-    def _own_proxy(self) -> Iterator[Message]:
+    def _own_proxy(self) -> Message:
         """An HTTP proxy for the workload, that it dials itself: it has what the listener for every port has."""
-        port = self._mesh.proxy.http_port
-        if not port:
-            return
-        name = "http_proxy"
+        port, name = self._mesh.proxy.http_port, OWN_PROXY
         more = [_LOCALHOST[address] for address in self._more]
         draft = Draft(_LOCALHOST[self._wildcard], port, more, bound=True)
         filters = http_filters(
             f"outbound_{draft.address}_{port}",
             name,
+            self._mesh.proxy,
             asked=True,
-            paths=self._mesh.proxy.paths,
             caches=self._unknown_cache(),
         )
         draft.add([Chain(ANYTHING, filters)])
-        every = next((place for place, listener in enumerate(self._egress) if not listener.port), -1)
-        self._proxies[name] = [
-            host
-            for host in self._mesh.hosts.values()
-            if host.services and every >= 0 and (len(self._egress) == 1 or every in host.listeners)
-        ]
-        yield draft.listener(None, self._mesh.proxy.detection_timeout)
+        self._proxies.append(name)
+        return draft.listener(None, self._mesh.proxy.detection_timeout)
 
     def _caches(self, clusters: Iterable[Cluster]) -> Iterator[Message]:
         for cluster in clusters:
@@ -240,7 +253,7 @@ class _Sidecar:
         return table.FILTER_CHAIN(
             name="PassthroughFilterChain",
             filter_chain_match=table.FILTER_CHAIN_MATCH(),
-            filters=straight_to(self._unknown()),
+            filters=straight_to(self._unknown(), self._mesh.proxy.idle_timeout),
         )
 
     def _catch_all(self) -> Message:
@@ -253,7 +266,14 @@ class _Sidecar:
                 filters=straight_to(BLACK_HOLE),
             ),
             *self._unknown_http(),
-            chain_message(Chain(ANYTHING, straight_to(self._unknown()), None, "virtualOutbound-catchall-tcp")),
+            chain_message(
+                Chain(
+                    ANYTHING,
+                    straight_to(self._unknown(), proxy.idle_timeout),
+                    None,
+                    "virtualOutbound-catchall-tcp",
+                )
+            ),
         ]
         return table.LISTENER(
             name="virtualOutbound",
@@ -274,12 +294,45 @@ class _Sidecar:
             return
         filters = http_filters(
             "outbound_virtualOutbound_allow_any_dynamic_dns",
-            configuration("allow_any_dynamic_dns", [dynamic_host()]),
-            paths=self._mesh.proxy.paths,
+            configuration("allow_any_dynamic_dns", [dynamic_host(self._mesh.proxy.callers)]),
+            self._mesh.proxy,
             caches=self._unknown_cache(),
         )
         condition = Condition(protocols=HTTP_PROTOCOLS)
         yield chain_message(Chain(condition, filters, None, "virtualOutbound-catchall-tcp-http"))
+
+
+def _in_order(hosts: Iterable[HostMesh], listener: EgressListener) -> Iterator[tuple[HostMesh, Sequence[Service]]]:
+    """Hosts with services, as the egress listener has them: those with several of different age more than once."""
+    skipped = 1 if listener.exact else 0
+    found: list[tuple[str, HostMesh, Sequence[Service]]] = []
+    for host in hosts:
+        if host.heard:
+            found += [(order[skipped:], host, (service,)) for order, service in host.heard]
+        elif host.services:
+            found.append((host.order[3 + skipped :], host, host.services))
+    for _, host, services in sorted(found, key=lambda item: item[0]):
+        yield host, services
+
+
+def _belongs(host: HostMesh, chain: FilterChain, service: Service) -> bool:
+    """Whether a chain is of one of a host's services: the first with the port that may be heard there."""
+    if not host.heard:
+        return True
+    known = {address for _, other in host.heard for address in other.addresses}
+    for _, other in host.heard:
+        there = not known.isdisjoint(chain.addresses) and other.addresses[:1] != chain.addresses[:1]
+        if not there and any(_speaks(port, chain, host) for port in other.ports):
+            return other is service
+    return True
+
+
+def _speaks(port: Port, chain: FilterChain, host: HostMesh) -> bool:
+    """Whether a chain may be that port's. An egress listener gives its own protocol to every service's port."""
+    if port.number != chain.port or port.protocol == chain.protocol:
+        return port.number == chain.port
+    declared = {known.protocol for _, service in host.heard for known in service.ports if known.number == chain.port}
+    return chain.protocol not in declared
 
 
 def _dialled(host: HostMesh, chain: FilterChain) -> FilterChain:
@@ -297,12 +350,6 @@ def _name_cache(host: HostMesh, port: int) -> Message | None:
         return None
     found = (cluster for cluster in host.clusters if cluster.port == port)
     return next((dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family) for cluster in found), None)
-
-
-def _speaks_http(host: HostMesh) -> Iterator[bool]:
-    for service in host.services:
-        for port in service.ports:
-            yield Protocol(port.protocol).is_http
 
 
 def _dynamic_clusters(mesh: Mesh) -> dict[int, list[Cluster]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from roadstead.mesh import ClusterPolicy, ConnectionPool, HealthCheck, Keepalive, LoadBalancer, OutlierDetection, Warmup
 from roadstead.xds.messages import cluster as table
 from roadstead.xds.messages import core
@@ -152,9 +154,10 @@ def http_options(policy: ClusterPolicy, *, auto_sni: bool = False, auto_san: boo
         )
     if policy.outlier_detection is not None and policy.outlier_detection.error_codes:
         made["outlier_detection"] = table.HTTP_OUTLIERS(error_matcher=_errors(policy.outlier_detection.error_codes))
+    http1 = core.HTTP1_OPTIONS(header_key_format=preserved_case() if http.keeps_case else None)
     if http.protocol == "http1":
-        if made:
-            made["explicit_http_config"] = table.EXPLICIT_HTTP(http_protocol_options=core.HTTP1_OPTIONS())
+        if made or http.keeps_case:
+            made["explicit_http_config"] = table.EXPLICIT_HTTP(http_protocol_options=http1)
     else:
         pings = http.http2_keepalive
         http2 = core.HTTP2_OPTIONS(
@@ -167,9 +170,16 @@ def http_options(policy: ClusterPolicy, *, auto_sni: bool = False, auto_san: boo
             made["explicit_http_config"] = table.EXPLICIT_HTTP(http2_protocol_options=http2)
         else:
             made["use_downstream_protocol_config"] = table.DOWNSTREAM_HTTP(
-                http_protocol_options=core.HTTP1_OPTIONS(), http2_protocol_options=http2
+                http_protocol_options=http1, http2_protocol_options=http2
             )
     return table.HTTP_OPTIONS.shared(**made) if made else None
+
+
+@lru_cache(maxsize=1)
+def preserved_case() -> Message:
+    """Names of headers in HTTP/1 keep their case."""
+    formatter = core.TYPED_EXTENSION(name="preserve_case", typed_config=core.PRESERVE_CASE())
+    return core.HEADER_KEY_FORMAT.shared(stateful_formatter=formatter)
 
 
 def _errors(codes: tuple[str, ...]) -> Message:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from roadstead.mesh import HostMesh, Mesh, Route, VirtualHost
+from roadstead.mesh.callers import Callers
 from roadstead.mesh.names import ALLOW_ANY_DYNAMIC, PASSTHROUGH
 from roadstead.xds.messages import route as table
 from roadstead.xds.resources.actions import everything, route
@@ -18,16 +19,19 @@ class RouteMaker:
     """Makes the route tables of one view again and again: routes that are still the same objects give the same
     messages."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_counts", "_known")
 
     def __init__(self) -> None:
         # By identity of the routes, which the entry keeps alive.
         self._known: dict[int, tuple[tuple[Route, ...], list[Message]]] = {}
+        # Whether upstreams are told how often a request was tried.
+        self._counts = True
 
     def tables(self, mesh: Mesh, names: Mapping[str, frozenset[str] | None], *, router: bool) -> list[Message]:
         """The tables that listeners name, each with the keys of the services that it has (None: all). Sidecar: "80" for
         a port, "host:80" for a sniffed service with an address of its own."""
         before, self._known = self._known, {}
+        self._counts = mesh.proxy.callers.counts_attempts
         if router:
             return [self._server_table(mesh, name, before) for name in names]
         ports: dict[int, list[tuple[HostMesh, VirtualHost]]] = {}
@@ -49,10 +53,10 @@ class RouteMaker:
             made.append(configuration(name, [*hosts, unknown_host(mesh)]))
         return made
 
-    def proxy_table(self, mesh: Mesh, name: str, hosts: Iterable[HostMesh]) -> Message:
+    def proxy_table(self, mesh: Mesh, name: str) -> Message:
         """The table of an HTTP proxy's listener: every HTTP port of its hosts, told apart by the port in the Host
         header; without one, port 80 is meant."""
-        found = [(host, virtual) for host in hosts for virtual in host.virtual_hosts if not virtual.tls]
+        found = [(host, virtual) for host in mesh.hosts.values() for virtual in host.proxied if virtual.table == name]
         made = []
         for virtual, domains in settled(found, every_port=True):
             made.append(self._virtual(virtual, domains, {}))
@@ -90,7 +94,7 @@ class RouteMaker:
             domains=domains,
             routes=entry[1],
             require_tls="ALL" if virtual.require_tls else None,
-            include_request_attempt_count=True,
+            include_request_attempt_count=self._counts,
         )
 
 
@@ -114,7 +118,7 @@ def settled(
     for port 80, even where another port of the host has taken it from that."""
     claims: dict[str, tuple[tuple[int, bool, str, str, str, int], VirtualHost]] = {}
     for host, virtual in found:
-        for place, (domain, tier) in enumerate(_domains(virtual, every_port)):
+        for place, (domain, tier) in enumerate(virtual.domains):
             claim = (tier, not virtual.order, virtual.order, host.order, host.key, place)
             folded = domain.lower()
             known = claims.get(folded)
@@ -122,7 +126,7 @@ def settled(
                 claims[folded] = (claim, virtual)
     names: set[str] = set()
     for _, virtual in sorted(found, key=lambda item: (item[1].name, item[0].order)):
-        kept = tuple([name for name, _ in _domains(virtual, every_port) if claims[name.lower()][1] is virtual])
+        kept = tuple([name for name, _ in virtual.domains if claims[name.lower()][1] is virtual])
         if every_port and virtual.port != HTTP_PORT:
             kept = tuple([name for name in kept if ":" in name])
         if kept and virtual.name not in names:
@@ -130,33 +134,32 @@ def settled(
             yield virtual, kept
 
 
-def _domains(virtual: VirtualHost, every_port: bool) -> Iterator[tuple[str, int]]:
-    for domain, tier in virtual.domains:
-        yield domain, tier
-        if every_port:
-            yield f"{domain}:{virtual.port}", tier
-
-
 def unknown_host(mesh: Mesh) -> Message:
     """What a host gets that nobody declared."""
+    callers = mesh.proxy.callers
     if mesh.outbound == "REGISTRY_ONLY":
         refused = table.ROUTE(name="block_all", match=everything(), direct_response=table.DIRECT_RESPONSE(status=502))
-        return _catch_all("block_all", refused)
+        return _catch_all("block_all", refused, callers)
     if mesh.proxy.dynamic_dns:
-        return dynamic_host()
-    return _catch_all("allow_any", _straight("allow_any", mesh.egress_cluster or PASSTHROUGH))
+        return dynamic_host(callers)
+    cluster = mesh.egress_cluster or PASSTHROUGH
+    return _catch_all("allow_any", _straight("allow_any", cluster, callers), callers)
 
 
-def dynamic_host() -> Message:
+def dynamic_host(callers: Callers) -> Message:
     """An unknown host is looked up by name."""
     name = "allow_any_dynamic_dns"
-    return _catch_all(name, _straight(name, ALLOW_ANY_DYNAMIC))
+    return _catch_all(name, _straight(name, ALLOW_ANY_DYNAMIC, callers), callers)
 
 
-def _straight(name: str, cluster: str) -> Message:
-    action = table.ROUTE_ACTION(cluster=cluster, timeout=0.0, max_grpc_timeout=0.0)
+def _straight(name: str, cluster: str, callers: Callers) -> Message:
+    action = table.ROUTE_ACTION(
+        cluster=cluster, timeout=0.0, max_grpc_timeout=0.0, append_x_forwarded_host=callers.forwards_host
+    )
     return table.ROUTE(name=name, match=everything(), route=action)
 
 
-def _catch_all(name: str, rule: Message) -> Message:
-    return table.VIRTUAL_HOST(name=name, domains=("*",), routes=[rule], include_request_attempt_count=True)
+def _catch_all(name: str, rule: Message, callers: Callers) -> Message:
+    return table.VIRTUAL_HOST(
+        name=name, domains=("*",), routes=[rule], include_request_attempt_count=callers.counts_attempts
+    )
