@@ -67,11 +67,11 @@ def test_only_gateways_that_select_the_router() -> None:
 def test_the_routers_own_service_says_where_a_port_is_bound() -> None:
     own = entry(
         "egress.test", "80/HTTP", resolution="STATIC", endpoints=[{"address": "10.244.9.9", "ports": {"p80": 8080}}]
-    ).replace('namespace: default', 'namespace: edge')
+    ).replace("namespace: default", "namespace: istio-system")
     assert tables(gateway(f"[{server('80/HTTP')}]"), own) == [(8080, "http.8080", False)]
     other = own.replace("10.244.9.9", "10.0.0.1")
     assert tables(gateway(f"[{server('80/HTTP')}]"), other) == [(80, "http.80", False)]
-    elsewhere = own.replace("namespace: edge", "namespace: default")
+    elsewhere = own.replace("namespace: istio-system", "namespace: default")
     assert tables(gateway(f"[{server('80/HTTP')}]"), elsewhere) == [(80, "http.80", False)]
 
 

@@ -55,7 +55,7 @@ class Exports:
         return _capped(rules.default_visibility)
 
     def virtual_service(self, fact: VirtualServiceFacts, client: str) -> int | None:
-        """Place in the client's order: 0 private, 1 exported to its namespace, 2 public; None: not seen."""
+        """Place in the client's order: 0 of its own namespace, 1 exported to it, 2 public; None: not seen."""
         names = fact.export_to
         if not names:
             names = frozenset([fact.namespace if name == "." else name for name in self._virtual_services])
@@ -63,7 +63,7 @@ class Exports:
             return 2
         if "~" in names or client not in names:
             return None
-        return 0 if names == {fact.namespace} else 1
+        return 0 if client == fact.namespace else 1
 
     def rule_is_private(self, names: frozenset[str], namespace: str) -> bool:
         """Whether a DestinationRule never leaves its namespace."""

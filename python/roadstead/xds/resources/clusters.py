@@ -194,8 +194,9 @@ def allow_any_cache(node: Node) -> Message:
 
 
 def lookup_family(node: Node) -> str:
-    """IPv6 only for a node that has nothing else."""
-    return "V6_ONLY" if node.ips and all(":" in ip for ip in node.ips) else "V4_ONLY"
+    """IPv6 only for a node that has nothing else. As in Istio the addresses here are those that its metadata tells."""
+    ips = [ip for ip in node.metadata.get("INSTANCE_IPS", "").split(",") if ip]
+    return "V6_ONLY" if ips and all(":" in ip for ip in ips) else "V4_ONLY"
 
 
 def special_clusters(mesh: Mesh, node: Node) -> Iterator[Message]:
