@@ -46,8 +46,8 @@ def _service_unit(scope: ClientScope, key: str, view: HostView) -> HostMesh:
     if scope.env.node.type == "router":
         return HostMesh(key, order, (view.merged,), clusters, passed=_passed(scope, view))
     if view.imported:
-        hosts = virtual_hosts(scope, view)
-        return HostMesh(key, order, clusters=clusters, virtual_hosts=hosts, drawn_in=view.merged)
+        hosts, behind = virtual_hosts(scope, view), proxied(scope, view)
+        return HostMesh(key, order, clusters=clusters, virtual_hosts=hosts, drawn_in=view.merged, proxied=behind)
     # `find` sees every address of the host, each with the ports of its own entry; the merged view comes first.
     services = (view.merged, *view.services[1:])
     return HostMesh(
@@ -64,11 +64,13 @@ def _service_unit(scope: ClientScope, key: str, view: HostView) -> HostMesh:
 
 
 def _passed(scope: ClientScope, view: HostView) -> tuple[Cluster, ...] | None:
-    """Nobody looks up the name in TLS that is passed on unopened: a host whose name would be has no endpoints there."""
+    """Nobody looks up the name in TLS that is passed on unopened: a host whose name would be has no endpoints there
+    and no subsets."""
     if not view.merged.is_dynamic or view.merged.mesh_external:
         return None
     still = msgspec.structs.replace(view.merged, resolution="STATIC")
-    return clusters_of(scope, msgspec.structs.replace(view, merged=still))
+    made = clusters_of(scope, msgspec.structs.replace(view, merged=still))
+    return tuple([cluster for cluster in made if not cluster.subset])
 
 
 def compile_gateways(scope: ClientScope) -> tuple[HostMesh, ...]:

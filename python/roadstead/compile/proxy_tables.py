@@ -32,14 +32,14 @@ _ANY_PORT = 0
 
 
 def proxied(scope: Scope, view: HostView) -> tuple[VirtualHost, ...]:
-    """What a service answers to behind each proxy."""
+    """What the host of a service answers to behind each proxy."""
     made: list[VirtualHost] = []
     for table in scope.tables():
-        if scope.in_table(view, table):
-            rules = scope.rules_of(view.host, table)
+        rules, heard = scope.rules_of(view.host, table), scope.in_table(view, table)
+        if heard:
             made += _service_hosts(scope, view, table, rules)
-            if view.host != view.host.lower():
-                made += _plain(scope, view.host.lower(), table, rules)
+        if not heard or view.host != view.host.lower():
+            made += _plain(scope, view.host.lower(), table, rules)
     return tuple(made)
 
 
@@ -74,9 +74,8 @@ def _plain(scope: Scope, name: str, table: str, rules: Sequence[PreparedVirtualS
         if name in rule.hosts and rule.http and _claims_http(scope, rule, name, table):
             routes = http_routes(scope, rule, _ANY_PORT, hashes=HashKeys(scope), table=table)
             if routes:
-                yield virtual_host(
-                    name, HTTP_PORT, ((name, OWN),), routes, rule.origin(), order_of(rule, name), table=table
-                )
+                names, order = ((name, OWN),), order_of(rule, name)
+                yield virtual_host(name, HTTP_PORT, names, routes, rule.origin(), order, table=table, plain=True)
                 return
 
 

@@ -88,11 +88,12 @@ def virtual_host(
     *,
     tls: bool = False,
     table: str = "",
+    plain: bool = False,
 ) -> VirtualHost:
     """One virtual host, with the routes that Envoy takes."""
     taken = accepted(routes)
     sent = () if taken is routes else routes
-    return VirtualHost(f"{name}:{port}", port, names, taken, tls, origin, table, sent=sent, order=order)
+    return VirtualHost(f"{name}:{port}", port, names, taken, tls, origin, table, sent=sent, order=order, plain=plain)
 
 
 def listening_ports(view: HostView | None) -> Listening:
@@ -181,7 +182,8 @@ def _plain(
             routes = http_routes(scope, rule, number, hashes=hashes)
             if routes:
                 done.add(number)
-                yield virtual_host(name, number, ((name, OWN),), routes, rule.origin(), order_of(rule, name))
+                order = order_of(rule, name)
+                yield virtual_host(name, number, ((name, OWN),), routes, rule.origin(), order, plain=True)
 
 
 def _taken(scope: Scope, name: str, port: int) -> bool:

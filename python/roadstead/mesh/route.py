@@ -196,7 +196,8 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     require_tls: routers: httpsRedirect;
     the routes then are a redirect.
     sent: what Istio sends to Envoy, where that is not `routes`: what lies behind a redirect, routes that Envoy refuses.
-    order: of a VirtualService's: sorts by its place among those that the client sees; decides before the age of hosts.
+    plain: of a host that is no service at the port. order: of a VirtualService's: sorts by its place among those that
+    the client sees; decides before the age of hosts.
     """
 
     name: str
@@ -209,6 +210,7 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     require_tls: bool = False
     sent: tuple[Route, ...] = ()
     order: str = ""
+    plain: bool = False
 
 
 class TcpRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from roadstead.protocol import Protocol
 from roadstead.xds.messages import core
 from roadstead.xds.messages import listener as table
-from roadstead.xds.resources.endpoints import socket_address
+from roadstead.xds.resources.endpoints import listen_address, socket_address
 from roadstead.xds.resources.filters import http_inspector, tls_inspector
 from roadstead.xds.schema import Message
 
@@ -93,7 +93,7 @@ class Draft:
         by_name = any(chain.condition.snis or chain.socket is not None for chain in chains)
         return table.LISTENER(
             name=f"{self.address}_{self.port}",
-            address=socket_address(self.address, self.port),
+            address=listen_address(self.address, self.port),
             additional_addresses=[
                 table.ADDITIONAL_ADDRESS(address=socket_address(address, self.port)) for address in self.more
             ],

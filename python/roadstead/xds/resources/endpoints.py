@@ -10,6 +10,8 @@ from roadstead.xds.messages import core
 from roadstead.xds.messages.cluster import CLUSTER_LOAD_ASSIGNMENT, ENDPOINT, LB_ENDPOINT, LOCALITY_LB_ENDPOINTS
 from roadstead.xds.schema import Message
 
+_SOCKET = "unix://"
+
 MAX_WEIGHT = 0xFFFFFFFF
 
 
@@ -52,6 +54,13 @@ def _address(endpoint: Endpoint) -> Message:
     if endpoint.kind == "unix":
         return core.ADDRESS(pipe=core.PIPE(path=endpoint.address))
     return socket_address(endpoint.address, endpoint.port)
+
+
+def listen_address(address: str, port: int) -> Message:
+    """An address and port, or a socket: `unix://` and its path."""
+    if address.startswith(_SOCKET):
+        return core.ADDRESS(pipe=core.PIPE(path=address.removeprefix(_SOCKET)))
+    return socket_address(address, port)
 
 
 def socket_address(address: str, port: int) -> Message:

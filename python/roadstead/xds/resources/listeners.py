@@ -173,7 +173,11 @@ class _Sidecar:
         every other; None: all."""
         if len(self._egress) < 2:
             return None
-        at = (place for place, listener in enumerate(self._egress) if listener.port in (port, 0))
+        at = (
+            place
+            for place, listener in enumerate(self._egress)
+            if not listener.table and (listener.port == port or not listener.protocol)
+        )
         place = next(at, len(self._egress))
         return frozenset([host.key for host in self._mesh.hosts.values() if place in host.listeners])
 
@@ -197,7 +201,7 @@ class _Sidecar:
             ]
         )
         if protocol.is_sniffed:
-            name = f"{first.host}:{first.port}" if addresses else ""
+            name = f"{first.host}:{first.port}" if draft.address != self._wildcard else ""
             self._http(draft, first.protocol, first.port, name)
 
     def _for_every_port(self, listener: EgressListener, hosts: list[HostMesh]) -> None:

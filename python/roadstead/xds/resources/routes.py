@@ -44,7 +44,7 @@ class RouteMaker:
             host_name, _, port = name.rpartition(":")
             found = ports.get(int(port), [])
             if keys is not None:
-                found = [item for item in found if item[0].key in keys or not item[0].services]
+                found = [item for item in found if item[0].key in keys or item[1].plain]
             if host_name:
                 own = [virtual for _, virtual in found if virtual.name == name]
                 made.append(configuration(name, [self._virtual(virtual, ("*",), before) for virtual in own]))
