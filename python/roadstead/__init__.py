@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         NotSpoken,
         Overflow,
         RoadsteadError,
+        SourceUnavailable,
         TlsRefused,
         Unavailable,
     )
@@ -75,6 +76,7 @@ __all__ = [
     "ResourceKey",
     "RoadsteadError",
     "Service",
+    "SourceUnavailable",
     "TlsRefused",
     "Unavailable",
     "View",
@@ -113,6 +115,7 @@ _HOMES = {
     "ResourceKey": "config",
     "RoadsteadError": "errors",
     "Service": "objects",
+    "SourceUnavailable": "errors",
     "TlsRefused": "errors",
     "Unavailable": "errors",
     "View": "registry.view",

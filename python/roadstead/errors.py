@@ -8,6 +8,7 @@ RoadsteadError
 ├── NoSuchEndpoint              the cluster has no endpoint there (also a KeyError)
 ├── MissingExtra                a library is not installed; names the extra that brings it
 ├── NotSpoken                   the client's library does not speak the protocol that the configuration wants
+├── SourceUnavailable           where configuration is to be read from (a cluster …) does not answer, or not to us
 ├── TlsRefused                  the TLS of the configuration cannot be spoken: a file or an identity is missing
 └── Unavailable                 no endpoint can be used right now; `.status` and `.flags` as Envoy answers
     ├── NoHealthyEndpoint       503 UH
@@ -77,6 +78,8 @@ class MissingExtra(RoadsteadError, ImportError):
 
 class NotSpoken(RoadsteadError):
     """The client's library does not speak the protocol that the configuration wants (HTTP/2)."""
+class SourceUnavailable(RoadsteadError):
+    """Where configuration was to be read from cannot be read now; it says why."""
 
 
 class TlsRefused(RoadsteadError):
@@ -152,6 +155,7 @@ __all__ = [
     "NotSpoken",
     "Overflow",
     "RoadsteadError",
+    "SourceUnavailable",
     "TlsRefused",
     "Unavailable",
 ]

@@ -32,10 +32,12 @@ class Authority:
         self.root = folder / f"{name}.pem"
         self.root.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def sign(self, file: str, *names: str) -> Pair:
-        """A certificate for host names, IPs and URIs."""
+    def sign(self, file: str, *names: str, organisation: str = "") -> Pair:
+        """A certificate for host names, IPs and URIs; with an organisation, of the client `file` in it."""
         key = ec.generate_private_key(ec.SECP256R1())
-        made = self._signed(x509.Name([]), key, [_general(name) for name in names])
+        subject = {NameOID.COMMON_NAME: file, NameOID.ORGANIZATION_NAME: organisation} if organisation else {}
+        attributes = [x509.NameAttribute(oid, value) for oid, value in subject.items()]
+        made = self._signed(x509.Name(attributes), key, [_general(name) for name in names])
         pair = Pair(self._folder / f"{file}.crt", self._folder / f"{file}.key")
         pair.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
         pair.key.write_bytes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from roadstead import Registry
@@ -52,6 +52,15 @@ class Sink:
     async def has(self, **hosts: str) -> None:
         async with self._news:
             await asyncio.wait_for(self._news.wait_for(lambda: self.hosts() == hosts), 30)
+
+    async def has_resources(self, count: int) -> None:
+        await self.until(lambda: len(self.resources) == count)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Of what is not told as news, too: looked at again and again."""
+        async with asyncio.timeout(30):
+            while not holds():
+                await asyncio.sleep(0.005)
 
     async def _tell(self) -> None:
         async with self._news:
