@@ -26,6 +26,11 @@ spec:
 """
 
 
+def hosts_of(resources: Mapping[ResourceKey, Resource[Spec]]) -> dict[str, str]:
+    """Name of each ServiceEntry → its host, without the ending."""
+    return {key.name: resource.spec.hosts[0].removesuffix(".test") for key, resource in resources.items()}  # type: ignore[union-attr]
+
+
 class Sink:
     """A registry, and how often it was changed."""
 
@@ -47,7 +52,7 @@ class Sink:
 
     def hosts(self) -> dict[str, str]:
         """Name of each ServiceEntry → its host, without the ending."""
-        return {key.name: resource.spec.hosts[0].removesuffix(".test") for key, resource in self.resources.items()}  # type: ignore[union-attr]
+        return hosts_of(self.resources)
 
     async def has(self, **hosts: str) -> None:
         async with self._news:

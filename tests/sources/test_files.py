@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.sources.collecting import entry, following
+import pytest
+from tests.sources.collecting import entry, following, hosts_of
 
+from roadstead import Registry
 from roadstead.sources.files import Files
 
 
@@ -52,6 +54,51 @@ async def test_a_file_that_is_half_written(tmp_path: Path) -> None:
         assert [finding.code for finding in status.findings] == ["DOC-1"]
         path.write_text(entry("a", "new") + entry("b", "new"))
         await sink.has(a="new", b="new")
+
+
+async def test_what_is_followed_is_what_would_be_loaded(tmp_path: Path) -> None:
+    """One resource in several files: the last in order of loading counts, files of a folder before folders in it."""
+    (tmp_path / "a").mkdir()
+    places = [tmp_path / "a" / "x.yaml", tmp_path / "b.yaml", tmp_path / "c.yaml", tmp_path / "a" / "y.yaml"]
+    async with following(Files(tmp_path)) as (sink, _):
+        for number, place in enumerate(places):
+            place.write_text(entry("a", f"v{number}") + entry(f"own-{number}"))
+            await sink.until(lambda number=number: f"own-{number}" in sink.hosts())
+            assert sink.hosts()["a"] == hosts_of(Registry.from_files(tmp_path).resources)["a"]
+        assert sink.hosts()["a"] == "v3"
+        for number, left in ((3, "v0"), (0, "v2"), (2, "v1")):
+            places[number].unlink()
+            await sink.until(lambda number=number: f"own-{number}" not in sink.hosts())
+            assert sink.hosts()["a"] == hosts_of(Registry.from_files(tmp_path).resources)["a"] == left
+
+
+WHOLE = entry("a", "new") + entry("b", "new")
+
+
+@pytest.mark.parametrize("cut", [0, 1, WHOLE.index("kind: Serv") + 9, WHOLE.index("---") + 4, len(WHOLE) - 40])
+async def test_a_file_that_is_being_written(cut: int, tmp_path: Path) -> None:
+    """Looked at while it is written, empty or up to any point, it takes nothing away."""
+    path = tmp_path / "mesh.yaml"
+    path.write_text(entry("a") + entry("b"))
+    async with following(Files(tmp_path)) as (sink, _):
+        await sink.has(a="a", b="b")
+        with path.open("w") as file:
+            file.write(WHOLE[:cut])
+            file.flush()
+            # Whoever sees this one has looked.
+            (tmp_path / "next.yaml").write_text(entry("c"))
+            await sink.has(a="a", b="b", c="c")
+            file.write(WHOLE[cut:])
+        await sink.has(a="new", b="new", c="c")
+
+
+async def test_a_file_that_stays_empty_has_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.yaml"
+    path.write_text(entry("a") + entry("b"))
+    async with following(Files(tmp_path)) as (sink, _):
+        await sink.has(a="a", b="b")
+        path.write_text("")
+        await sink.has()
 
 
 async def test_a_path_that_goes_and_comes_back(tmp_path: Path) -> None:

@@ -75,23 +75,64 @@ async def test_a_resource_that_moves_between_pieces_is_never_away() -> None:
     assert (sink.hosts(), sink.applied) == ({"a": "moved"}, 2)
 
 
+async def test_of_two_pieces_the_last_counts_and_gives_back_what_it_hid() -> None:
+    """Whichever came first, and whichever changed last."""
+    sink = Sink()
+    layer = Layers(sink, "istio").layer("only")
+    await layer.update({"g": docs(entry("a", "g"))})
+    await layer.update({"f": docs(entry("a", "f"), entry("b", "f"))})
+    assert sink.hosts() == {"a": "g", "b": "f"}
+    await layer.update({"f": docs(entry("a", "f2"), entry("b", "f"))})
+    assert sink.hosts()["a"] == "g"
+    await layer.update({"g": None})
+    assert sink.hosts() == {"a": "f2", "b": "f"}
+    await layer.update({"g": docs(entry("b", "g")), "h": docs(entry("b", "h"))})
+    assert sink.hosts() == {"a": "f2", "b": "h"}
+    # A source may say in which order its pieces are.
+    await layer.update({"h": docs(entry("b", "h2"))}, ["h", "g", "f"])
+    assert sink.hosts() == {"a": "f2", "b": "f"}
+
+
+async def test_a_version_that_is_refused_still_hides_what_is_below() -> None:
+    sink = Sink()
+    layer = Layers(sink, "istio").layer("only")
+    await layer.update({"f": docs(entry("a", "f")), "g": docs(entry("a", "g"))})
+    await layer.update({"g": docs(BAD_PORT)})
+    await layer.update({"f": docs(entry("a", "f2"))})
+    assert sink.hosts() == {"a": "g"}
+    await layer.update({"g": docs()})
+    assert sink.hosts() == {"a": "f2"}
+
+
+async def test_the_last_document_of_a_piece_counts() -> None:
+    sink = Sink()
+    layer = Layers(sink, "istio").layer("only")
+    await layer.update({"f": docs(entry("a", "first"), entry("a", "last"))})
+    assert sink.hosts() == {"a": "last"}
+
+
 NAMES = st.sampled_from("abc")
-STEP = st.tuples(st.integers(0, 2), st.sampled_from("fg"), st.dictionaries(NAMES, st.integers(0, 3), max_size=3))
+STEP = st.tuples(
+    st.integers(0, 2), st.sampled_from("fgh"), st.dictionaries(NAMES, st.integers(0, 3), max_size=3) | st.none()
+)
 
 
-@given(st.lists(STEP, max_size=8))
-async def test_in_force_is_the_last_source_that_has_it(steps: list[tuple[int, str, dict[str, int]]]) -> None:
-    """Pieces of one source have different names here: which of two equal ones counts is not said."""
+@given(st.lists(STEP, max_size=12))
+async def test_in_force_is_the_last_piece_of_the_last_source_that_has_it(
+    steps: list[tuple[int, str, dict[str, int] | None]],
+) -> None:
     sink = Sink()
     layers = Layers(sink, "istio")
     known = [layers.layer(str(level)) for level in range(3)]
     held: list[dict[str, dict[str, str]]] = [{}, {}, {}]
     for level, piece, content in steps:
-        named = {f"{name}{piece}": f"{name}{version}-{level}" for name, version in content.items()}
+        named = {name: f"{name}{version}-{level}{piece}" for name, version in (content or {}).items()}
         held[level][piece] = named
-        await known[level].update({piece: docs(*[entry(name, host) for name, host in named.items()])})
+        put = None if content is None else docs(*[entry(name, host) for name, host in named.items()])
+        await known[level].update({piece: put})
         expected: dict[str, str] = {}
-        for layer in held:
-            for one in layer.values():
+        for number, layer in enumerate(held):
+            for name, one in sorted(layer.items()):
                 expected.update(one)
+                assert len(known[number].held(name)) == len(one)
         assert sink.hosts() == expected

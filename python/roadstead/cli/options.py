@@ -12,6 +12,7 @@ import msgspec
 import rich_click as click
 
 from roadstead.cli import exit_codes
+from roadstead.cli.kubernetes import Cluster, cluster_options, read_into
 
 if TYPE_CHECKING:
     from roadstead import Node, Registry
@@ -26,10 +27,14 @@ class Source(msgspec.Struct, frozen=True):
     """Where configuration comes from and how it is read."""
 
     paths: tuple[str, ...]
+    cluster: Cluster | None
     mesh: str | None
     networks: str | None
     dialect: Dialect
     engine: str | None
+
+    def __str__(self) -> str:
+        return ", ".join([*self.paths, *([str(self.cluster)] if self.cluster is not None else [])])
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -88,7 +93,7 @@ def _label(text: str) -> tuple[str, str]:
 
 
 def source_options(command: Callable[P, T]) -> Callable[P, T]:
-    """Adds -f, --mesh, --networks, --dialect and --engine; the command gets one `source`."""
+    """Adds -f, the options of a cluster, --mesh, --networks, --dialect and --engine; the command gets one `source`."""
 
     @click.option(
         "-f", "--filename", "paths", multiple=True, metavar="PATH",
@@ -96,6 +101,7 @@ def source_options(command: Callable[P, T]) -> Callable[P, T]:
         help="File, folder, or - for standard input; repeatable. Default: ROADSTEAD_CONFIG "
         f"(several paths are joined by '{os.pathsep}').",
     )  # fmt: skip
+    @cluster_options
     @click.option("--mesh", type=click.Path(), metavar="FILE", help="MeshConfig.")
     @click.option("--networks", type=click.Path(), metavar="FILE", help="MeshNetworks.")
     @click.option(
@@ -107,11 +113,13 @@ def source_options(command: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         paths = kwargs.pop("paths", ())
         assert isinstance(paths, tuple)
-        if not paths and os.environ.get("ROADSTEAD_CONFIG"):
+        cluster = kwargs.pop("kubernetes", None)
+        if not paths and cluster is None and os.environ.get("ROADSTEAD_CONFIG"):
             paths = tuple(filter(None, os.environ["ROADSTEAD_CONFIG"].split(os.pathsep)))
-        if not paths:
-            raise click.UsageError("no configuration: give -f PATH, or set ROADSTEAD_CONFIG")
+        if not paths and cluster is None:
+            raise click.UsageError("no configuration: give -f PATH or --kubernetes, or set ROADSTEAD_CONFIG")
         given = {name: kwargs.pop(name) for name in ("mesh", "networks", "dialect", "engine")}
+        given["cluster"] = cluster
         kwargs["source"] = msgspec.convert({"paths": paths, **given}, Source)
         return command(*args, **kwargs)
 
@@ -152,13 +160,13 @@ def client_options(command: Callable[P, T]) -> Callable[P, T]:
 
 def load(source: Source, client: Client | None = None, *, seed: int | None = None) -> Registry:
     """The registry of a source; what cannot be read ends the command with the exit code that says why."""
-    from roadstead import InputError, Registry
+    from roadstead import InputError, MissingExtra, Registry, SourceUnavailable
 
     for path in (source.mesh, source.networks):
         if path is not None and not Path(path).exists():
             raise _Failure(f"{path}: no such file", exit_codes.NO_INPUT)
     try:
-        return Registry.from_files(
+        registry = Registry.from_files(
             *source.paths,
             node=None if client is None else client.node(),
             mesh=source.mesh,
@@ -167,6 +175,13 @@ def load(source: Source, client: Client | None = None, *, seed: int | None = Non
             backend=source.engine,
             seed=seed,
         )
+        if source.cluster is not None:
+            read_into(registry, source.cluster)
+        return registry
+    except SourceUnavailable as error:
+        raise _Failure(str(error), exit_codes.UNAVAILABLE) from None
+    except MissingExtra as error:
+        raise _Failure(str(error), exit_codes.USAGE) from None
     except FileNotFoundError as error:
         raise _Failure(f"{error.filename}: no such file or folder", exit_codes.NO_INPUT) from None
     except OSError as error:

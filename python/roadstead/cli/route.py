@@ -125,7 +125,7 @@ def command(
     registry = load(source, client, seed=0)
     complain(registry.diagnostics)
     if not registry.resources:
-        click.echo(f"no resources in {', '.join(source.paths)}: every host is unknown", err=True)
+        click.echo(f"no resources in {source}: every host is unknown", err=True)
     decision = _decide(registry, request, source_ip, 0 if draw is None else draw)
     report = _report(registry, request, decision, _count(registry, request, source_ip, decision, picks, draw))
     if form == "table":

@@ -27,7 +27,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 )
 @source_options
 def command(threshold: str, level: str, form: str, source: Source) -> int:
-    """Check files and report every error with its place.
+    """Check files, or a cluster's objects, and report every error with its place.
 
     What is shown: file:line:column, severity, code, the field and what to write instead. Exit code: 0, 79 with findings
     at or over --fail-on, 65 where nothing can be read as YAML or JSON, 66 for a missing file.
@@ -35,6 +35,7 @@ def command(threshold: str, level: str, form: str, source: Source) -> int:
     \b
     roadstead validate -f mesh/
     kubectl get serviceentry -A -o yaml | roadstead validate -f - -o json
+    roadstead validate --kubernetes -f change.yaml
     """
     registry = load(source)
     findings = list(registry.diagnostics)

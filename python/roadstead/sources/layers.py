@@ -1,7 +1,9 @@
 """Several sources, one above another, as one stream of changes.
 
 A source hands over *pieces*: what it can replace as a whole (a file, an object of a cluster, a document behind a URL).
-Of a resource that several sources have, the one of the last source counts; when it goes, the one below comes back.
+Of a resource that several sources have, the one of the last source counts, and of one that several pieces of a source
+have, the one of the last piece in the source's order (of files the order in which they are loaded: what is followed is
+what `Registry.from_files` would give). When it goes, the one below comes back.
 
 What is bad never takes away what was good: a resource that is refused keeps its previous version, and where a piece
 holds a document that cannot be read at all (half a file), what the piece had before and does not have now stays too.
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -20,6 +23,8 @@ from roadstead.config.decode import Decoded
 from roadstead.config.dialect import Dialect
 
 Piece: TypeAlias = Sequence[Decoded]
+_Place: TypeAlias = tuple[int, str]
+"""Where a version of a resource stands: level of the layer, name of the piece."""
 
 
 class Sink(Protocol):
@@ -60,12 +65,13 @@ class SourceStatus(msgspec.Struct, frozen=True):
 class Layer:
     """One source's place among the others."""
 
-    __slots__ = ("_layers", "_level", "_pieces", "error", "loaded", "name")
+    __slots__ = ("_layers", "_level", "_order", "_pieces", "error", "loaded", "name")
 
     def __init__(self, layers: Layers, level: int, name: str) -> None:
         self._layers = layers
         self._level = level
         self._pieces: dict[str, tuple[frozenset[ResourceKey], tuple[Finding, ...]]] = {}
+        self._order: Mapping[str, int] = {}
         self.name = name
         self.error = ""
         self.loaded = asyncio.Event()
@@ -75,8 +81,10 @@ class Layer:
         """What documents are to be read as."""
         return self._layers.dialect
 
-    async def update(self, pieces: Mapping[str, Piece | None]) -> None:
-        """Replace these pieces; None takes one away. All of it becomes visible at once."""
+    async def update(self, pieces: Mapping[str, Piece | None], order: Sequence[str] = ()) -> None:
+        """Replace these pieces; None takes one away. All of it becomes visible at once. order: names of all pieces, the
+        later count above the earlier; without it that is the order of their names."""
+        self._order = {name: number for number, name in enumerate(order)}
         await self._layers.take(self, self._level, pieces)
 
     async def replace(self, pieces: Mapping[str, Piece]) -> None:
@@ -105,10 +113,9 @@ class Layer:
         """The keys that a piece has."""
         return self._pieces[piece][0] if piece in self._pieces else frozenset()
 
-    def holds(self, key: ResourceKey, *, but: Iterable[str] = ()) -> bool:
-        """Whether a piece, other than these, has the key."""
-        left_out = set(but)
-        return any(key in keys for name, (keys, _) in self._pieces.items() if name not in left_out)
+    def position(self, piece: str) -> tuple[int, str]:
+        """Which of two pieces counts: the one with the larger."""
+        return self._order.get(piece, -1), piece
 
     def keep(self, piece: str, keys: frozenset[ResourceKey], findings: tuple[Finding, ...]) -> None:
         """Note what a piece has by now."""
@@ -128,10 +135,10 @@ class Layers:
         self._sink = sink
         self._layers: list[Layer] = []
         self._lock = asyncio.Lock()
-        # Which layer's version is in force.
-        self._owner: dict[ResourceKey, int] = {}
-        # Versions that one above hides, by layer.
-        self._hidden: dict[ResourceKey, dict[int, Resource[Spec]]] = {}
+        # Whose version is in force.
+        self._owner: dict[ResourceKey, _Place] = {}
+        # Versions that one above hides.
+        self._hidden: dict[ResourceKey, dict[_Place, Resource[Spec]]] = {}
 
     def layer(self, name: str) -> Layer:
         """The place of another source, above all there are."""
@@ -145,63 +152,82 @@ class Layers:
 
     def source_of(self, key: ResourceKey) -> str | None:
         """The name of the source whose version is in force; None: no source's."""
-        level = self._owner.get(key)
-        return None if level is None else self._layers[level].name
+        place = self._owner.get(key)
+        return None if place is None else self._layers[place[0]].name
 
     async def take(self, layer: Layer, level: int, pieces: Mapping[str, Piece | None]) -> None:
         """Changes of one layer; see `Layer.update`."""
         async with self._lock:
-            read = [decoded for piece in pieces.values() for decoded in piece or ()]
-            put = {resource.key: resource for decoded in read for resource in decoded.resources}
-            gone: set[ResourceKey] = set()
+            put: dict[ResourceKey, dict[_Place, Resource[Spec]]] = {}
+            gone: dict[ResourceKey, list[_Place]] = {}
             noted: list[tuple[str, frozenset[ResourceKey], tuple[Finding, ...]]] = []
             for name, piece in pieces.items():
-                before = layer.held(name)
-                fresh = frozenset(resource.key for decoded in piece or () for resource in decoded.resources)
+                place, before = (level, name), layer.held(name)
+                fresh = {resource.key: resource for decoded in piece or () for resource in decoded.resources}
                 keeps = _keeps(piece, before)
-                gone |= before - fresh - keeps
-                noted.append(
-                    (name, fresh | keeps, tuple([said for decoded in piece or () for said in decoded.findings]))
-                )
-            self._hide(level, put)
-            back, deleted = self._take_away(
-                level, [key for key in gone if key not in put and not layer.holds(key, but=pieces)]
-            )
-            changes = [_in_force(decoded, put) for decoded in read] + [Decoded((resource,)) for resource in back]
+                for key, resource in fresh.items():
+                    put.setdefault(key, {})[place] = resource
+                for key in before - fresh.keys() - keeps:
+                    gone.setdefault(key, []).append(place)
+                said = tuple([said for decoded in piece or () for said in decoded.findings])
+                noted.append((name, frozenset(fresh) | keeps, said))
+            changed = {key: self._settle(key, put.get(key, {}), gone.get(key, ())) for key in {**put, **gone}}
             for note in noted:
                 layer.keep(*note)
+            changes, deleted = _changes([one for piece in pieces.values() for one in piece or ()], changed)
             if changes or deleted:
                 # Compiling takes its time; whoever else lives in this loop goes on.
                 await asyncio.to_thread(self._sink.apply, changes, deleted)
 
-    def _hide(self, level: int, put: dict[ResourceKey, Resource[Spec]]) -> None:
-        """What a layer puts is from now on its own, unless one above has it: that is taken out of `put` and hidden."""
-        for key in list(put):
-            owner = self._owner.get(key)
-            if owner is not None and owner > level:
-                self._hidden.setdefault(key, {})[level] = put.pop(key)
-                continue
-            if owner is not None and owner < level:
-                self._hidden.setdefault(key, {})[owner] = self._sink.resources[key]
-            self._owner[key] = level
+    def _settle(
+        self, key: ResourceKey, put: Mapping[_Place, Resource[Spec]], gone: Iterable[_Place]
+    ) -> Resource[Spec] | _Nothing:
+        """Note where there are versions of a resource by now; what is to be done about the one in force."""
+        owner = self._owner.get(key)
+        versions: dict[_Place, Resource[Spec] | None] = {**self._hidden.pop(key, {})}
+        if owner is not None:
+            # What is in force is not kept here.
+            versions[owner] = None
+        for place in gone:
+            versions.pop(place, None)
+        versions.update(put)
+        if not versions:
+            self._owner.pop(key, None)
+            return _GONE
+        top = max(versions, key=self._rank)
+        self._owner[key] = top
+        in_force = versions.pop(top)
+        if versions:
+            self._hidden[key] = {
+                place: self._sink.resources[key] if version is None else version for place, version in versions.items()
+            }
+        return _SAME if in_force is None else in_force
 
-    def _take_away(self, level: int, gone: Iterable[ResourceKey]) -> tuple[list[Resource[Spec]], list[ResourceKey]]:
-        """What comes to light, and what is gone altogether, where a layer does not have these any more."""
-        back: list[Resource[Spec]] = []
-        deleted: list[ResourceKey] = []
-        for key in gone:
-            below = self._hidden.get(key, {})
-            if self._owner.get(key) != level:
-                below.pop(level, None)
-            elif below:
-                self._owner[key] = max(below)
-                back.append(below.pop(max(below)))
-            else:
-                del self._owner[key]
-                deleted.append(key)
-            if not below:
-                self._hidden.pop(key, None)
-        return back, deleted
+    def _rank(self, place: _Place) -> tuple[int, tuple[int, str]]:
+        level, piece = place
+        return level, self._layers[level].position(piece)
+
+
+class _Nothing(Enum):
+    """No version to put: none is left, or the one in force stays."""
+
+    GONE = 0
+    SAME = 1
+
+
+_GONE, _SAME = _Nothing.GONE, _Nothing.SAME
+
+
+def _changes(
+    read: Iterable[Decoded], changed: Mapping[ResourceKey, Resource[Spec] | _Nothing]
+) -> tuple[list[Decoded], list[ResourceKey]]:
+    """What a sink is told: what was read, without the resources that other versions hide; what comes to light again;
+    what is gone."""
+    put = {key: version for key, version in changed.items() if not isinstance(version, _Nothing)}
+    changes = [_in_force(decoded, put) for decoded in read]
+    told = {id(resource) for decoded in changes for resource in decoded.resources}
+    changes += [Decoded((resource,)) for resource in put.values() if id(resource) not in told]
+    return changes, [key for key, version in changed.items() if version is _GONE]
 
 
 def _in_force(decoded: Decoded, put: Mapping[ResourceKey, Resource[Spec]]) -> Decoded:
