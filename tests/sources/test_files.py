@@ -116,4 +116,5 @@ async def test_a_path_that_goes_and_comes_back(tmp_path: Path) -> None:
         await sink.has(a="a", b="b")
         path.write_text(entry("a", "back"))
         await sink.has(a="back", b="b")
-        assert [status.error for status in layers.status()] == ["", ""]
+        # Told a moment after the change is visible.
+        await sink.until(lambda: [status.error for status in layers.status()] == ["", ""])
