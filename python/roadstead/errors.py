@@ -78,6 +78,8 @@ class MissingExtra(RoadsteadError, ImportError):
 
 class NotSpoken(RoadsteadError):
     """The client's library does not speak the protocol that the configuration wants (HTTP/2)."""
+
+
 class SourceUnavailable(RoadsteadError):
     """Where configuration was to be read from cannot be read now; it says why."""
 
