@@ -184,7 +184,7 @@ class Route(NamedTuple):
     mirrors: tuple[Mirror, ...] = ()
     hash_policies: tuple[HashPolicy, ...] = ()
     fault: Fault | None = None
-    retry_host_attempts: int = 5  # host_selection_retry_max_attempts, for `pick(exclude=…)`
+    retry_host_attempts: int = 5  # host_selection_retry_max_attempts, for `pick(exclude=…)`; 16 bits
     policy: RoutePolicy | None = None  # None: nothing is set
     timeout: float = 0.0
     retry: Retry | None = None

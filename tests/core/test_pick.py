@@ -292,6 +292,13 @@ def test_exclude(engine: ModuleType) -> None:
     assert eng.route(HOST, 80).pick(exclude=[first, second]) == second
 
 
+@pytest.mark.parametrize("attempts", [-1, 2**16])
+def test_as_many_further_picks_are_refused(engine: ModuleType, attempts: int) -> None:
+    """One call would be as many picks."""
+    with pytest.raises(EngineError, match=r"retry_host_attempts|field 15"):
+        published(engine, web(HOST, forward(NAME)._replace(retry_host_attempts=attempts)))
+
+
 def test_exclude_moves_along_the_ring(engine: ModuleType) -> None:
     eng = balanced(engine, hosts(OK, OK, OK), policy=low.RING_HASH)
     decision = eng.route(HOST, 80)

@@ -25,7 +25,17 @@ SYSTEM = ["-lpthread", "-lm", "-ldl"] if sys.platform != "darwin" else ["-framew
 WARNINGS = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-pedantic", "-Werror", "-g"]
 SANITIZED = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
-Build = Callable[..., Path]
+# Programs without sanitizers run under it where it is asked for: it sees what is read before it is written, too.
+VALGRIND = [
+    "valgrind",
+    "-q",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--errors-for-leak-kinds=definite,indirect,possible",
+]
+
+Words = tuple[str | Path, ...]
+Build = Callable[..., Words]
 
 
 def run(*words: str | Path, stdin: bytes = b"") -> bytes:
@@ -48,16 +58,17 @@ def library() -> Path:
 
 @pytest.fixture(scope="session")
 def program(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Compiles a C file of this folder (or another) and links it, once. sanitized: with checks of memory."""
+    """Compiles a C file of this folder (or another) and links it, once; the words that run it. sanitized: with checks of memory.
+    With ROADSTEAD_VALGRIND set the others run under valgrind."""
     folder = tmp_path_factory.mktemp("programs")
 
     @functools.cache
-    def build(name: str | Path, *, sanitized: bool = False) -> Path:
+    def build(name: str | Path, *, sanitized: bool = False) -> Words:
         source = HERE / name
         made = folder / f"{source.stem}{'-sanitized' if sanitized else ''}"
         flags = WARNINGS + (SANITIZED if sanitized else ["-O2"])
         run(os.environ.get("CC", "cc"), *flags, "-I", roadstead.get_include(), "-o", made, source, library, *SYSTEM)
-        return made
+        return (*VALGRIND, made) if os.environ.get("ROADSTEAD_VALGRIND") and not sanitized else (made,)
 
     return build
 

@@ -101,7 +101,7 @@ def test_from_c(path: Path, sanitized: bool, program: Build, tmp_path: Path) -> 
     snapshot = tmp_path / "snapshot"
     snapshot.write_bytes(frozen(file))
     asked = b"".join(question(case["asked"]) for case in file["cases"])
-    told = run(program("corpus.c", sanitized=sanitized), snapshot, stdin=asked)
+    told = run(*program("corpus.c", sanitized=sanitized), snapshot, stdin=asked)
     assert [json.loads(line) for line in told.splitlines()] == [case["answer"] for case in file["cases"]]
 
 

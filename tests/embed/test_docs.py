@@ -31,7 +31,7 @@ def test_c(program: Build, registry: Registry, tmp_path: Path) -> None:
     decision = registry.route("httpbin.org", 80, "/get")
     assert decision.cluster is not None
     known = {f"{endpoint.address}:{endpoint.port}" for endpoint in decision.cluster.endpoints}
-    assert run(program(source, sanitized=True), stdin=registry.snapshot_bytes()).decode().strip() in known
+    assert run(*program(source, sanitized=True), stdin=registry.snapshot_bytes()).decode().strip() in known
 
 
 def test_cython(registry: Registry, tmp_path: Path) -> None:

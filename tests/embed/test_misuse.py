@@ -44,7 +44,7 @@ spec:
 
 @pytest.mark.parametrize("sanitized", [False, True], ids=["plain", "sanitized"])
 def test_misuse_in_c(program: Build, sanitized: bool) -> None:
-    run(program("misuse.c", sanitized=sanitized))
+    run(*program("misuse.c", sanitized=sanitized))
 
 
 def decide(asker: object, host: bytes = b"a.example.com", port: int = 80) -> dict[str, object]:

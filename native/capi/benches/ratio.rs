@@ -14,6 +14,7 @@ use roadstead::types::*;
 use roadstead::{Loaded, Options, load};
 use roadstead_core::balance::PickInput;
 use roadstead_core::request::PlainRequest;
+use roadstead_core::routing;
 
 const HOSTS: usize = 1000;
 const PORT: u16 = 8080;
@@ -46,8 +47,11 @@ fn host(at: usize) -> String {
 
 fn rust(engine: &Shared<Loaded>, hosts: &[String], times: usize) {
     for at in 0..times {
-        let request = PlainRequest::get(black_box(&hosts[at % HOSTS]), black_box("/orders/17"));
-        let decision = engine.core.route(&request, Some(PORT), at as u64);
+        let view = engine.core.load();
+        // As whoever asks from Rust has to do: rules see normal paths.
+        let path = view.normal_path(black_box("/orders/17"));
+        let request = PlainRequest::get(black_box(&hosts[at % HOSTS]), &path);
+        let decision = routing::route(&view, &request, Some(PORT), at as u64);
         let cluster = decision.cluster().expect("it is there");
         let live = cluster.live.wake();
         let state = live.state();

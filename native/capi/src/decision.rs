@@ -1,5 +1,6 @@
 //! Decisions: one place that is filled again and again.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use roadstead_core::choose::Chosen;
@@ -49,6 +50,8 @@ impl<A: Embed> Filled<A> {
 /// What was made to be read, for as long as the decision lasts.
 #[derive(Default)]
 struct Told {
+    /// Anything at all: most decisions are not read, only picked from.
+    any: bool,
     texts: Vec<String>,
     strings: Vec<Vec<roadstead_str>>,
     ops: Vec<Vec<roadstead_header_op>>,
@@ -59,6 +62,7 @@ struct Told {
 impl Told {
     fn text(&mut self, text: String) -> roadstead_str {
         let told = roadstead_str::of(&text);
+        self.any = true;
         self.texts.push(text);
         told
     }
@@ -68,6 +72,7 @@ impl Told {
             return (std::ptr::null(), 0);
         }
         let told = (array.as_ptr(), array.len());
+        self.any = true;
         self.strings.push(array);
         told
     }
@@ -84,6 +89,7 @@ impl Told {
             return (std::ptr::null(), 0);
         }
         let told = (array.as_ptr(), array.len());
+        self.any = true;
         self.ops.push(array);
         told
     }
@@ -124,14 +130,13 @@ impl<A: Embed> Place<A> {
         if self.lent { Err(of_exchange()) } else { Ok(self) }
     }
 
+    #[inline]
     fn clear(&mut self) {
         self.filled = None;
         self.picked.clear();
-        if !self.told.texts.is_empty() || self.told.rule.is_some() || self.told.upstream.is_some() {
+        if self.told.any {
             self.told = Told::default();
         }
-        self.told.strings.clear();
-        self.told.ops.clear();
     }
 
     pub fn filled(&self) -> Result<&Filled<A>, Failure> {
@@ -165,6 +170,7 @@ impl<A: Embed> Place<A> {
     fn rule(&mut self) -> Result<Option<&Rule>, Failure> {
         if self.told.rule.is_none() {
             let filled = self.filled.as_ref().ok_or_else(empty)?;
+            self.told.any = true;
             self.told.rule = filled.core.rule_handle().and_then(A::rule);
         }
         Ok(self.told.rule.as_deref())
@@ -173,6 +179,7 @@ impl<A: Embed> Place<A> {
     fn upstream(&mut self) -> Result<Option<&Upstream>, Failure> {
         if self.told.upstream.is_none() {
             let filled = self.filled.as_ref().ok_or_else(empty)?;
+            self.told.any = true;
             self.told.upstream =
                 filled.core.cluster().and_then(|cluster| cluster.handle.as_ref()).and_then(A::upstream);
         }
@@ -277,7 +284,7 @@ pub unsafe extern "C" fn route<A: Embed>(
         // SAFETY: the caller's; what the request points to is lent until the place is filled again.
         unsafe {
             let place = raw::behind_mut::<Place<A>>(decision)?;
-            place.own()?.route(Asked::of(&raw::read(request)?)?);
+            place.own()?.route(Asked::of(raw::read(request, &mut MaybeUninit::uninit())?)?);
         }
         Ok(())
     })
@@ -292,7 +299,7 @@ pub unsafe extern "C" fn connect<A: Embed>(
         // SAFETY: as in `route`.
         unsafe {
             let place = raw::behind_mut::<Place<A>>(decision)?;
-            place.own()?.connect(Asked::of(&raw::read(request)?)?);
+            place.own()?.connect(Asked::of(raw::read(request, &mut MaybeUninit::uninit())?)?);
         }
         Ok(())
     })

@@ -1,5 +1,6 @@
 //! Exchanges: the core's state machine with endpoints, leases and texts as C reads them.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use roadstead_core::choose::{Chosen, HashBy};
@@ -214,8 +215,9 @@ pub unsafe extern "C" fn begin<A: Embed>(
             let (flags, hash) = if terms.is_null() {
                 (0, HashBy::Policies)
             } else {
-                let terms = raw::read(terms)?;
-                (terms.flags, hash_by(&terms)?)
+                let mut room = MaybeUninit::uninit();
+                let terms = raw::read(terms, &mut room)?;
+                (terms.flags, hash_by(terms)?)
             };
             let filled = place.filled()?;
             if filled.core.is_connection() {

@@ -4,6 +4,7 @@
 mod exchange;
 
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use crate::api::roadstead_api;
@@ -50,7 +51,9 @@ pub unsafe extern "C" fn roadstead_engine_load(
         unsafe {
             raw::set(out, "out", std::ptr::null_mut())?;
             let bytes = raw::slice(data, len, "data")?;
-            let options = if options.is_null() { Options::default() } else { options_of(&raw::read(options)?) };
+            let mut room = MaybeUninit::uninit();
+            let options =
+                if options.is_null() { Options::default() } else { options_of(raw::read(options, &mut room)?) };
             let shared = loaded::load(bytes, options)?;
             raw::set(out, "out", raw::hand_out(Held(Arc::new(shared))))
         }

@@ -1,5 +1,7 @@
 //! From the chosen cluster to one endpoint.
 
+use std::mem::MaybeUninit;
+
 use roadstead_core::choose::{Chosen, HashBy, Unchosen, Wish};
 use roadstead_core::decision::{Decision, Kind};
 use roadstead_core::hash::xxh64;
@@ -45,7 +47,8 @@ impl Given<'_> {
         }
         // SAFETY: the caller's.
         unsafe {
-            let given = raw::read(choice)?;
+            let mut room = MaybeUninit::uninit();
+            let given = raw::read(choice, &mut room)?;
             let (hash, key) = (given.flags & ROADSTEAD_CHOICE_HASH != 0, given.flags & ROADSTEAD_CHOICE_HASH_KEY != 0);
             let hash = hash_of(hash.then_some(given.hash), key.then_some(given.hash_key), "choice.hash_key")?;
             let excluded = raw::slice(given.exclude, given.exclude_count, "choice.exclude")?;

@@ -1,7 +1,7 @@
 //! Pointers from outside: where they are looked at and turned into references, and back. Everything unsafe of a call goes through here.
 
 use std::ffi::c_char;
-use std::mem::size_of;
+use std::mem::{MaybeUninit, size_of};
 use std::ptr;
 
 use crate::failure::Failure;
@@ -52,6 +52,7 @@ pub fn null(what: &str) -> Failure {
     Failure::new(roadstead_status::ROADSTEAD_NULL, format!("{what} is NULL"))
 }
 
+#[cold]
 fn size_of_given<T: Sized0>(given: usize) -> Result<usize, Failure> {
     if given >= T::LEAST {
         return Ok(given.min(size_of::<T>()));
@@ -60,22 +61,27 @@ fn size_of_given<T: Sized0>(given: usize) -> Result<usize, Failure> {
     Err(Failure::new(roadstead_status::ROADSTEAD_STRUCT_SIZE, message))
 }
 
-/// What a caller hands in; fields that its version does not know are zero.
+/// What a caller hands in: its own struct, or, where its version knows fewer fields, a copy in `room` with zeros for the others.
 ///
 /// # Safety
-/// `from` is NULL or points to as many bytes as its first field says, aligned.
+/// `from` is NULL or points to as many bytes as its first field says, aligned, and nobody changes them while `'a` is used.
 #[inline]
-pub unsafe fn read<T: Sized0>(from: *const T) -> Result<T, Failure> {
+pub unsafe fn read<T: Sized0>(from: *const T, room: &mut MaybeUninit<T>) -> Result<&T, Failure> {
     if from.is_null() {
         return Err(null(T::NAME));
     }
     // SAFETY: the size is the first field of every version.
-    let size = size_of_given::<T>(unsafe { from.cast::<usize>().read() })?;
-    // SAFETY: `size` bytes are there, no more than T has; zeros are a T.
+    let given = unsafe { from.cast::<usize>().read() };
+    if given >= size_of::<T>() {
+        // SAFETY: all of a T is there.
+        return Ok(unsafe { &*from });
+    }
+    let size = size_of_given::<T>(given)?;
+    // SAFETY: `size` bytes are there, fewer than T has; zeros are a T.
     unsafe {
-        let mut value = std::mem::zeroed::<T>();
-        ptr::copy_nonoverlapping(from.cast::<u8>(), ptr::from_mut(&mut value).cast::<u8>(), size);
-        Ok(value)
+        room.as_mut_ptr().write_bytes(0, 1);
+        ptr::copy_nonoverlapping(from.cast::<u8>(), room.as_mut_ptr().cast::<u8>(), size);
+        Ok(room.assume_init_ref())
     }
 }
 
@@ -88,10 +94,17 @@ pub unsafe fn write<T: Sized0>(to: *mut T, value: T) -> Result<(), Failure> {
     if to.is_null() {
         return Err(null(T::NAME));
     }
+    let head = size_of::<usize>();
     // SAFETY: as in `read`; the first field is not written.
     unsafe {
-        let size = size_of_given::<T>(to.cast::<usize>().read())?;
-        let head = size_of::<usize>();
+        let given = to.cast::<usize>().read();
+        if given == size_of::<T>() {
+            // The common case, of a length that the compiler knows.
+            to.write(value);
+            to.cast::<usize>().write(given);
+            return Ok(());
+        }
+        let size = size_of_given::<T>(given)?;
         let (from, to) = (ptr::from_ref(&value).cast::<u8>().add(head), to.cast::<u8>().add(head));
         ptr::copy_nonoverlapping(from, to, size - head);
     }
@@ -102,12 +115,14 @@ pub unsafe fn write<T: Sized0>(to: *mut T, value: T) -> Result<(), Failure> {
 ///
 /// # Safety
 /// As of `read`.
+#[inline]
 pub unsafe fn writable<T: Sized0>(to: *const T) -> Result<(), Failure> {
     if to.is_null() {
         return Err(null(T::NAME));
     }
     // SAFETY: as in `read`.
-    size_of_given::<T>(unsafe { to.cast::<usize>().read() }).map(drop)
+    let given = unsafe { to.cast::<usize>().read() };
+    if given == size_of::<T>() { Ok(()) } else { size_of_given::<T>(given).map(drop) }
 }
 
 /// An out-parameter.
@@ -214,6 +229,10 @@ impl roadstead_str {
     pub unsafe fn text<'a>(self, what: &str) -> Result<&'a str, Failure> {
         // SAFETY: the caller's.
         let bytes = unsafe { self.bytes(what)? };
+        if bytes.is_ascii() {
+            // SAFETY: ASCII is UTF-8. Nearly all there is, and seen a word at a time.
+            return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
+        }
         std::str::from_utf8(bytes).map_err(|error| bad_text(what, error))
     }
 

@@ -30,7 +30,7 @@ _RANGES: dict[type, dict[str, tuple[float, float]]] = {
     low.Route: {
         "action": (0, low.DIRECT_RESPONSE),
         "direct_status": (0, _U16),
-        "retry_host_attempts": (0, _U32),
+        "retry_host_attempts": (0, _U16),
         "timeout": (0, _DURATION),
     },
     low.Retry: {

@@ -49,7 +49,7 @@ fn route(value: &Bound<'_, PyAny>, interned: &mut Interned, handles: &mut Handle
         mirrors: fields.list(12, |item| mirror(&item))?.into_boxed_slice(),
         hash_policies: hash_policies(&fields, 13)?,
         fault: fields.optional(14)?.map(|item| fault(&item)).transpose()?,
-        retry_host_attempts: fields.number(15)?,
+        retry_host_attempts: fields.number::<u16>(15)?.into(),
         timeout: fields.seconds(17)?,
         retry: fields.optional(18)?.map(|item| interned.retries.get(&item, retry)).transpose()?,
     })
