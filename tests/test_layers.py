@@ -40,7 +40,7 @@ ALLOWED = {
 HOMES = {
     "yaml": "config/yaml.py",
     "google": "xds/",
-    "grpc": "xds/",
+    "grpc": ("xds/", "clients/"),
     "click": "cli/",
     "rich_click": "cli/",
     "rich": "cli/",

@@ -50,7 +50,7 @@ class Originator:
         """For connections under this TLS. alpn: what is offered where the policy names nothing. TlsRefused where a file
         or the identity it needs is missing or wrong; it names what is."""
         offered = tls.alpn or tuple(alpn)
-        files = self._files(tls)
+        files = self.files(tls)
         marks = tuple([_mark(path) for path in files.all()])
         known = self._made.get((tls, offered))
         if known is None or known.marks != marks:
@@ -64,7 +64,8 @@ class Originator:
             return tls
         return tls if self._identity is not None and labels.get(TLS_MODE_LABEL) == "istio" else None
 
-    def _files(self, tls: TlsOrigination) -> _Files:
+    def files(self, tls: TlsOrigination) -> Files:
+        """What a TLS is spoken with; TlsRefused where the identity or the folder it needs is not given."""
         if tls.mode in ("ISTIO_MUTUAL", "AUTO"):
             if self._identity is None:
                 raise TlsRefused(
@@ -72,12 +73,12 @@ class Originator:
                     f"and {ROOT} as identity"
                 )
             folder = self._identity
-            return _Files(str(folder / ROOT), str(folder / CERTIFICATE), str(folder / KEY), "")
+            return Files(str(folder / ROOT), str(folder / CERTIFICATE), str(folder / KEY), "")
         if tls.credential_name:
             return self._secret(tls)
-        return _Files(tls.ca, tls.certificate, tls.private_key, tls.ca_crl)
+        return Files(tls.ca, tls.certificate, tls.private_key, tls.ca_crl)
 
-    def _secret(self, tls: TlsOrigination) -> _Files:
+    def _secret(self, tls: TlsOrigination) -> Files:
         name = tls.credential_name
         if self._credentials is None:
             raise TlsRefused(f"credentialName {name!r}: give the folder that holds the secrets' folders as credentials")
@@ -87,10 +88,10 @@ class Originator:
         crl = folder / "ca.crl"
         pair = (str(folder / "tls.crt"), str(folder / "tls.key")) if tls.mode == "MUTUAL" else ("", "")
         root = folder / "ca.crt"
-        return _Files(str(root) if root.exists() else "", *pair, str(crl) if crl.exists() else "")
+        return Files(str(root) if root.exists() else "", *pair, str(crl) if crl.exists() else "")
 
 
-class _Files(NamedTuple):
+class Files(NamedTuple):
     """Paths; "" for none."""
 
     root: str
@@ -110,7 +111,7 @@ def server_name(tls: TlsOrigination, authority: str) -> str:
     return host.strip("[]") if tls.auto_sni or tls.verify == "auto" else ""
 
 
-def _context(tls: TlsOrigination, files: _Files, alpn: Sequence[str]) -> ssl.SSLContext:
+def _context(tls: TlsOrigination, files: Files, alpn: Sequence[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = tls.verify == "auto"

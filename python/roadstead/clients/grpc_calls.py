@@ -1,0 +1,235 @@
+"""What a gRPC call through a registry is, for channels that block and those that do not: where it goes, with which
+metadata, and what its status means to the exchange."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
+from urllib.parse import unquote
+
+from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Terms, carry
+from roadstead.errors import MissingExtra, TlsRefused
+
+try:
+    import grpc
+except ImportError as error:
+    raise MissingExtra("calls by gRPC", "grpc", "grpcio") from error
+
+if TYPE_CHECKING:
+    from roadstead.mesh import TlsOrigination
+    from roadstead.registry.view import View
+
+Value: TypeAlias = "str | bytes"
+Metadata: TypeAlias = "Sequence[tuple[str, Value]]"
+Option: TypeAlias = "tuple[str, str | int]"
+R = TypeVar("R")
+C = TypeVar("C")
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+# What the library itself says of a call, and the caller's metadata cannot.
+_OWN = frozenset(("host", "content-type", "te", "grpc-timeout", "user-agent", "content-length"))
+_MOST_MS = 99_999_999
+# What the library says, under UNAVAILABLE, of connections: none, or one that ended. Else it is a server's.
+_NONE = ("failed to connect", "resolution failed", "handshake", "empty address list")
+_ENDED = (
+    *("socket closed", "connection reset", "connection dropped", "connection closed", "transport closed"),
+    *("goaway", "broken pipe", "endpoint closing", "recvmsg", "stream removed", "keepalive"),
+)
+_HAIR = 20_000_000
+
+
+class Failed(NamedTuple):
+    """A status that is no OK: the server's, or the library's word for what became of the connection."""
+
+    code: grpc.StatusCode
+    details: str
+    trailers: Metadata
+    error: Exception
+
+
+class Where(NamedTuple):
+    """A sub-channel: one endpoint of one cluster."""
+
+    key: Hashable
+    target: str
+    credentials: grpc.ChannelCredentials | None
+    options: list[Option]
+
+
+class Calls:
+    """What calls of one channel have in common. target: "host:port" as in gRPC. credentials: the caller's own TLS."""
+
+    def __init__(
+        self,
+        registry: View,
+        target: str,
+        terms: Terms,
+        credentials: grpc.ChannelCredentials | None,
+        options: Sequence[Option],
+    ) -> None:
+        host, colon, port = target.removeprefix("dns:").removeprefix("///").rpartition(":")
+        if not colon or not port.isdigit():
+            host, port = target.removeprefix("dns:").removeprefix("///"), "443" if credentials else "80"
+        self._registry = registry
+        self._host, self._port = host, int(port)
+        self.terms = terms
+        self._credentials = credentials
+        self._options = list(options)
+
+    def work(self, method: str, metadata: Metadata, timeout: float | None, *, replayable: bool) -> Carrying[R]:
+        """Begin a call: it is a request of HTTP/2 with its metadata as headers."""
+        headers = [(name, value) for name, value in metadata if isinstance(value, str)]
+        headers += [("content-type", "application/grpc"), ("te", "trailers")]
+        if timeout is not None:
+            headers.append(("grpc-timeout", f"{min(_MOST_MS, max(1, round(timeout * 1000)))}m"))
+        scheme = "http" if self._credentials is None else "https"
+        host = f"{self._host}:{self._port}"
+        decision = self._registry.route(host, self._port, method, "POST", headers, scheme=scheme)
+        return carry(decision, headers, self.terms, replayable=replayable)
+
+    def where(self, call: Call) -> Where:
+        """The sub-channel of a try."""
+        options: list[Option] = [
+            ("grpc.default_authority", _authority(call)),
+            ("grpc.enable_retries", 0),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        ]
+        if call.pool is not None:
+            options.append(("grpc.min_reconnect_backoff_ms", max(100, round(call.pool.tcp.connect_timeout * 1000))))
+        credentials = self._credentials if call.tls is None else _credentials(self.terms, call.tls)
+        if call.secure:
+            names = () if call.tls is None else call.tls.subject_alt_names
+            options.append(("grpc.ssl_target_name_override", names[0] if names else call.sni))
+        key = (call.cluster, call.host, call.port, call.tls, call.sni, call.authority)
+        return Where(key, _target(call), credentials if call.secure else None, [*options, *self._options])
+
+    def timeout(self, call: Call) -> float | None:
+        """Seconds that are left of a try."""
+        return None if call.deadline is None else max(1e-3, self.terms.seconds_until(call.deadline))
+
+    def failed(self, call: Call, failed: Failed) -> Answered[Failed] | Broken:
+        """What a status means to the exchange. One of the caller's own (cancelled, a message too large) is raised."""
+        if self.is_late(call.deadline, failed):
+            while call.deadline is not None and self.terms.clock() < call.deadline:
+                time.sleep(0)
+            return Broken(None)
+        if failed.code is grpc.StatusCode.CANCELLED and "ocally cancelled" in failed.details:
+            raise failed.error
+        broken = self.broken(failed)
+        if broken is not None:
+            return broken
+        headers = [(name, value) for name, value in failed.trailers if isinstance(value, str)]
+        return Answered(200, [*headers, ("grpc-status", str(failed.code.value[0]))], failed, empty=True)
+
+    def is_late(self, deadline: int | None, failed: Failed) -> bool:
+        """Whether it was this side whose patience ended. Timers end a hair early."""
+        is_timed_out = failed.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        return is_timed_out and deadline is not None and self.terms.clock() >= deadline - _HAIR
+
+    def broken(self, failed: Failed) -> Broken | None:
+        """How a connection ended; None where it did not, and the status is a server's."""
+        text = failed.details.lower()
+        if "rst_stream" in text:
+            return Broken("remote_reset")
+        if failed.code is not grpc.StatusCode.UNAVAILABLE:
+            return None
+        if any(said in text for said in _NONE):
+            return Broken("remote_connection_failure", sent=False)
+        return Broken("connection_termination") if any(said in text for said in _ENDED) else None
+
+
+class Kept(Generic[C]):
+    """Sub-channels by where they lead. make: opens one."""
+
+    def __init__(self, make: Callable[[Where], C]) -> None:
+        self._make = make
+        self._kept: dict[Hashable, C] = {}
+
+    def at(self, where: Where) -> C:
+        found = self._kept.get(where.key)
+        if found is None:
+            found = self._kept.setdefault(where.key, self._make(where))
+        return found
+
+    def drain(self) -> list[C]:
+        """All there are; they are forgotten."""
+        found = list(self._kept.values())
+        self._kept.clear()
+        return found
+
+
+def metadata_of(call: Call, given: Metadata) -> list[tuple[str, Value]]:
+    """A try's metadata: after the mesh's operations; binary values are passed on as they are."""
+    made: list[tuple[str, Value]] = [(name.lower(), value) for name, value in call.headers if name.lower() not in _OWN]
+    return made + [(name, value) for name, value in given if not isinstance(value, str)]
+
+
+def status_of(outcome: Local) -> tuple[grpc.StatusCode, str]:
+    """Of an answer of this process, in gRPC's words."""
+    headers = dict(outcome.headers)
+    if "grpc-status" in headers:
+        code = CODES.get(int(headers["grpc-status"]), grpc.StatusCode.UNKNOWN)
+        return code, unquote(headers.get("grpc-message", ""))
+    return _FROM_HTTP.get(outcome.status, grpc.StatusCode.UNKNOWN), outcome.body.decode("utf-8", "replace")
+
+
+# gRPC: doc/http-grpc-status-mapping.md
+_FROM_HTTP = {
+    400: grpc.StatusCode.INTERNAL,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.UNIMPLEMENTED,
+    429: grpc.StatusCode.UNAVAILABLE,
+    502: grpc.StatusCode.UNAVAILABLE,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+def text_of(metadata: Iterable[tuple[str, Value]] | None) -> list[tuple[str, str]]:
+    """What of metadata are headers to the mesh."""
+    return [(name, value) for name, value in metadata or () if isinstance(value, str)]
+
+
+def _authority(call: Call) -> str:
+    """Over TLS without its port: the library holds it against the name in the certificate."""
+    host, colon, port = call.authority.rpartition(":")
+    return host if call.secure and colon and port.isdigit() else call.authority
+
+
+def _target(call: Call) -> str:
+    if not call.port:
+        return f"unix:{call.host}"
+    if ":" in call.host:
+        return f"ipv6:[{call.host}]:{call.port}"
+    is_address = call.host.replace(".", "").isdigit()
+    return f"{'ipv4:' if is_address else 'dns:///'}{call.host}:{call.port}"
+
+
+def _credentials(terms: Terms, tls: TlsOrigination) -> grpc.ChannelCredentials:
+    """gRPC has TLS of its own, which checks that a certificate is for the server's name, and nothing else."""
+    names = tls.subject_alt_names
+    is_other = len(names) > 1 or (names and tls.sni and names[0] != tls.sni)
+    if not tls.verify or tls.mode in ("ISTIO_MUTUAL", "AUTO") or tls.ca_crl or is_other:
+        raise TlsRefused(
+            f"{tls.mode}: gRPC's own TLS checks one host name and nothing else: it cannot speak with identities of the"
+            " mesh, with several subjectAltNames, with revoked certificates, or without a check"
+        )
+    files = terms.tls.files(tls)
+
+    def read(path: str) -> bytes | None:
+        if not path:
+            return None
+        try:
+            with open(path, "rb") as file:  # noqa: PTH123
+                return file.read()
+        except OSError as error:
+            raise TlsRefused(f"{path}: {error}") from error
+
+    return grpc.ssl_channel_credentials(read(files.root), read(files.key), read(files.certificate))
+
+
+__all__ = ["CODES", "Calls", "Failed", "Kept", "Metadata", "Option", "Where", "metadata_of", "status_of", "text_of"]
