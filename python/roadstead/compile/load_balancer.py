@@ -45,7 +45,8 @@ def balancer_of(
     hashing = settings.consistent_hash
     if hashing is not None:
         policy, ring_min, table_size = _hash_table(hashing)
-        hash_key = hash_key_of(hashing)
+        key = hash_key_of(hashing)
+        hash_key = None if key is None or key.kind == "nothing" else key
     else:
         policy = _SIMPLE.get(settings.simple, "LEAST_REQUEST")
     return LoadBalancer(
@@ -76,7 +77,8 @@ def hash_key_of(hashing: ConsistentHashLB) -> HashKey | None:
         attributes = tuple([(attribute.name, attribute.value) for attribute in cookie.attributes])
         return HashKey("cookie", cookie.name, ttl, cookie.path, attributes)
     if hashing.use_source_ip is not None:
-        return HashKey("source_ip") if hashing.use_source_ip else None
+        # `useSourceIp: false` hashes nothing, and Istio says so to Envoy.
+        return HashKey("source_ip" if hashing.use_source_ip else "nothing")
     if hashing.http_query_parameter_name is not None:
         return HashKey("query", hashing.http_query_parameter_name)
     return None

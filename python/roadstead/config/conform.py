@@ -37,6 +37,8 @@ _MEANT = {
     "healthChecks": "outlierDetection",
     "caCertificate": "caCertificates",
 }
+# The schema of the Kubernetes resource has these beside the camelCase ones.
+_SCHEMA_SPELLINGS = ("mirror_percent",)
 _WRITTEN_PORT = (ServicePort, "targetPort")
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
@@ -109,7 +111,10 @@ class Conformer:
             if not self._known(shape.type, fields, name, written, at, place):
                 continue
             if name != written and name in value:
-                continue  # both spellings: protobuf's JSON reader lets the camelCase one win
+                # Both spellings: protobuf's JSON reader lets the camelCase one win.
+                if written in _SCHEMA_SPELLINGS and not self._lenient:
+                    self.conform(inner, fields.shapes[name], at, place)
+                continue
             if inner is None and not fields.closed:
                 continue  # Kubernetes' own metadata: null means left out
             made = self.conform(inner, fields.shapes[name], at, place)

@@ -28,6 +28,7 @@ CODES: dict[str, str] = {
     "DEC-7": "not a time",
     "DEC-8": "required field missing",
     "DEC-9": "several members of a oneof",
+    "DEC-10": "not base64",
     "META-1": "unknown top-level field",
     "EFF-1": "accepted, without effect on what leaves the workload",
     "ENG-1": "refused by the engine",

@@ -125,9 +125,10 @@ class HealthCheck(msgspec.Struct, frozen=True, gc=False):
 
 
 class HashKey(msgspec.Struct, frozen=True, gc=False):
-    """Source of the hash (Istio: consistentHash). ttl: seconds; None: a cookie is only read, never made."""
+    """Source of the hash (Istio: consistentHash). ttl: seconds; None: a cookie is only read, never made. nothing: a
+    policy of a route that hashes nothing."""
 
-    kind: Literal["header", "cookie", "source_ip", "query"]
+    kind: Literal["header", "cookie", "source_ip", "query", "nothing"]
     name: str = ""
     ttl: float | None = None
     path: str = ""

@@ -529,7 +529,13 @@ def _match(match: RouteMatch) -> low.Match:
 
 
 def _hash_policies(keys: tuple[HashKey, ...]) -> tuple[low.HashPolicy, ...]:
-    return tuple([low.HashPolicy(_HASH_KINDS[key.kind], key.name, key.ttl, key.path, key.attributes) for key in keys])
+    return tuple(
+        [
+            low.HashPolicy(_HASH_KINDS[key.kind], key.name, key.ttl, key.path, key.attributes)
+            for key in keys
+            if key.kind != "nothing"
+        ]
+    )
 
 
 def _fault(route: Route) -> low.Fault | None:

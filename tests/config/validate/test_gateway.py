@@ -35,6 +35,7 @@ def test_right(server: str) -> None:
         ("port: {number: 80, name: h, protocol: HTTP}, hosts: [/x.test]", "GW-7", "hosts[0]"),
         ("port: {number: 80, name: h, protocol: HTTP}, hosts: [a_b/x.test]", "GW-8", "hosts[0]"),
         ("port: {number: 80, name: h, protocol: HTTP}, hosts: [short]", "GW-9", "hosts[0]"),
+        ("port: {number: 80, name: h, protocol: HTTP}, hosts: ['::1']", "GW-9", "hosts[0]"),
         ("port: {number: 80, name: h, protocol: HTTP}, hosts: [a_b.test]", "GW-10", "hosts[0]"),
         ("port: {number: 80, name: h, protocol: HTTP}, hosts: ['*a.test']", "GW-11", "hosts[0]"),
         ("hosts: [a.test]", "GW-12", "port"),

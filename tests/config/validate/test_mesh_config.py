@@ -14,6 +14,9 @@ def said(text: str, severity: str = "error") -> list[tuple[str, str]]:
     return [(found.code, found.path) for found in read.findings if found.severity == severity]
 
 
+SETTINGS = "defaultConfig.connectionSettings"
+
+
 @pytest.mark.parametrize(
     ("text", "code", "path"),
     [
@@ -37,6 +40,18 @@ def said(text: str, severity: str = "error") -> list[tuple[str, str]]:
             "zoneAwareLbSetting.failoverPriority[0]",
         ),
         ("defaultTrafficPolicy: {connectionPool: {}}", "DR-30", "defaultTrafficPolicy.connectionPool"),
+        ("defaultConfig: {discoveryAddress: istiod}", "MC-11", "defaultConfig.discoveryAddress"),
+        ("defaultConfig: {discoveryAddress: 'a_b:1'}", "MC-11", "defaultConfig.discoveryAddress"),
+        ("defaultConfig: {discoveryAddress: 'a.test:0'}", "MC-11", "defaultConfig.discoveryAddress"),
+        *[
+            (f"defaultConfig: {{connectionSettings: {{{name}: {value}}}}}", "MC-10", f"{SETTINGS}.{name}")
+            for name, value in (
+                ("listenerPerConnectionBufferLimitBytes", -1),
+                ("httpIdleTimeout", "-1s"),
+                ("httpMaxConcurrentStreams", 0),
+                ("http2InitialStreamWindowSize", 65534),
+            )
+        ],
         (
             "defaultTrafficPolicy: {outlierDetection: {consecutiveLocalOriginFailures: 1}}",
             "DR-22",
@@ -83,6 +98,9 @@ def test_a_selector_that_means_nothing(term: str, path: str) -> None:
         # The mesh's default has localities on, and zones come before them.
         "localityLbSetting: {enabled: true}\nzoneAwareLbSetting: {minClusterSize: 3}",
         SELECTOR % "{key: a, operator: NotIn, values: [b]}",
+        "defaultConfig: {discoveryAddress: 'istiod.istio-system.svc:15012'}",
+        "defaultConfig: {discoveryAddress: '[::1]:15012'}",
+        "defaultConfig: {connectionSettings: {httpIdleTimeout: 0s, http2InitialStreamWindowSize: 65535}}",
     ],
 )
 def test_what_istiod_takes(text: str) -> None:

@@ -34,6 +34,7 @@ RIGHT = [
 
 WRONG = [
     ("redirect: {uri: /x}, " + ROUTE, [("VS-23", "route")]),
+    ("directResponse: {status: 200, body: {bytes: MUTUAL}}", [("DEC-10", "directResponse.body.bytes")]),
     ("directResponse: {status: 200}, rewrite: {uri: /x}", [("VS-24", "rewrite")]),
     ("match: [{uri: {exact: /}}]", [("VS-25", "")]),
     (f"{ROUTE}, mirror: {{host: c.test}}, mirrors: [{{destination: {{host: d.test}}}}]", [("VS-26", "mirror")]),
@@ -172,6 +173,9 @@ def test_wrong_around_the_rules(spec: str, code: str, path: str) -> None:
         "{hosts: [a.test], http: [{delegate: {name: x}}]}",
         f"{{hosts: [a.test], tls: [{{match: [{{sniHosts: [a.test]}}], {ROUTE}}}]}}",
         f"{{hosts: ['*'], gateways: [gw], tls: [{{match: [{{sniHosts: [outbound_.80_._.b.test]}}], {ROUTE}}}]}}",
+        # Of connections nobody looks at what namespace they are said to come from.
+        f"{{hosts: [a.test], tls: [{{match: [{{sniHosts: [a.test], sourceNamespace: a_b}}], {ROUTE}}}]}}",
+        f"{{hosts: [a.test], tcp: [{{match: [{{sourceNamespace: a_b}}], {ROUTE}}}]}}",
     ],
 )
 def test_right_around_the_rules(spec: str) -> None:

@@ -65,7 +65,7 @@ def _host(text: str, path: Path, report: Report) -> None:
         report.error("GW-8", path, complaint)
     if host == "*":
         return
-    if "." not in host and ":" not in host:
+    if "." not in host:
         report.error("GW-9", path, f"the short name {host!r} is not allowed", "write it in full")
     elif complaint := ip_or_domain(host):
         report.error("GW-10", path, complaint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from roadstead.config.duration import nanoseconds
 from roadstead.config.message import StringMatch
 from roadstead.config.validate.destination import check_destination
@@ -116,6 +118,17 @@ def _whole_seconds(text: str) -> str:
         return ""  # said under DEC-6
 
 
+def _base64(text: str | None) -> str:
+    """Go's reader passes over line breaks and wants the padding."""
+    if text is None:
+        return ""
+    try:
+        base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)
+    except ValueError:
+        return f"{text!r} is not base64"
+    return ""
+
+
 FIELDS: Rules = {
     StringMatch: (Oneof("K-VS-1", ("exact", "prefix", "regex")),),
     HTTPMatchRequest: (
@@ -130,7 +143,7 @@ FIELDS: Rules = {
         Rule("VS-64", "scheme", _redirect_scheme),
         Rule("VS-65", "port", optional_port),
     ),
-    HTTPBody: (Oneof("K-VS-1", ("string", "bytes")),),
+    HTTPBody: (Oneof("K-VS-1", ("string", "bytes")), Rule("DEC-10", "bytes", _base64)),
     HTTPDirectResponse: (Rule("VS-68", "status", _status),),
     FaultAbort: (
         Oneof("K-VS-1", ("http_status", "grpc_status", "http2_error")),

@@ -11,15 +11,32 @@ from roadstead.config.mesh_config import (
     ServiceSettings,
     TLSConfig,
 )
+from roadstead.config.proxy_config import ConnectionSettings, ProxyConfig
 from roadstead.config.validate.destination_rule import check_locality, check_outlier, check_pool, check_zones
 from roadstead.config.validate.fields import Rule, Rules
-from roadstead.config.validate.predicates import label, label_map, port, wild_domain
+from roadstead.config.validate.predicates import ip_or_domain, label, label_map, not_negative, port, wild_domain
 from roadstead.config.validate.report import Path, Report
 
 _MILLISECOND = 10**6
 _LONGEST_CONNECT = 3600 * 10**9
 _CURVES = ("", *"P-224 P-256 P-384 P-521 X25519 X25519Kyber768Draft00 X25519MLKEM768".split())  # noqa: SIM905
 _SETS = ("In", "NotIn")
+_SMALLEST_WINDOW = 65535
+_BYTES = ("listener_per_connection_buffer_limit_bytes", "cluster_per_connection_buffer_limit_bytes")
+_TIMES = tuple(
+    f"http_{name}"
+    for name in (
+        "idle_timeout",
+        "max_connection_duration",
+        "drain_timeout",
+        "request_timeout",
+        "request_headers_timeout",
+        "stream_idle_timeout",
+        "max_stream_duration",
+    )
+)
+_COUNTS = ("http_max_concurrent_streams", "listener_connection_limit", "global_downstream_connection_limit")
+_WINDOWS = ("http2_initial_stream_window_size", "http2_initial_connection_window_size")
 _OPERATORS = (*_SETS, "Exists", "DoesNotExist")
 
 
@@ -50,6 +67,29 @@ def _trust_domain(name: str) -> str:
     return next(filter(None, map(label, labels)), "")
 
 
+def _not_below_zero(text: str) -> str:
+    return f"{text} is negative" if (_nanoseconds(text) or 0) < 0 else ""
+
+
+def _positive(number: int) -> str:
+    return "" if number > 0 else f"{number} is not positive"
+
+
+def _window(size: int) -> str:
+    return "" if size >= _SMALLEST_WINDOW else f"{size} is less than {_SMALLEST_WINDOW}"
+
+
+def _host_and_port(text: str) -> str:
+    """Istio: ValidateProxyAddress. Left out: istiod's own."""
+    if not text:
+        return ""
+    host, colon, number = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not colon or not number.isdecimal() or (":" in host and bare == host):
+        return f"{text!r} is not a host and a port"
+    return port(int(number)) or ip_or_domain(bare)
+
+
 def _operator(word: str) -> str:
     return "" if word in _OPERATORS else f"{word!r} is none of {', '.join(_OPERATORS)}"
 
@@ -61,6 +101,13 @@ FIELDS: Rules = {
         Rule("MC-3", "protocol_detection_timeout", _whole_milliseconds),
         Rule("MC-5", "trust_domain", _trust_domain),
         Rule("MC-5", "trust_domain_aliases", _trust_domain, on="each"),
+    ),
+    ProxyConfig: (Rule("MC-11", "discovery_address", _host_and_port),),
+    ConnectionSettings: (
+        *[Rule("MC-10", name, not_negative) for name in _BYTES],
+        *[Rule("MC-10", name, _not_below_zero) for name in _TIMES],
+        *[Rule("MC-10", name, _positive) for name in _COUNTS],
+        *[Rule("MC-10", name, _window) for name in _WINDOWS],
     ),
     ServiceSettings: (Rule("MC-4", "hosts", wild_domain, on="each"),),
     LabelSelector: (Rule("MC-8", "match_labels", label_map),),

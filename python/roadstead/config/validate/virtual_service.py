@@ -12,7 +12,6 @@ from roadstead.config.validate.predicates import (
     is_ip,
     label,
     label_map,
-    optional_label,
     optional_port,
     own_sni,
     required,
@@ -39,13 +38,11 @@ FIELDS: Rules = {
         Rule("VS-95", "destination_subnets", subnet, on="each"),
         Rule("VS-96", "port", optional_port),
         Rule("VS-97", "source_labels", label_map),
-        Rule("VS-35", "source_namespace", optional_label),
     ),
     L4MatchAttributes: (
         Rule("VS-95", "destination_subnets", subnet, on="each"),
         Rule("VS-96", "port", optional_port),
         Rule("VS-97", "source_labels", label_map),
-        Rule("VS-35", "source_namespace", optional_label),
     ),
     **http.FIELDS,
 }

@@ -252,8 +252,8 @@ def _hash(key: HashKey) -> Message:
         attributes = [table.COOKIE_ATTRIBUTE(name=name, value=value) for name, value in key.attributes]
         cookie = table.HASH_COOKIE(name=key.name, ttl=key.ttl, path=key.path, attributes=attributes)
         return table.HASH_POLICY(cookie=cookie)
-    if key.kind == "source_ip":
-        return table.HASH_POLICY(connection_properties=table.HASH_CONNECTION(source_ip=True))
+    if key.kind in ("source_ip", "nothing"):
+        return table.HASH_POLICY(connection_properties=table.HASH_CONNECTION(source_ip=key.kind == "source_ip"))
     return table.HASH_POLICY(query_parameter=table.HASH_QUERY(name=key.name))
 
 
