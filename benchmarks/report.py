@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import meshes
 from benchmarks.case import Case, Timing, measure, ratio
+from benchmarks.clients import cases as clients
 from benchmarks.load import cases as load
 from benchmarks.lookup import cases as lookup
 from benchmarks.metrics import cases as metrics
@@ -50,6 +51,8 @@ def _page(rounds: int) -> Iterator[str]:
             )  # fmt: skip
     yield from _section("Route", route.__doc__, route.cases(), rounds, route.bare_loop())
     yield from _section("Pick", pick.__doc__, pick.cases(), rounds, pick.bare_loop())
+    with clients.cases() as made:
+        yield from _section("Clients over loopback", clients.__doc__, made, rounds)
     yield from _section("Metrics", metrics.__doc__, metrics.cases(), rounds * 5, metrics.bare_loop())
     for size in meshes.SIZES:
         yield from _section(f"Update, {size:,} services", update.__doc__, update.cases(size), rounds * 5)

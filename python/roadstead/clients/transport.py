@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache, partial
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from roadstead.clients.bodies import Recorder
@@ -35,6 +35,25 @@ _PoolKey: TypeAlias = tuple[str, ssl.SSLContext | None, str, bool]
 # Of a response: the connection that has served as many requests as it may.
 _LAST = "roadstead.last"
 _CONNECTED = ("http11.send_request_headers.started", "http2.send_request_headers.started")
+
+
+class _Url(NamedTuple):
+    raw_scheme: bytes
+    raw_host: bytes
+    port: int | None
+    raw_path: bytes
+
+
+class _Lines(NamedTuple):
+    raw: list[tuple[bytes, bytes]]
+
+
+class _Outgoing(NamedTuple):
+    method: str
+    url: _Url
+    headers: _Lines
+    stream: object
+    extensions: dict[str, object]
 
 
 class _AtLimit(Exception):
@@ -182,13 +201,6 @@ class TransportLogic:
         trace: Callable[[str, dict[str, object]], object] | None,
     ) -> httpx.Request:
         """The request as it goes to the endpoint."""
-        host = "localhost" if not call.port else f"[{call.host}]" if ":" in call.host else call.host
-        url = self._library.URL(
-            scheme="https" if call.secure else "http",
-            host=host.strip("[]"),
-            port=call.port or None,
-            raw_path=call.path.encode("latin-1"),
-        )
         headers = [
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers if name.lower() != "host"
         ]
@@ -201,15 +213,16 @@ class TransportLogic:
         http = None if call.pool is None else call.pool.http
         if http is not None and http.max_requests_per_connection == 1:
             headers = [line for line in headers if line[0].lower() != b"connection"] + [(b"Connection", b"close")]
-        body = {"stream": request.stream} if content is None else {"content": content}
-        made = self._library.Request(
-            request.method,
-            url,
-            headers=[(b"Host", call.authority.encode("latin-1")), *headers],
-            extensions=extensions,
-            **body,
+        url = _Url(
+            b"https" if call.secure else b"http",
+            call.host.encode("idna" if not call.host.isascii() else "ascii") if call.port else b"localhost",
+            call.port or None,
+            call.path.encode("latin-1"),
         )
-        return cast("httpx.Request", made)
+        lines = _Lines([(b"Host", call.authority.encode("latin-1")), *headers])
+        stream = self._library.ByteStream(b"") if content == b"" else request.stream
+        # The library's transport reads this of a request, and no more; its own class would parse everything again.
+        return cast("httpx.Request", _Outgoing(request.method, url, lines, stream, extensions))
 
     def _timeouts(self, call: Call, request: httpx.Request) -> _Timeouts:
         """The client's own, where the mesh sets none."""
@@ -238,8 +251,7 @@ class TransportLogic:
             served = self._served[stream] = self._served.get(stream, 0) + 1
             if served >= most:
                 response.extensions[_LAST] = stream
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
-        return Answered(response.status_code, headers, response)
+        return Answered(response.status_code, _text(response), response)
 
     def _broken(self, call: Call, error: Exception) -> Broken:
         """A library's error as the exchange knows it. One that is the caller's own (its time limit, a bad request) is
@@ -264,20 +276,25 @@ class TransportLogic:
         raise error
 
     def _answer(self, request: httpx.Request, outcome: Passed[httpx.Response] | Local) -> httpx.Response:
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in outcome.headers]
         if isinstance(outcome, Local):
             sent = Sent(outcome.decision, outcome.flags, outcome.details)
             made = self._library.Response(
-                outcome.status, headers=headers, content=outcome.body, extensions={"roadstead": sent}, request=request
+                outcome.status,
+                headers=_raw(outcome.headers),
+                content=outcome.body,
+                extensions={"roadstead": sent},
+                request=request,
             )
             return cast("httpx.Response", made)
         response = outcome.response
-        body = _body_class(self._library)(response, outcome, self._terms)
-        extensions = {**response.extensions, "roadstead": Sent(outcome.exchange.decision, "", "")}
-        made = self._library.Response(
-            outcome.status, headers=headers, stream=body, extensions=extensions, request=request
-        )
-        return cast("httpx.Response", made)
+        if outcome.headers != _text(response):
+            response.headers = self._library.Headers(_raw(outcome.headers))
+        last = response.extensions.pop(_LAST, None)
+        body = _body_class(self._library)(response.stream, last, outcome, self._terms)
+        response.stream = cast("httpx.SyncByteStream", body)
+        response.extensions["roadstead"] = Sent(outcome.exchange.decision, "", "")
+        response.request = request
+        return response
 
     # Connections
 
@@ -362,8 +379,9 @@ def _sleep_until(deadline: int, terms: Terms) -> None:
 class _Body:
     """The body that is passed on, block by block."""
 
-    def __init__(self, response: httpx.Response, passed: Passed[httpx.Response], terms: Terms) -> None:
-        self._response = response
+    def __init__(self, stream: object, last: object, passed: Passed[httpx.Response], terms: Terms) -> None:
+        self._stream = stream
+        self._last = last
         self._watch = passed.watch
         self._passed = passed
         self._terms = terms
@@ -371,7 +389,7 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         watch = self._watch
         try:
-            for block in cast("Iterator[bytes]", self._response.stream):
+            for block in cast("Iterator[bytes]", self._stream):
                 watch.received += len(block)
                 yield block
         except Exception as error:
@@ -382,7 +400,7 @@ class _Body:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         watch = self._watch
         try:
-            async for block in cast("AsyncIterator[bytes]", self._response.stream):
+            async for block in cast("AsyncIterator[bytes]", self._stream):
                 watch.received += len(block)
                 yield block
         except Exception as error:
@@ -397,17 +415,23 @@ class _Body:
 
     def close(self) -> None:
         self._watch.closed()
-        self._response.close()
-        last = self._response.extensions.get(_LAST)
-        if last is not None:
-            last.close()
+        cast("httpx.SyncByteStream", self._stream).close()
+        if self._last is not None:
+            cast("httpx.SyncByteStream", self._last).close()
 
     async def aclose(self) -> None:
         self._watch.closed()
-        await self._response.aclose()
-        last = self._response.extensions.get(_LAST)
-        if last is not None:
-            await last.aclose()
+        await cast("httpx.AsyncByteStream", self._stream).aclose()
+        if self._last is not None:
+            await cast("httpx.AsyncByteStream", self._last).aclose()
+
+
+def _text(response: httpx.Response) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
+
+
+def _raw(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 @cache
