@@ -32,8 +32,9 @@ ALLOWED = {
     "dns": GROUND | {"mesh"},
     "health": GROUND | {"mesh"},
     "live": GROUND | {"config", "dns", "health", "mesh", "registry", "sources"},
-    "clients": GROUND | {"mesh", "registry", "steps"},
+    "clients": GROUND | {"health", "mesh", "registry", "steps"},
     "metrics": GROUND | {"mesh", "registry", "xds"},
+    "proxy": GROUND | {"clients", "mesh", "metrics", "registry"},
     "xds": GROUND | {"registry", "mesh"},
 }
 # Libraries that one room has to itself.
@@ -51,6 +52,7 @@ HOMES = {
     "watchfiles": "sources/",
     "kubernetes_asyncio": "sources/",
     "prometheus_client": "metrics/",
+    "httptools": "proxy/",
     "httpx": "clients/",
     "httpx2": "clients/",
     "requests": "clients/",

@@ -15,6 +15,7 @@ _VERBS = {
     "bench": "Time this machine's decisions on your configuration.",
     "completion": "Print the script that completes commands in your shell.",
     "get": "List resources, as kubectl get does.",
+    "proxy": "Carry requests of programs that cannot use the registry.",
     "route": "Show where a request goes, and why.",
     "snapshot": "Write the configuration for programs without Python.",
     "validate": "Check files and report every error with its place.",

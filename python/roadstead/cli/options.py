@@ -190,6 +190,25 @@ def load(source: Source, client: Client | None = None, *, seed: int | None = Non
         raise _Failure(str(error), exit_codes.DATA) from None
 
 
+def empty(source: Source, client: Client) -> Registry:
+    """A registry with the settings of a source and without its resources, for who follows those as they change."""
+    from roadstead import InputError, Registry
+
+    for path in (source.mesh, source.networks):
+        if path is not None and not Path(path).exists():
+            raise _Failure(f"{path}: no such file", exit_codes.NO_INPUT)
+    try:
+        return Registry(
+            node=client.node(),
+            mesh=source.mesh,
+            networks=source.networks,
+            dialect=source.dialect,
+            backend=source.engine,
+        )
+    except InputError as error:
+        raise _Failure(str(error), exit_codes.DATA) from None
+
+
 def complain(findings: tuple[Finding, ...] | list[Finding]) -> None:
     """Errors and warnings of loading on standard error: what follows was decided without the refused documents."""
     for finding in findings:

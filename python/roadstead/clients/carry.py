@@ -129,15 +129,24 @@ class Terms(NamedTuple):
         return max(0.0, (deadline - self.clock()) / _NS)
 
 
-def carry(decision: Decision, headers: HeaderList, terms: Terms, *, replayable: bool, size: int = 0) -> Carrying[R]:
+def carry(
+    decision: Decision,
+    headers: HeaderList,
+    terms: Terms,
+    *,
+    replayable: bool,
+    size: int = 0,
+    received: bool = True,
+) -> Carrying[R]:
     """Carry a request out. headers: as the caller gave them. replayable: its body can be sent again. size: bytes of it,
-    for who counts.
+    for who counts. received: all of it is here; else the driver tells the exchange (`Exchange.received`), and time
+    limits count from then.
 
     What a driver throws in (its own cancellation, an error it cannot name as a reset) cancels the exchange."""
     waits = _is_limited(decision)
     while True:
         try:
-            exchange = decision.exchange(trusted=terms.trusted, replayable=replayable, pending=waits)
+            exchange = decision.exchange(trusted=terms.trusted, replayable=replayable, received=received, pending=waits)
             break
         except EndpointsPending as pending:
             yield Await(pending)

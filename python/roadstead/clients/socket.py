@@ -30,7 +30,7 @@ _Path: TypeAlias = "str | os.PathLike[str]"
 
 
 # A target is to be connected to, then None is sent in, or the error.
-_Dialling: TypeAlias = "Generator[EndpointsPending | Target, OSError | None, Place]"
+Dialling: TypeAlias = "Generator[EndpointsPending | Target, OSError | None, Place]"
 
 
 class _Streams(NamedTuple):
@@ -61,7 +61,7 @@ def create_connection(
     ConnectionNotAllowed where the mesh lets nobody through, NoHealthyEndpoint, Overflow at maxConnections; TlsRefused
     where TLS cannot be spoken; what the last try met (ConnectionRefusedError, TimeoutError, ssl.SSLError …)."""
     decision = registry.connect(host, port, sni=sni, source_ip=source_ip)
-    work = _dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts, recorder)
+    work = dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts, recorder)
     made: Held | None = None
     failed: OSError | None = None
     while True:
@@ -81,7 +81,7 @@ def create_connection(
         except OSError as error:
             failed = error
         except BaseException as error:
-            _throw(work, error)
+            throw(work, error)
             raise
 
 
@@ -102,7 +102,7 @@ async def open_connection(
 
     limit: bytes that the reader buffers, as in `asyncio.open_connection`."""
     decision = registry.connect(host, port, sni=sni, source_ip=source_ip)
-    work = _dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts, recorder)
+    work = dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts, recorder)
     made: _Streams | None = None
     failed: OSError | None = None
     while True:
@@ -122,14 +122,15 @@ async def open_connection(
         except OSError as error:
             failed = error
         except BaseException as error:
-            _throw(work, error)
+            throw(work, error)
             raise
 
 
-def _dialling(
+def dialling(
     decision: Decision, host: str, origin: Originator, attempts: int, recorder: ConnectionRecorder | None
-) -> _Dialling:
-    """What is done for a connection; returns its place. A cancellation that is thrown in tells nothing of it."""
+) -> Dialling:
+    """What is done for a connection, by whatever makes it; returns its place. host: the name that was asked for. A
+    cancellation that is thrown in (`throw`) tells nothing of the endpoint."""
     if attempts < 1:
         raise ValueError(f"max_connect_attempts is at least 1, not {attempts}")
     flow = None if recorder is None else recorder.opened(decision)
@@ -236,7 +237,7 @@ def _text(path: _Path | None) -> str | None:
     return None if path is None else os.fspath(path)
 
 
-def _throw(work: _Dialling, error: BaseException) -> None:
+def throw(work: Dialling, error: BaseException) -> None:
     """Let the lease hear of an error that is the caller's."""
     try:
         work.throw(error)
@@ -245,4 +246,4 @@ def _throw(work: _Dialling, error: BaseException) -> None:
             raise
 
 
-__all__ = ["create_connection", "open_connection"]
+__all__ = ["Dialling", "create_connection", "dialling", "open_connection", "throw"]

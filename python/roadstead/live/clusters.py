@@ -12,6 +12,7 @@ from roadstead.dns import Upkeep
 from roadstead.dns.clusters import names_of
 from roadstead.live.history import History, What
 from roadstead.mesh import Cluster, Endpoint
+from roadstead.protocol import Protocol
 
 if TYPE_CHECKING:
     from roadstead._core import Cluster as LiveCluster
@@ -112,7 +113,7 @@ class Clusters:
             importlib.import_module("roadstead.health.probes")
         else:
             self._checked.discard(spec.name)
-        self.checks.watch(spec.name, spec.health_checks, endpoints, authority=spec.host, secure=spec.tls is not None)
+        self.checks.watch(spec.name, spec.health_checks, endpoints, authority=spec.host, secure=_speaks_tls(spec))
 
     # Names
 
@@ -181,6 +182,12 @@ class Clusters:
     def _endpoints(self, cluster: str) -> Iterable[Endpoint]:
         known = self._view.cluster(cluster)
         return () if known is None else cast("Iterable[Endpoint]", known.endpoints)
+
+
+def _speaks_tls(spec: Cluster) -> bool:
+    """Whether a check has to: the mesh does, or the service itself (checks are of the dialect in which rules hold for
+    requests that this process makes and encrypts)."""
+    return spec.tls is not None or Protocol(spec.protocol).is_tls
 
 
 def _traffic(cluster: LiveCluster) -> int:

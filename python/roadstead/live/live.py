@@ -52,7 +52,8 @@ class Live:
     dns_policy, dns_policies: how names are kept (`dns.Policy`), for all and by pattern of the name; by default as Istio
     sets Envoy up, with MeshConfig's dnsRefreshRate. idle: seconds after which names that nobody takes leases of are not
     kept fresh any more; None: never.
-    health: run the active checks of the configuration. opener: how a check connects; default without TLS.
+    health: run the active checks of the configuration. opener: how a check connects; default without TLS
+    (`clients.checks.opener` speaks the cluster's).
     history: how many events of endpoints are remembered."""
 
     def __init__(

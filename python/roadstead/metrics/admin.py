@@ -9,17 +9,24 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
-from roadstead.errors import InputError
+from roadstead.errors import InputError, MissingExtra
 from roadstead.metrics import formats
 from roadstead.metrics.envoy import ClusterLabel, ClusterStats, text
 
+try:
+    from prometheus_client import CollectorRegistry, generate_latest
+except ImportError as error:
+    raise MissingExtra("Metrics for Prometheus", "metrics", "prometheus-client") from error
+
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from prometheus_client.registry import Collector
 
     from roadstead.registry.view import View
 
@@ -33,23 +40,49 @@ class Answer(NamedTuple):
     body: str
 
 
+State: TypeAlias = Literal["INITIALIZING", "LIVE", "DRAINING"]
 Query: TypeAlias = dict[str, list[str]]
 
 
-class AdminPages:
-    """The answers, without a server. label: as in `envoy.ClusterCollector`."""
+class Subject(Protocol):
+    """What serves a registry, where something does: a proxy."""
 
-    def __init__(self, view: View, *, label: ClusterLabel = "envoy_cluster_name") -> None:
+    @property
+    def state(self) -> State:
+        """Whether it is ready."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What happened at its clients' side, in Envoy's words (http.<stat_prefix>.…)."""
+
+
+class AdminPages:
+    """The answers, without a server. label: as in `envoy.ClusterCollector`. subject: what serves the registry.
+    collectors: of prometheus-client; `/metrics` tells what they have beside the clusters' statistics."""
+
+    def __init__(
+        self,
+        view: View,
+        *,
+        label: ClusterLabel = "envoy_cluster_name",
+        subject: Subject | None = None,
+        collectors: Iterable[Collector] = (),
+    ) -> None:
         self._view = view
         self._label = label
+        self._subject = subject
+        self._collected = CollectorRegistry()
+        for collector in collectors:
+            self._collected.register(collector)
         self._stats = ClusterStats(view)
         self._pages: dict[str, Callable[[Query], Answer]] = {
             "/clusters": self._clusters,
             "/config_dump": self._config_dump,
-            "/ready": lambda _: Answer(200, _PLAIN, "LIVE\n"),
-            "/server_info": lambda _: Answer(200, _JSON, formats.server_info(view)),
+            "/metrics": lambda _: Answer(200, _PLAIN, self._prometheus() + self._of_collectors()),
+            "/ready": self._ready,
+            "/server_info": lambda _: Answer(200, _JSON, formats.server_info(view, self._state)),
             "/stats": self._of_stats,
-            "/stats/prometheus": lambda _: Answer(200, _PLAIN, text(self._stats, label=label)),
+            "/stats/prometheus": lambda _: Answer(200, _PLAIN, self._prometheus()),
         }
 
     def get(self, target: str) -> Answer:
@@ -78,10 +111,27 @@ class AdminPages:
         kind = _format(query, "stats", ("json", "prometheus", "text"))
         pattern, used_only = query.get("filter", [""])[0], "usedonly" in query
         if kind == "prometheus":
-            return Answer(200, _PLAIN, text(self._stats, label=self._label))
-        if kind == "json":
-            return Answer(200, _JSON, formats.stats_json(self._stats, pattern=pattern, used_only=used_only))
-        return Answer(200, _PLAIN, formats.stats_text(self._stats, pattern=pattern, used_only=used_only))
+            return Answer(200, _PLAIN, self._prometheus())
+        told = formats.stats_json if kind == "json" else formats.stats_text
+        body = told(self._stats, pattern=pattern, used_only=used_only, listening=self._counts)
+        return Answer(200, _JSON if kind == "json" else _PLAIN, body)
+
+    def _ready(self, _: Query) -> Answer:
+        return Answer(200 if self._state == "LIVE" else 503, _PLAIN, f"{self._state}\n")
+
+    def _prometheus(self) -> str:
+        return text(self._stats, label=self._label, listening=self._counts)
+
+    def _of_collectors(self) -> str:
+        return str(generate_latest(self._collected).decode())
+
+    @property
+    def _state(self) -> State:
+        return "LIVE" if self._subject is None else self._subject.state
+
+    @property
+    def _counts(self) -> Mapping[str, int] | None:
+        return None if self._subject is None else self._subject.counts
 
 
 class Admin:
@@ -118,9 +168,12 @@ def serve(
     address: str = "127.0.0.1:15000",
     *,
     label: ClusterLabel = "envoy_cluster_name",
+    subject: Subject | None = None,
+    collectors: Iterable[Collector] = (),
     beyond_loopback: bool = False,
 ) -> Admin:
-    """Serve a registry's admin pages from a thread. address: "host:port", port 0 for a free one.
+    """Serve a registry's admin pages from a thread. address: "host:port", port 0 for a free one. label, subject,
+    collectors: as of `AdminPages`.
 
     What is told shows all of the configuration and asks nobody who they are, so an address that is not loopback is
     refused (InputError) without `beyond_loopback`. OSError where it cannot listen."""
@@ -136,7 +189,9 @@ def serve(
             f"address {address!r} is not loopback: the admin pages are open to whoever reaches them;"
             " give beyond_loopback=True if that is meant"
         )
-    handler = type("Handler", (_Handler,), {"pages": AdminPages(view, label=label)})
+    handler = type(
+        "Handler", (_Handler,), {"pages": AdminPages(view, label=label, subject=subject, collectors=collectors)}
+    )
     server = _SixServer if ip.version == 6 else ThreadingHTTPServer
     return Admin(server((str(ip), int(port)), handler))
 

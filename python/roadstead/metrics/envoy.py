@@ -6,7 +6,7 @@ Names and kinds are Envoy's (1.40, `/stats` and `/stats/prometheus`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from roadstead.errors import MissingExtra
@@ -25,6 +25,10 @@ ClusterLabel: TypeAlias = Literal["envoy_cluster_name", "cluster_name"]
 # What the engine counts and Envoy has no name for.
 _OURS = {"upstream_rq_retry_active"}
 _HELP = "Envoy's cluster statistic"
+
+
+STAT_PREFIX = "egress"
+"""What stands for a proxy of ours in the names of its statistics (Envoy: stat_prefix)."""
 
 
 def is_gauge(stat: str) -> bool:
@@ -100,10 +104,17 @@ def metric_name(stat: str) -> str:
     return f"envoy_cluster_{stat.replace('.', '_')}"
 
 
-def text(stats: ClusterStats, *, label: ClusterLabel = "envoy_cluster_name") -> str:
-    """Envoy's `/stats/prometheus`: counters, then gauges, in order of name."""
+def text(
+    stats: ClusterStats, *, label: ClusterLabel = "envoy_cluster_name", listening: Mapping[str, int] | None = None
+) -> str:
+    """Envoy's `/stats/prometheus`: counters, then gauges, in order of name. listening: what a proxy counts at its
+    clients' side (Envoy: http.<stat_prefix>.…)."""
     key = _checked(label)
     lines = []
+    for stat, value in sorted((listening or {}).items()):
+        name = f"envoy_http_{stat}"
+        kind = "gauge" if is_gauge(stat) else "counter"
+        lines.append(f'# TYPE {name} {kind}\n{name}{{envoy_http_conn_manager_prefix="{STAT_PREFIX}"}} {value}\n')
     for stat, values in sorted(_by_stat(stats.read()).items(), key=lambda one: (is_gauge(one[0]), metric_name(one[0]))):
         name = metric_name(stat)
         lines.append(f"# TYPE {name} {'gauge' if is_gauge(stat) else 'counter'}\n")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from roadstead.errors import InputError
 from roadstead.mesh import ConnectionPool
-from roadstead.metrics.envoy import ClusterStats, is_gauge
+from roadstead.metrics.envoy import STAT_PREFIX, ClusterStats, is_gauge
 
 if TYPE_CHECKING:
     from roadstead._core import Cluster, Endpoint
@@ -114,19 +114,28 @@ def _host_status(cluster: Cluster, endpoint: Endpoint, stats: dict[str, int]) ->
     return made
 
 
-def stats_text(stats: ClusterStats, *, pattern: str = "", used_only: bool = False) -> str:
+def stats_text(
+    stats: ClusterStats, *, pattern: str = "", used_only: bool = False, listening: Mapping[str, int] | None = None
+) -> str:
     """`/stats`: "cluster.<name>.<statistic>: value", sorted. pattern: only names in which it is found (`filter`).
-    used_only: without counters and gauges that are 0. InputError for a pattern that is none."""
-    return "".join(f"{name}: {value}\n" for name, value in _stats(stats, pattern, used_only=used_only))
+    used_only: without counters and gauges that are 0. listening: as in `envoy.text`. InputError for a pattern that is
+    none."""
+    found = _stats(stats, pattern, used_only=used_only, listening=listening)
+    return "".join(f"{name}: {value}\n" for name, value in found)
 
 
-def stats_json(stats: ClusterStats, *, pattern: str = "", used_only: bool = False) -> str:
+def stats_json(
+    stats: ClusterStats, *, pattern: str = "", used_only: bool = False, listening: Mapping[str, int] | None = None
+) -> str:
     """`/stats?format=json`."""
-    found = [{"name": name, "value": value} for name, value in _stats(stats, pattern, used_only=used_only)]
+    told = _stats(stats, pattern, used_only=used_only, listening=listening)
+    found = [{"name": name, "value": value} for name, value in told]
     return json.dumps({"stats": found}, separators=(",", ":"), ensure_ascii=False)
 
 
-def _stats(stats: ClusterStats, pattern: str, *, used_only: bool) -> list[tuple[str, int]]:
+def _stats(
+    stats: ClusterStats, pattern: str, *, used_only: bool, listening: Mapping[str, int] | None
+) -> list[tuple[str, int]]:
     try:
         wanted = re.compile(pattern)
     except re.error as error:
@@ -136,6 +145,9 @@ def _stats(stats: ClusterStats, pattern: str, *, used_only: bool) -> list[tuple[
         for cluster, values in stats.read().items()
         for stat, value in values.items()
         if value or not used_only or (is_gauge(stat) and stat.startswith("membership_"))
+    ]
+    found += [
+        (f"http.{STAT_PREFIX}.{stat}", value) for stat, value in (listening or {}).items() if value or not used_only
     ]
     return sorted(one for one in found if wanted.search(one[0]))
 
@@ -183,10 +195,10 @@ def config_dump(view: View, *, include_eds: bool = False) -> str:
     return _written({"configs": dumps})
 
 
-def server_info(view: View) -> str:
-    """`/server_info`: who answers, and for which node."""
+def server_info(view: View, state: str = "LIVE") -> str:
+    """`/server_info`: who answers, for which node, and whether it is ready (LIVE, INITIALIZING, DRAINING)."""
     node: dict[str, Json] = {"id": view.node.name, "cluster": view.node.cluster}
-    return _written({"version": f"roadstead/{version('roadstead')}/{view.backend}", "state": "LIVE", "node": node})
+    return _written({"version": f"roadstead/{version('roadstead')}/{view.backend}", "state": state, "node": node})
 
 
 def _clusters(view: View) -> list[Cluster]:

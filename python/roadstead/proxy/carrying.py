@@ -1,0 +1,436 @@
+"""One request of a client, carried out: decided by the registry, sent where its rules say, answered, told of."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from functools import partial
+from typing import TYPE_CHECKING
+
+from roadstead.clients.bodies import BodyWatch
+from roadstead.clients.carry import Carrying, HeaderList, Local, Passed, carry
+from roadstead.clients.drive import ASYNCHRONOUS, drive
+from roadstead.errors import TlsRefused
+from roadstead.mesh import ConnectionPool
+from roadstead.metrics.access_log import Entry
+from roadstead.proxy.flow import Body
+from roadstead.proxy.messages import (
+    Refusal,
+    Request,
+    Target,
+    end_to_end,
+    response_head,
+    target_of,
+)
+from roadstead.proxy.outgoing import Outgoing
+from roadstead.proxy.sending import Sender
+from roadstead.proxy.shared import milliseconds, reason, wall
+from roadstead.proxy.tunnel import End, address_of, opened, splice
+from roadstead.proxy.upstream import Cut, Upstream
+from roadstead.steps import Done
+
+if TYPE_CHECKING:
+    from roadstead._core import Decision
+    from roadstead.proxy.downstream import Downstream
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_ESTABLISHED = b"HTTP/1.1 200 OK\r\n\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+# Framing is ours on each side.
+_FRAMING = frozenset(["content-length", "transfer-encoding", "connection", "host"])
+
+
+class Carrier:
+    """For one request; `run` or `refused`, once."""
+
+    def __init__(self, client: Downstream, request: Request | None) -> None:
+        self._client = client
+        self._shared = client.shared
+        self._request = request
+        self._loop = asyncio.get_running_loop()
+        self._decision: Decision | None = None
+        self._target: Target | None = None
+        self._sender: Sender | None = None
+        self._has_begun = False
+        self._status = 0
+        self._flags = ""
+        self._details: str | None = None
+        self._termination: str | None = None
+        self._failure: str | None = None
+        self._sent = 0
+        self._request_id: str | None = None
+        self._upstream_host: str | None = None
+        self._upstream_local: str | None = None
+        self._upstream_time: int | None = None
+
+    async def run(self, request: Request) -> bool:
+        """Carry it out; whether the connection can go on."""
+        counts = self._shared.counts
+        counts["downstream_rq_total"] += 1
+        counts["downstream_rq_active"] += 1
+        try:
+            return await self._carried_out(request)
+        except Refusal as refusal:
+            return self._refuse(refusal)
+        except TlsRefused as error:
+            return self._refuse(Refusal(502, "tls_refused", str(error), "UF"))
+        except asyncio.CancelledError:
+            if self._sender is not None:
+                self._sender.abort()
+            if not self._client.is_expired:
+                self._flags = "DC"
+                self._details = "downstream_remote_disconnect"
+                self._tell()
+            raise
+        finally:
+            counts["downstream_rq_active"] -= 1
+
+    async def refused(self, refusal: Refusal) -> bool:
+        """Answer what is no request, or none that is taken; the connection ends with it."""
+        self._shared.counts["downstream_cx_protocol_error"] += 1
+        self._refuse(refusal)
+        return False
+
+    async def took_too_long(self) -> None:
+        """Nothing moved for too long."""
+        if self._has_begun:
+            self._flags, self._details = "SI", "stream_idle_timeout"
+            self._tell()
+            self._client.cut()
+        else:
+            self._refuse(Refusal(504, "stream_idle_timeout", "nothing moved for too long", "SI"))
+
+    # The way of a request
+
+    async def _carried_out(self, request: Request) -> bool:
+        client, shared = self._client, self._shared
+        target = self._target = target_of(request, client.through)
+        if request.method == "CONNECT":
+            return await self._connect(request, target)
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in end_to_end(request.headers)]
+        self._complete(headers, target)
+        decision = self._decision = shared.view.route(
+            target.authority,
+            target.port,
+            target.path,
+            request.method,
+            headers,
+            scheme=target.scheme,
+            source_ip=client.remote_ip or None,
+        )
+        shared.admit(decision, target.host, target.port, may_pass=client.may_pass)
+        outgoing = _outgoing(request, decision, shared.limits.kept_bytes, trusted=shared.terms.trusted)
+        waits = request.version == "1.1" and request.value(b"expect") is not None
+        wanted = partial(client.write, _CONTINUE) if waits else None
+        sender = self._sender = Sender(shared, request, outgoing, wanted)
+        outcome = await self._driven(decision, headers, outgoing, sender)
+        if isinstance(outcome, Local):
+            sender.abort()
+            return self._answer(outcome)
+        return await self._pass(request, outcome, sender)
+
+    def _complete(self, headers: HeaderList, target: Target) -> None:
+        """Set what Envoy sets on every request, and drop what is between the client and us."""
+        request_id = None
+        for at in range(len(headers) - 1, -1, -1):
+            name = headers[at][0].lower()
+            if name in ("host", "expect"):
+                del headers[at]
+            elif name == "x-request-id":
+                request_id = headers[at][1]
+            elif name == "x-forwarded-proto":
+                target = target._replace(scheme="")
+        headers.insert(0, ("host", target.authority))
+        if target.scheme:
+            headers.append(("x-forwarded-proto", target.scheme))
+        if request_id is None:
+            request_id = str(uuid.uuid4())
+            headers.append(("x-request-id", request_id))
+        self._request_id = request_id
+
+    async def _driven(
+        self, decision: Decision, headers: HeaderList, outgoing: Outgoing, sender: Sender
+    ) -> Passed[Upstream] | Local:
+        """Do what the exchange says, until there is an answer."""
+        work: Carrying[Upstream] = carry(
+            decision,
+            headers,
+            self._shared.terms,
+            replayable=outgoing.is_replayable,
+            received=outgoing.is_empty or outgoing.is_here,
+        )
+        try:
+            return await drive(work, ASYNCHRONOUS, sender.send, sender.copy)
+        finally:
+            self._upstream_host = sender.upstream_host
+            self._failure = sender.failure
+
+    def _answer(self, local: Local) -> bool:
+        """This process answers itself."""
+        self._flags, self._details = local.flags, local.details
+        headers = [line for line in local.headers if line[0].lower() not in _FRAMING]
+        body = local.body
+        target = self._target
+        if not body and target is not None and (text := reason(local.decision, target.host, target.port)):
+            body = text.encode() + b"\n"
+        return self._say(local.status, headers, body)
+
+    async def _pass(self, request: Request, passed: Passed[Upstream], sender: Sender) -> bool:
+        """Pass an upstream's response on as it comes."""
+        upstream = passed.response
+        watch = passed.watch
+        self._status = passed.status
+        self._upstream_local = upstream.local
+        self._upstream_time = sender.upstream_time
+        self._details = "via_upstream"
+        try:
+            if upstream.is_raw:
+                return await self._switched(request, passed, watch, sender)
+            keep = await self._copied(request, passed, watch, sender)
+        except Cut as cut:
+            watch.broke("protocol_error" if cut.is_protocol else "connection_termination")
+            self._failure = str(cut)
+        except TimeoutError:
+            await sender.until(passed.deadline or 0)
+            watch.broke(None)
+        except BaseException:
+            watch.closed()
+            raise
+        else:
+            watch.ended()
+            self._flags = passed.exchange.flags
+            sender.release()
+            self._tell()
+            return keep
+        sender.abort()
+        step = passed.exchange.step
+        self._flags = passed.exchange.flags
+        if isinstance(step, Done):
+            self._details = step.details
+        self._tell()
+        self._client.cut()
+        return False
+
+    async def _copied(self, request: Request, passed: Passed[Upstream], watch: BodyWatch, sender: Sender) -> bool:
+        """Head and body to the client, no faster than it reads; whether the connection can go on."""
+        client, upstream = self._client, passed.response
+        body: Body = upstream.body
+        bodiless = request.method == "HEAD" or passed.status in (204, 304)
+        headers = [line for line in passed.headers if line[0].lower() not in _FRAMING]
+        headers.append(("x-envoy-upstream-service-time", str(sender.upstream_time or 0)))
+        length = sender.length
+        is_chunked = False
+        keep = request.keep and not self._shared.is_draining and sender.is_sent
+        if length is not None:
+            if passed.status != 204:
+                headers.append(("content-length", str(length)))
+        elif body.is_here and not bodiless:
+            headers.append(("content-length", str(body.total)))
+        elif not bodiless:
+            is_chunked = request.version == "1.1"
+            keep = keep and is_chunked
+            if is_chunked:
+                headers.append(("transfer-encoding", "chunked"))
+        self._connection(request, headers, keep=keep)
+        head = response_head(passed.status, headers)
+        self._has_begun = True
+        if body.is_here:
+            block = body.now()
+            self._sent = len(block)
+            client.write(head + (_chunk(block) + _LAST_CHUNK if is_chunked else block))
+        else:
+            client.write(head)
+            async with asyncio.timeout(self._left(passed)):
+                while block := await body.take():
+                    self._sent += len(block)
+                    client.write(_chunk(block) if is_chunked else block)
+                    await client.room()
+            if is_chunked:
+                client.write(_LAST_CHUNK)
+        return keep
+
+    async def _switched(self, request: Request, passed: Passed[Upstream], watch: BodyWatch, sender: Sender) -> bool:
+        """101: both sides speak another protocol from now on."""
+        client, upstream = self._client, passed.response
+        headers = [line for line in passed.headers if line[0].lower() not in _FRAMING]
+        headers += [("connection", "upgrade"), ("upgrade", request.upgrade.decode("latin-1"))]
+        client.write(response_head(101, headers))
+        self._has_begun = True
+        near, far = End(), End()
+        upstream.transport.set_protocol(far)
+        far.connection_made(upstream.transport)
+        first = client.hand_over(near)
+        if upstream.rest:
+            near.write(upstream.rest)
+            far.total += len(upstream.rest)
+        pool = self._decision.connection_pool if self._decision is not None else None
+        try:
+            self._termination = await splice(near, far, first, _pool(pool)) or None
+        finally:
+            request.body.total, self._sent = near.total, far.total
+            sender.abort()
+            self._shared.pools.forget(upstream)
+        watch.ended()
+        self._tell()
+        return False
+
+    # CONNECT
+
+    async def _connect(self, request: Request, target: Target) -> bool:
+        """A tunnel to where the registry leads a connection; what is HTTP by declaration is looked into."""
+        client, shared = self._client, self._shared
+        if client.through is not None:
+            raise Refusal(400, "nested_connect", "a CONNECT within a CONNECT")
+        service = shared.view.find(target.host, target.port)
+        kinds = [kind for number, _, kind in service.ports if number == target.port] if service is not None else []
+        if kinds == [_HTTP]:
+            client.write(_ESTABLISHED)
+            self._has_begun = True
+            self._status = 200
+            raw = await client.first_raw()
+            if raw[:1] != _HANDSHAKE:
+                client.look_into(target.host, target.port)
+                return True
+        sni = target.host if kinds == [_TLS] else None
+        decision = self._decision = shared.view.connect(
+            target.host, target.port, sni=sni, source_ip=client.remote_ip or None
+        )
+        shared.admit(decision, target.host, target.port, may_pass=client.may_pass)
+        made = await opened(shared, decision, target.host, target.port)
+        self._upstream_host = address_of(made.target)
+        try:
+            if kinds != [_HTTP]:
+                client.write(_ESTABLISHED)
+            self._has_begun = True
+            self._status = 200
+            near = End()
+            first = client.hand_over(near)
+            made.place.read_by(lambda: (made.end.total, near.total))
+            try:
+                self._termination = await splice(near, made.end, first, made.target.pool) or None
+            finally:
+                request.body.total, self._sent = near.total, made.end.total
+            self._details = "via_upstream"
+            self._tell()
+        finally:
+            made.place.end()
+            made.end.transport.abort()
+        return False
+
+    # Answers of our own
+
+    def _refuse(self, refusal: Refusal) -> bool:
+        if self._sender is not None:
+            self._sender.abort()
+        self._flags, self._details = refusal.flags, refusal.details
+        if self._has_begun or self._client.is_lost:
+            # Too late for an answer: what was begun must not look whole.
+            self._tell()
+            self._client.cut()
+            return False
+        return self._say(refusal.status, [], f"{refusal.text}\n".encode())
+
+    def _say(self, status: int, headers: HeaderList, body: bytes) -> bool:
+        request = self._request
+        self._status = status
+        keep = request is not None and request.keep and not self._shared.is_draining and request.body.is_here
+        lines = list(headers)
+        if body and not any(name.lower() == "content-type" for name, _ in lines):
+            lines.append(("content-type", "text/plain"))
+        lines.append(("content-length", str(len(body))))
+        self._connection(request, lines, keep=keep)
+        if request is None or request.method != "HEAD":
+            self._sent = len(body)
+        else:
+            body = b""
+        self._has_begun = True
+        self._client.write(response_head(status, lines) + body)
+        self._tell()
+        return keep
+
+    def _connection(self, request: Request | None, headers: HeaderList, *, keep: bool) -> None:
+        if not keep:
+            headers.append(("connection", "close"))
+            if self._shared.is_draining:
+                self._shared.counts["downstream_cx_drain_close"] += 1
+        elif request is not None and request.version == "1.0":
+            headers.append(("connection", "keep-alive"))
+
+    def _left(self, passed: Passed[Upstream]) -> float | None:
+        return None if passed.deadline is None else self._shared.terms.seconds_until(passed.deadline)
+
+    # Telling of it
+
+    def _tell(self) -> None:
+        """Log it and count it."""
+        request, target, decision, shared = self._request, self._target, self._decision, self._shared
+        now = self._loop.time()
+        began = now if request is None else request.began
+        received = 0 if request is None else request.body.total
+        if decision is not None and shared.requests is not None and request is not None and request.method != "CONNECT":
+            shared.requests.add(
+                decision,
+                self._status,
+                self._flags,
+                nanoseconds=int((now - began) * 1e9),
+                request_bytes=received,
+                response_bytes=self._sent,
+            )
+        client = self._client
+        route = getattr(decision.route, "name", None) if decision is not None else None
+        shared.log(
+            Entry(
+                wall(now - began),
+                None if request is None else request.method,
+                None if target is None or not target.path else target.path,
+                None if request is None else f"HTTP/{request.version}",
+                self._status,
+                self._flags,
+                self._details,
+                self._termination,
+                self._failure,
+                received,
+                self._sent,
+                milliseconds(began, now),
+                self._upstream_time,
+                None if request is None else request.text(b"x-forwarded-for"),
+                None if request is None else request.text(b"user-agent"),
+                self._request_id,
+                None if target is None else target.authority,
+                self._upstream_host,
+                None if decision is None else decision.cluster_name or None,
+                self._upstream_local,
+                client.local,
+                client.remote,
+                None,
+                route,
+            )
+        )
+
+
+_HTTP, _TLS = 0, 2
+# First byte of a TLS record that carries a handshake.
+_HANDSHAKE = b"\x16"
+
+
+def _outgoing(request: Request, decision: Decision, most: int, *, trusted: bool) -> Outgoing:
+    length, is_chunked = None, False
+    for name, value in request.headers:
+        lower = name.lower()
+        if lower == b"content-length":
+            length = int(value)
+        elif lower == b"transfer-encoding":
+            is_chunked = True
+    needs = trusted or decision.retry is not None or bool(decision.mirrors)
+    return Outgoing(request.body, length=length, is_chunked=is_chunked, most=most if needs else 0)
+
+
+def _pool(pool: object) -> ConnectionPool:
+    return pool if isinstance(pool, ConnectionPool) else ConnectionPool()
+
+
+def _chunk(block: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(block), block) if block else b""
+
+
+__all__ = ["Carrier"]

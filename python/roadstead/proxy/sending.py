@@ -1,0 +1,258 @@
+"""One try of a request, and the copies of it: a connection, the request on it, the head of the response."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from roadstead.clients.carry import Answered, Broken, Call
+from roadstead.errors import TlsRefused
+from roadstead.proxy.messages import Refusal, Request, end_to_end, request_head
+from roadstead.proxy.outgoing import Outgoing
+from roadstead.proxy.shared import milliseconds, name_of
+from roadstead.proxy.upstream import Cut, Head, Upstream
+from roadstead.steps import Try
+
+if TYPE_CHECKING:
+    from roadstead.proxy.shared import Shared
+
+_FRAMING = frozenset(["content-length", "transfer-encoding", "connection", "host"])
+
+
+class Sender:
+    """upstream_host, failure, upstream_time, length: of the last try: where it went, why its connection failed,
+    milliseconds until the response, its Content-Length. wanted: called before the first block of a body is waited
+    for."""
+
+    def __init__(
+        self, shared: Shared, request: Request, outgoing: Outgoing, wanted: Callable[[], None] | None = None
+    ) -> None:
+        self._shared = shared
+        self._wanted = wanted
+        self._request = request
+        self._outgoing = outgoing
+        self._loop = asyncio.get_running_loop()
+        self._upstream: Upstream | None = None
+        self._call: Call | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self._copies: set[asyncio.Task[None]] = set()
+        self.upstream_host: str | None = None
+        self.failure: str | None = None
+        self.upstream_time: int | None = None
+        self.length: int | None = None
+
+    @property
+    def is_sent(self) -> bool:
+        """The request was written to its end."""
+        return self._outgoing.is_here and (self._upload is None or self._upload.done())
+
+    async def send(self, call: Call) -> Answered[Upstream] | Broken:
+        """One try."""
+        self.abort()
+        self._call = call
+        self.failure = None
+        self.upstream_host = name_of((call.host, call.port)) if call.port else call.host
+        found = await self._connected(call)
+        if isinstance(found, Broken):
+            return found
+        self._upstream = found
+        deadline = call.deadline
+        if call.waits:
+            step = call.exchange.ready()
+            if not isinstance(step, Try):
+                # It got its connection and may not use it; the exchange knows why.
+                self._shared.pools.release(found, call.pool)
+                self._upstream = None
+                return Broken(None)
+            deadline = step.deadline
+        return await self._asked(found, call, deadline)
+
+    def copy(self, call: Call) -> None:
+        """Send a copy on the side; what comes of it is nobody's business."""
+        task = self._loop.create_task(self._copied(call))
+        _COPIES.add(task)
+        task.add_done_callback(_COPIES.discard)
+
+    def release(self) -> None:
+        """The response is over: the connection is the next one's, if it can be."""
+        if self._upstream is not None and self._call is not None:
+            if not self.is_sent:
+                self._upstream.keep = False
+            self._shared.pools.release(self._upstream, self._call.pool)
+            self._upstream = None
+        self._stop()
+
+    def abort(self) -> None:
+        """Nothing more is wanted of the try."""
+        self._stop()
+        if self._upstream is not None:
+            self._upstream.abort()
+            self._upstream = None
+
+    def _stop(self) -> None:
+        if self._upload is not None and not self._upload.done():
+            self._upload.cancel()
+        self._upload = None
+
+    async def _connected(self, call: Call) -> Upstream | Broken:
+        pools = self._shared.pools
+        if call.pool is not None and call.pool.http.protocol == "http2":
+            raise Refusal(
+                502, "http2_upstream", f"{call.cluster} speaks HTTP/2 (gRPC), which this proxy does not: use CONNECT"
+            )
+        try:
+            if call.deadline is None:
+                return await pools.acquire(call)
+            async with asyncio.timeout(self._shared.terms.seconds_until(call.deadline)) as limit:
+                try:
+                    return await pools.acquire(call)
+                except TimeoutError:
+                    return self._failed("connection_timeout", "connect timeout")
+        except TimeoutError:
+            if call.deadline is None or not limit.expired():
+                return self._failed("connection_timeout", "connect timeout")
+            return await self.until(call.deadline)
+        except TlsRefused:
+            raise
+        except (OSError, ssl.SSLError) as error:
+            return self._failed("remote_connection_failure", str(error) or type(error).__name__)
+
+    def _failed(self, why: object, text: str) -> Broken:
+        self.failure = text
+        return Broken(why, sent=False)  # type: ignore[arg-type] # one of Envoy's words
+
+    async def until(self, deadline: int) -> Broken:
+        """Timers end a hair early; the exchange is asked when the instant is there."""
+        while self._shared.terms.clock() < deadline:
+            await asyncio.sleep(0.0005)
+        return Broken(None)
+
+    async def _asked(self, upstream: Upstream, call: Call, deadline: int | None) -> Answered[Upstream] | Broken:
+        """Write the request, and wait for the head of the response."""
+        began = self._loop.time()
+        head = upstream.begin(self._request.method)
+        self._write(upstream, call)
+        try:
+            answer = await self._head(head, call, deadline)
+        except Cut as cut:
+            self.failure = str(cut)
+            self.abort()
+            return Broken("protocol_error" if cut.is_protocol else "connection_termination")
+        if answer is None:
+            self.abort()
+            return await self.until(self._deadline(call, deadline) or 0)
+        self.upstream_time = milliseconds(began, self._loop.time())
+        self.length = answer.length
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in end_to_end(answer.headers)]
+        empty = upstream.body.is_here and not upstream.body.total
+        return Answered(answer.status, headers, upstream, empty)
+
+    def _write(self, upstream: Upstream, call: Call) -> None:
+        outgoing = self._outgoing
+        lines = [line for line in call.headers if line[0].lower() not in _FRAMING]
+        if self._request.upgrade:
+            lines += [("connection", "upgrade"), ("upgrade", self._request.upgrade.decode("latin-1"))]
+        elif call.pool is not None and call.pool.http.max_requests_per_connection == 1:
+            lines.append(("connection", "close"))
+        if outgoing.is_chunked:
+            lines.append(("transfer-encoding", "chunked"))
+        elif outgoing.length is not None:
+            lines.append(("content-length", str(outgoing.length)))
+        head = request_head(self._request.method, call.path, call.authority, lines)
+        if outgoing.is_empty:
+            upstream.write(head)
+            return
+        body = outgoing.read()
+        if not outgoing.is_replayable:
+            call.exchange.replayable = False
+        if body is not None:
+            upstream.write(head + (_chunks(body) if outgoing.is_chunked else body))
+            return
+        upstream.write(head)
+        self._upload = self._loop.create_task(self._uploaded(upstream, call))
+
+    async def _uploaded(self, upstream: Upstream, call: Call) -> None:
+        """The body, no faster than the upstream reads."""
+        outgoing = self._outgoing
+        if self._wanted is not None:
+            self._wanted()
+            self._wanted = None
+        async for block in outgoing.blocks():
+            if not outgoing.is_replayable:
+                call.exchange.replayable = False
+            upstream.write(b"%x\r\n%b\r\n" % (len(block), block) if outgoing.is_chunked else block)
+            await upstream.room()
+        if outgoing.is_chunked:
+            upstream.write(b"0\r\n\r\n")
+        call.exchange.received()
+
+    async def _head(self, head: asyncio.Future[Head], call: Call, deadline: int | None) -> Head | None:
+        """None where the time is up. Raises Cut, and what the client's body breaks with."""
+        terms = self._shared.terms
+        if self._upload is None:
+            if deadline is None:
+                return await head
+            with suppress(TimeoutError):
+                async with asyncio.timeout(terms.seconds_until(deadline)):
+                    return await head
+            return None
+        waits: set[asyncio.Future[Head] | asyncio.Task[None]] = {head, self._upload}
+        while True:
+            until = self._deadline(call, deadline)
+            left = None if until is None else terms.seconds_until(until)
+            done, _ = await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if head.done():
+                return head.result()
+            if not done:
+                return None
+            waits.discard(self._upload)
+            error = self._upload.exception()
+            if error is not None and not isinstance(error, ConnectionError):
+                raise error
+
+    def _deadline(self, call: Call, deadline: int | None) -> int | None:
+        """It is another one once the request is received."""
+        step = call.exchange.step
+        return step.deadline if isinstance(step, Try) else deadline
+
+    async def _copied(self, call: Call) -> None:
+        with call.exchange, suppress(OSError, ssl.SSLError, Cut, TlsRefused, Refusal, TimeoutError):
+            body = await self._outgoing.whole()
+            if body is None:
+                return
+            seconds = None if call.deadline is None else self._shared.terms.seconds_until(call.deadline)
+            async with asyncio.timeout(seconds):
+                await self._ask_copy(call, body)
+
+    async def _ask_copy(self, call: Call, body: bytes) -> None:
+        pools = self._shared.pools
+        upstream = await pools.acquire(call)
+        try:
+            head = upstream.begin(self._request.method)
+            lines = [line for line in call.headers if line[0].lower() not in _FRAMING]
+            if not self._outgoing.is_empty:
+                lines.append(("content-length", str(len(body))))
+            upstream.write(request_head(self._request.method, call.path, call.authority, lines) + body)
+            answer = await head
+            call.exchange.response(answer.status, end_stream=False)
+            while await upstream.body.take():
+                pass
+            call.exchange.ended()
+        except BaseException:
+            upstream.abort()
+            raise
+        pools.release(upstream, call.pool)
+
+
+# Copies on their way: somebody has to hold their tasks.
+_COPIES: set[asyncio.Task[None]] = set()
+
+
+def _chunks(body: bytes) -> bytes:
+    return (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)) if body else b"0\r\n\r\n"
+
+
+__all__ = ["Sender"]
