@@ -12,6 +12,7 @@ import rich_click as click
 
 if TYPE_CHECKING:
     from roadstead import Registry
+    from roadstead.sources.kubernetes import Kubernetes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,8 +34,8 @@ def cluster_options(command: Callable[P, T]) -> Callable[P, T]:
 
     @click.option(
         "--kubernetes", "wanted", is_flag=True,
-        help="Read the cluster that kubectl talks to (inside a pod: its own), once; what -f brings counts above it. "
-        "Needs roadstead[kubernetes].",
+        help="Read the cluster that kubectl talks to (inside a pod: its own), once (proxy: follow it); what -f brings "
+        "counts above it. Needs roadstead[kubernetes].",
     )  # fmt: skip
     @click.option("--kubeconfig", type=click.Path(), metavar="FILE", help="Default: as kubectl. Implies --kubernetes.")
     @click.option("--context", metavar="NAME", help="Default: the current one. Implies --kubernetes.")
@@ -52,14 +53,18 @@ def cluster_options(command: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
-def read_into(registry: Registry, cluster: Cluster) -> None:
-    """Put what the cluster has below what the registry has. Raises SourceUnavailable where it cannot be read."""
+def followed(cluster: Cluster) -> Kubernetes:
+    """The cluster as a source for `Live`."""
     from roadstead.sources.kubernetes import Kubernetes
 
-    kubernetes = Kubernetes(kubeconfig=cluster.kubeconfig, context=cluster.context, namespaces=cluster.namespaces)
-    found = asyncio.run(kubernetes.read(registry.dialect))
+    return Kubernetes(kubeconfig=cluster.kubeconfig, context=cluster.context, namespaces=cluster.namespaces)
+
+
+def read_into(registry: Registry, cluster: Cluster) -> None:
+    """Put what the cluster has below what the registry has. Raises SourceUnavailable where it cannot be read."""
+    found = asyncio.run(followed(cluster).read(registry.dialect))
     above = set(registry.resources)
     registry.apply([one for one in found if not any(resource.key in above for resource in one.resources)])
 
 
-__all__ = ["Cluster", "cluster_options", "read_into"]
+__all__ = ["Cluster", "cluster_options", "followed", "read_into"]

@@ -14,6 +14,7 @@ import msgspec
 import rich_click as click
 
 from roadstead.cli import exit_codes
+from roadstead.cli.kubernetes import followed
 from roadstead.cli.options import Client, Source, client_options, empty, fail, source_options
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from roadstead.dns import Resolver
     from roadstead.metrics.access_log import AccessLog
     from roadstead.proxy import Limits, Listener, Proxy
+    from roadstead.sources import Source as Followed
 
 # Seconds between two looks at what sources have to complain about.
 _LOOK = 1.0
@@ -180,20 +182,19 @@ def command(source: Source, client: Client, **given: object) -> int:
     from roadstead import InputError, MissingExtra
 
     try:
-        return asyncio.run(_run(options, empty(source, client), source.paths))
+        return asyncio.run(_run(options, empty(source, client), source))
     except MissingExtra as error:
         fail(str(error), exit_codes.USAGE)
     except InputError as error:
         raise click.UsageError(str(error)) from error
 
 
-async def _run(options: _Given, registry: Registry, paths: tuple[str, ...]) -> int:
+async def _run(options: _Given, registry: Registry, source: Source) -> int:
     from roadstead import Live
     from roadstead.clients.checks import opener
     from roadstead.metrics.admin import serve
     from roadstead.metrics.istio import ConnectionRecorder, RequestRecorder
     from roadstead.proxy import Proxy
-    from roadstead.sources.files import Files
 
     listeners = _listeners(options)
     requests, connections = RequestRecorder(registry), ConnectionRecorder(registry)
@@ -201,7 +202,7 @@ async def _run(options: _Given, registry: Registry, paths: tuple[str, ...]) -> i
     checking = opener(registry, identity=options.identity, credentials=options.credentials, verify=verify)
     live = Live(
         registry,
-        sources=[Files(*paths)],
+        sources=_sources(source),
         resolver=_resolver(options.resolver),
         health=not options.no_health_checks,
         opener=checking,
@@ -328,6 +329,16 @@ def _log(options: _Given) -> AccessLog | None:
         return AccessLog(sys.stdout if options.access_log == "-" else options.access_log, form)
     except OSError as error:
         fail(f"--access-log {options.access_log}: {error.strerror}", exit_codes.IO)
+
+
+def _sources(source: Source) -> list[Followed]:
+    """The cluster, and above it the files."""
+    found: list[Followed] = [] if source.cluster is None else [followed(source.cluster)]
+    if source.paths:
+        from roadstead.sources.files import Files
+
+        found.append(Files(*source.paths))
+    return found
 
 
 def _resolver(name: str) -> Resolver | None:
