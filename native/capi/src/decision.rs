@@ -1,5 +1,6 @@
 //! Decisions: one place that is filled again and again.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
@@ -14,14 +15,17 @@ use crate::engine::shared;
 use crate::failure::{Failure, call, read};
 use crate::raw::{self, Opaque};
 use crate::types::{
-    roadstead_answer, roadstead_decision, roadstead_engine, roadstead_error, roadstead_header, roadstead_header_op,
-    roadstead_kind, roadstead_request, roadstead_retry, roadstead_status, roadstead_str, roadstead_tls,
+    ROADSTEAD_REQUEST_DRAW, roadstead_answer, roadstead_decision, roadstead_engine, roadstead_error, roadstead_header,
+    roadstead_header_op, roadstead_kind, roadstead_request, roadstead_retry, roadstead_status, roadstead_str,
+    roadstead_tls,
 };
 
 /// A place for one decision after another.
 pub struct Place<A: Embed> {
     pub engine: Arc<Shared<A>>,
     pub filled: Option<Filled<A>>,
+    /// The request of what is filled. Lent by the caller until the place is filled again: the header demands it.
+    pub asked: Asked<'static>,
     /// Endpoints picked for it, for their strings.
     pub picked: Vec<Chosen<A>>,
     told: Told,
@@ -29,22 +33,13 @@ pub struct Place<A: Embed> {
     lent: bool,
 }
 
-/// A decision with the request it was made from.
+/// A decision, and what belongs to it.
 pub struct Filled<A: Embed> {
     pub core: Decision<A>,
-    /// Lent by the caller until the place is filled again: the header demands it.
-    pub asked: Asked<'static>,
     /// Picks made so far.
     pub picks: u32,
-    /// Where `asked.path` is not the caller's.
+    /// Where the path that was asked for is not the caller's.
     path: Option<Arc<str>>,
-}
-
-impl<A: Embed> Filled<A> {
-    /// Of the same request, for another holder.
-    pub fn with(&self, core: Decision<A>, picks: u32) -> Self {
-        Filled { core, asked: self.asked, picks, path: self.path.clone() }
-    }
 }
 
 /// What was made to be read, for as long as the decision lasts.
@@ -116,12 +111,15 @@ fn of_exchange() -> Failure {
 
 impl<A: Embed> Place<A> {
     fn new(engine: Arc<Shared<A>>) -> Self {
-        Place { engine, filled: None, picked: Vec::new(), told: Told::default(), lent: false }
+        let (asked, picked, told) = (Asked::NOTHING, Vec::new(), Told::default());
+        Place { engine, filled: None, asked, picked, told, lent: false }
     }
 
-    /// A place that belongs to an exchange.
-    pub fn lent(engine: Arc<Shared<A>>, filled: Filled<A>) -> Self {
-        Place { filled: Some(filled), lent: true, ..Place::new(engine) }
+    /// A place that belongs to an exchange, for another decision about the same request.
+    pub fn lent(&self, core: Decision<A>, picks: u32) -> Self {
+        let path = self.filled.as_ref().and_then(|filled| filled.path.clone());
+        let filled = Some(Filled { core, picks, path });
+        Place { filled, asked: self.asked, lent: true, ..Place::new(Arc::clone(&self.engine)) }
     }
 
     /// Whether the caller may fill or free it.
@@ -143,28 +141,29 @@ impl<A: Embed> Place<A> {
         self.filled.as_ref().ok_or_else(empty)
     }
 
-    #[inline]
-    fn route(&mut self, mut asked: Asked<'static>) {
+    #[inline(always)]
+    fn route(&mut self, asked: Asked<'static>, port: u16, draw: Option<u64>) {
         self.clear();
+        self.asked = asked;
+        let draw = draw.unwrap_or_else(|| self.engine.draws.draw());
         let guard = self.engine.core.load();
         let mut path = None;
-        if let std::borrow::Cow::Owned(normal) = guard.normal_path(asked.path) {
+        if let Cow::Owned(normal) = guard.normal_path(asked.path) {
             let kept: Arc<str> = normal.into();
             // SAFETY: `path` is kept beside what borrows it, wherever that goes.
-            asked.path = unsafe { &*Arc::as_ptr(&kept) };
+            self.asked.path = unsafe { &*Arc::as_ptr(&kept) };
             path = Some(kept);
         }
-        let draw = asked.draw.unwrap_or_else(|| self.engine.draws.draw());
-        let core = routing::route(&guard, &asked, asked.port(), draw);
-        self.filled = Some(Filled { core, asked, picks: 0, path });
+        let core = routing::route(&guard, &self.asked, Some(port).filter(|port| *port > 0), draw);
+        self.filled = Some(Filled { core, picks: 0, path });
     }
 
-    fn connect(&mut self, asked: Asked<'static>) {
+    fn connect(&mut self, asked: Asked<'static>, port: u16, draw: Option<u64>) {
         self.clear();
-        let asked = asked.connection();
-        let draw = asked.draw.unwrap_or_else(|| self.engine.draws.draw());
-        let core = self.engine.core.connect(&asked, asked.port, asked.sni, draw);
-        self.filled = Some(Filled { core, asked, picks: 0, path: None });
+        self.asked = asked.connection();
+        let draw = draw.unwrap_or_else(|| self.engine.draws.draw());
+        let core = self.engine.core.connect(&self.asked, port, self.asked.sni(), draw);
+        self.filled = Some(Filled { core, picks: 0, path: None });
     }
 
     fn rule(&mut self) -> Result<Option<&Rule>, Failure> {
@@ -187,8 +186,9 @@ impl<A: Embed> Place<A> {
     }
 
     fn answer(&mut self) -> Result<roadstead_answer, Failure> {
-        let Place { filled, told, .. } = self;
-        let Filled { core, asked, .. } = filled.as_ref().ok_or_else(empty)?;
+        let Place { filled, asked, told, .. } = self;
+        let core = &filled.as_ref().ok_or_else(empty)?.core;
+        let asked = &*asked;
         let location = core.redirect(asked).map(|(_, location)| told.text(location));
         let path = match core.rewritten_path(asked) {
             Some(path) => told.text(path),
@@ -232,6 +232,11 @@ impl<A: Embed> Place<A> {
             application_tls: core.scheme.text::<A, _>(asked) == "https",
         })
     }
+}
+
+#[inline]
+fn draw_of(given: &roadstead_request) -> Option<u64> {
+    (given.flags & ROADSTEAD_REQUEST_DRAW != 0).then_some(given.draw)
 }
 
 fn kind_of(kind: Kind) -> roadstead_kind {
@@ -284,7 +289,9 @@ pub unsafe extern "C" fn route<A: Embed>(
         // SAFETY: the caller's; what the request points to is lent until the place is filled again.
         unsafe {
             let place = raw::behind_mut::<Place<A>>(decision)?;
-            place.own()?.route(Asked::of(raw::read(request, &mut MaybeUninit::uninit())?)?);
+            let mut room = MaybeUninit::uninit();
+            let given = raw::read(request, &mut room)?;
+            place.own()?.route(Asked::of(given)?, given.port, draw_of(given));
         }
         Ok(())
     })
@@ -299,7 +306,9 @@ pub unsafe extern "C" fn connect<A: Embed>(
         // SAFETY: as in `route`.
         unsafe {
             let place = raw::behind_mut::<Place<A>>(decision)?;
-            place.own()?.connect(Asked::of(raw::read(request, &mut MaybeUninit::uninit())?)?);
+            let mut room = MaybeUninit::uninit();
+            let given = raw::read(request, &mut room)?;
+            place.own()?.connect(Asked::of(given)?, given.port, draw_of(given));
         }
         Ok(())
     })
@@ -419,7 +428,7 @@ pub unsafe extern "C" fn reasons<A: Embed>(
         unsafe {
             let place = raw::behind_mut::<Place<A>>(decision)?;
             let filled = place.filled.as_ref().ok_or_else(empty)?;
-            let reasons = filled.core.reasons(&filled.asked);
+            let reasons = filled.core.reasons(&place.asked);
             let told: Vec<_> = reasons.into_iter().map(|reason| place.told.text(reason)).collect();
             raw::fill(told, out, room, count)
         }

@@ -29,6 +29,7 @@ pub fn told_of<A: Embed>(chosen: &Chosen<A>) -> roadstead_endpoint {
     }
 }
 
+#[inline]
 fn kind_of(kind: EndpointKind) -> roadstead_address {
     match kind {
         EndpointKind::Ip => roadstead_address::ROADSTEAD_IP,
@@ -38,6 +39,7 @@ fn kind_of(kind: EndpointKind) -> roadstead_address {
 }
 
 /// The strings are the state's.
+#[inline]
 pub fn told<A: Embed>(state: &ClusterState<A>, index: u32) -> roadstead_endpoint {
     let endpoint = &state.membership.endpoints[index as usize];
     let group = &state.membership.groups[endpoint.group as usize];

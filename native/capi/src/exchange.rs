@@ -1,7 +1,6 @@
 //! Exchanges: the core's state machine with endpoints, leases and texts as C reads them.
 
 use std::mem::MaybeUninit;
-use std::sync::Arc;
 
 use roadstead_core::choose::{Chosen, HashBy};
 use roadstead_core::decision::Decision;
@@ -11,8 +10,8 @@ use roadstead_core::exchange::{self, Step, Wrong};
 use roadstead_core::model::HeaderOp;
 
 use crate::asked::Asked;
-use crate::decision::{Filled, Line, Place};
-use crate::embed::{Embed, Shared};
+use crate::decision::{Line, Place};
+use crate::embed::Embed;
 use crate::endpoint::told_of;
 use crate::failure::{Failure, call};
 use crate::pick::hash_of;
@@ -26,7 +25,6 @@ use crate::types::{
 
 /// One request on its way.
 pub struct Running<A: Embed> {
-    engine: Arc<Shared<A>>,
     /// A decision of its own, which the caller reads.
     decision: *mut roadstead_decision,
     core: exchange::Exchange,
@@ -69,34 +67,25 @@ fn asked_of(flags: u32) -> exchange::Asked {
 }
 
 /// The machine's side over one decision.
-fn act<'a, A: Embed, T>(
-    engine: &'a Shared<A>,
-    filled: &'a Filled<A>,
-    tries: &'a mut Tries<A>,
+fn act<A: Embed, T>(
+    place: &Place<A>,
+    tries: &mut Tries<A>,
     work: impl FnOnce(&mut Acting<'_, A, Asked<'static>>) -> T,
-) -> T {
-    let draw = || engine.draws.draw();
-    let Filled { core: decision, asked: request, .. } = filled;
-    let original = request.original;
-    work(&mut Acting { engine: &engine.core, decision, request, original, draw: &draw, tries })
+) -> Result<T, Failure> {
+    let draw = || place.engine.draws.draw();
+    let (decision, request) = (&place.filled()?.core, &place.asked);
+    let original = request.original();
+    Ok(work(&mut Acting { engine: &place.engine.core, decision, request, original, draw: &draw, tries }))
 }
 
 impl<A: Embed> Running<A> {
-    fn begin(
-        engine: &Arc<Shared<A>>,
-        filled: Filled<A>,
-        asked: exchange::Asked,
-        hash: HashBy,
-        copy: bool,
-        now: i64,
-    ) -> Self {
-        let mut tries = Tries::new(filled.picks, hash);
-        let lines = filled.asked.header_lines();
-        let core = act(engine, &filled, &mut tries, |acting| exchange::Exchange::of(acting, asked, lines, copy, now));
-        let decision = raw::hand_out(Place::lent(Arc::clone(engine), filled));
-        let mut made = Running { engine: Arc::clone(engine), decision, core, tries, told: Told::default(), copy };
+    fn begin(place: Place<A>, asked: exchange::Asked, hash: HashBy, copy: bool, now: i64) -> Result<Self, Failure> {
+        let mut tries = Tries::new(place.filled()?.picks, hash);
+        let lines = place.asked.header_lines();
+        let core = act(&place, &mut tries, |acting| exchange::Exchange::of(acting, asked, lines, copy, now))?;
+        let mut made = Running { decision: raw::hand_out(place), core, tries, told: Told::default(), copy };
         made.tell();
-        made
+        Ok(made)
     }
 
     fn place(&self) -> Result<&Place<A>, Failure> {
@@ -121,8 +110,8 @@ impl<A: Embed> Running<A> {
         }
         // SAFETY: as in `place`; what it borrows is not of the fields that are worked on.
         let place = unsafe { raw::behind::<Place<A>>(self.decision)? };
-        let Running { engine, core, tries, .. } = self;
-        let done = act(engine, place.filled()?, tries, |acting| work(core, acting));
+        let Running { core, tries, .. } = self;
+        let done = act(place, tries, |acting| work(core, acting))?;
         if let Err(Wrong::Report(message)) = done {
             return Err(Failure::new(roadstead_status::ROADSTEAD_REPORT, message));
         }
@@ -224,8 +213,8 @@ pub unsafe extern "C" fn begin<A: Embed>(
                 let message = "an exchange is of a request: this decision is a connection's";
                 return Err(Failure::new(roadstead_status::ROADSTEAD_RANGE, message));
             }
-            let own = filled.with(filled.core.again(), filled.picks);
-            let running = Running::begin(&place.engine, own, asked_of(flags), hash, false, now);
+            let own = place.lent(filled.core.again(), filled.picks);
+            let running = Running::begin(own, asked_of(flags), hash, false, now)?;
             raw::set(out, "out", raw::hand_out(running))
         }
     })
@@ -243,8 +232,8 @@ pub unsafe extern "C" fn mirror<A: Embed>(
         unsafe {
             raw::set(out, "out", std::ptr::null_mut())?;
             let running = raw::behind::<Running<A>>(exchange)?;
-            let (name, filled) = (cluster.text("cluster")?, running.place()?.filled()?);
-            let Some(core) = filled.core.to_cluster(name) else {
+            let (name, place) = (cluster.text("cluster")?, running.place()?);
+            let Some(core) = place.filled()?.core.to_cluster(name) else {
                 let message = format!("no cluster {name:?} to mirror to");
                 return Err(Failure::new(roadstead_status::ROADSTEAD_NOT_FOUND, message));
             };
@@ -254,7 +243,7 @@ pub unsafe extern "C" fn mirror<A: Embed>(
                 received: running.core.is_complete(),
                 pending: running.core.is_pending(),
             };
-            let copy = Running::begin(&running.engine, filled.with(core, 0), asked, HashBy::Nothing, true, now);
+            let copy = Running::begin(place.lent(core, 0), asked, HashBy::Nothing, true, now)?;
             raw::set(out, "out", raw::hand_out(copy))
         }
     })

@@ -48,10 +48,11 @@ fn refused(cluster: &str, limit: Overflow) -> Failure {
 }
 
 impl<A: Embed> Hold<A> {
-    fn take(place: &mut Place<A>, given: &Given<'_>) -> Result<Self, Failure> {
+    fn take(place: &mut Place<A>, given: Option<&Given<'_>>) -> Result<Self, Failure> {
         let connection = place.filled()?.core.is_connection();
-        let retry = given.flags & ROADSTEAD_CHOICE_RETRY != 0;
-        let pending = given.flags & ROADSTEAD_CHOICE_PENDING != 0;
+        let flags = given.map_or(0, |given| given.flags);
+        let retry = flags & ROADSTEAD_CHOICE_RETRY != 0;
+        let pending = flags & ROADSTEAD_CHOICE_PENDING != 0;
         if connection && (retry || pending) {
             let message = "ROADSTEAD_CHOICE_RETRY and _PENDING are of requests: a connection has neither";
             return Err(Failure::new(roadstead_status::ROADSTEAD_RANGE, message));
@@ -96,8 +97,8 @@ pub unsafe extern "C" fn take<A: Embed>(
         // SAFETY: the caller's.
         unsafe {
             raw::set(out, "out", std::ptr::null_mut())?;
-            let given = Given::of(choice)?;
-            let hold = Hold::take(raw::behind_mut::<Place<A>>(decision)?, &given)?;
+            let given = if choice.is_null() { None } else { Some(Given::of(choice)?) };
+            let hold = Hold::take(raw::behind_mut::<Place<A>>(decision)?, given.as_ref())?;
             raw::set(out, "out", raw::hand_out(hold))
         }
     })

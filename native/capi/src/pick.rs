@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use roadstead_core::choose::{Chosen, HashBy, Unchosen, Wish};
 use roadstead_core::decision::{Decision, Kind};
 use roadstead_core::hash::xxh64;
-use smallvec::SmallVec;
 
 use crate::asked::Asked;
 use crate::decision::{Filled, Place, empty};
@@ -19,11 +18,10 @@ use crate::types::{
 };
 
 /// What the caller wants of a choice.
-#[derive(Default)]
 pub struct Given<'a> {
     pub flags: u32,
     hash: HashBy,
-    exclude: SmallVec<[(&'a str, u16); 4]>,
+    exclude: Vec<(&'a str, u16)>,
 }
 
 /// # Safety
@@ -39,12 +37,9 @@ pub unsafe fn hash_of(hash: Option<u64>, key: Option<roadstead_str>, what: &str)
 
 impl Given<'_> {
     /// # Safety
-    /// NULL, or a choice whose pointers are valid for the call.
-    #[inline]
+    /// A choice whose pointers are valid for the call.
+    #[inline(never)]
     pub unsafe fn of(choice: *const roadstead_choice) -> Result<Self, Failure> {
-        if choice.is_null() {
-            return Ok(Given::default());
-        }
         // SAFETY: the caller's.
         unsafe {
             let mut room = MaybeUninit::uninit();
@@ -59,14 +54,15 @@ impl Given<'_> {
 }
 
 impl<A: Embed> Place<A> {
-    /// One endpoint. Each call is a new pick.
+    /// One endpoint; `given` None: nothing special is wanted. Each call is a new pick.
     #[inline]
-    pub fn choose(&mut self, given: &Given<'_>) -> Result<&Chosen<A>, Failure> {
-        let Place { engine, filled, picked, .. } = self;
-        let Filled { core, asked, picks, .. } = filled.as_mut().ok_or_else(empty)?;
-        let wish = Wish { hash: given.hash, exclude: &given.exclude, priorities: None, original: asked.original };
-        let now = asked.now;
-        match core.choose(asked, picks, wish, || now.unwrap_or_else(|| engine.core.now())) {
+    pub fn choose(&mut self, given: Option<&Given<'_>>) -> Result<&Chosen<A>, Failure> {
+        let Place { engine, filled, asked, picked, .. } = self;
+        let Filled { core, picks, .. } = filled.as_mut().ok_or_else(empty)?;
+        let asked = &*asked;
+        let (hash, exclude) = given.map_or((HashBy::Policies, &[][..]), |given| (given.hash, &given.exclude));
+        let wish = Wish { hash, exclude, priorities: None, original: asked.original() };
+        match core.choose(asked, picks, wish, || asked.now.unwrap_or_else(|| engine.core.now())) {
             Ok(chosen) => picked.push(chosen),
             Err(unchosen) => return Err(refused(core, asked, unchosen)),
         }
@@ -107,8 +103,11 @@ pub unsafe extern "C" fn pick_endpoint<A: Embed>(
         // SAFETY: the caller's.
         unsafe {
             raw::writable(out)?;
-            let given = Given::of(choice)?;
-            raw::write(out, told_of(raw::behind_mut::<Place<A>>(decision)?.choose(&given)?))
+            let place = raw::behind_mut::<Place<A>>(decision)?;
+            if choice.is_null() {
+                return raw::write(out, told_of(place.choose(None)?));
+            }
+            raw::write(out, told_of(place.choose(Some(&Given::of(choice)?))?))
         }
     })
 }

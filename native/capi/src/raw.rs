@@ -225,12 +225,12 @@ impl roadstead_str {
 
     /// # Safety
     /// As of `slice`.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn text<'a>(self, what: &str) -> Result<&'a str, Failure> {
         // SAFETY: the caller's.
         let bytes = unsafe { self.bytes(what)? };
-        if bytes.is_ascii() {
-            // SAFETY: ASCII is UTF-8. Nearly all there is, and seen a word at a time.
+        if is_ascii(bytes) {
+            // SAFETY: ASCII is UTF-8.
             return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
         }
         std::str::from_utf8(bytes).map_err(|error| bad_text(what, error))
@@ -240,7 +240,7 @@ impl roadstead_str {
     ///
     /// # Safety
     /// As of `slice`.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn optional_text<'a>(self, what: &str) -> Result<Option<&'a str>, Failure> {
         if self.data.is_null() && self.len == 0 {
             return Ok(None);
@@ -260,6 +260,20 @@ impl roadstead_header {
         // SAFETY: the caller's.
         unsafe { (self.name.header_bytes(), self.value.header_bytes()) }
     }
+}
+
+/// As nearly all texts are: seen a word at a time.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let all = words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word));
+    let rest = match bytes.last_chunk::<8>() {
+        // What is left over, with some that were seen.
+        Some(last) => u64::from_ne_bytes(*last),
+        None => rest.iter().fold(0, |all, byte| all | u64::from(*byte)),
+    };
+    (all | rest) & HIGH == 0
 }
 
 #[cold]

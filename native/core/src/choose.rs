@@ -109,17 +109,19 @@ impl<A: Attach> Decision<A> {
         };
         let now = if live.lb.slow_start_window > 0.0 { now() } else { 0 };
         let input = PickInput { draw: self.draw, number: *picks, hash, attempt: 0, now };
-        let last = if wish.exclude.is_empty() { 0 } else { self.retry_host_attempts() };
         let state = live.state_full();
-        let (index, used) = pick(live, &state, input, wish, last);
+        let (index, used) = if wish.exclude.is_empty() && wish.priorities.is_none() {
+            (live.pick(&state, input), 1)
+        } else {
+            pick_other(live, &state, input, wish, self.retry_host_attempts())
+        };
         *picks += used;
         index.map(|index| Chosen::Of(state, index)).ok_or(Unchosen::NoneHealthy)
     }
 }
 
 /// An index, and how many picks that took. Up to `last + 1` picks until one is not excluded; then the last one is used.
-#[inline]
-fn pick<A: Attach>(
+fn pick_other<A: Attach>(
     live: &ClusterLive<A>,
     state: &ClusterState<A>,
     mut input: PickInput,

@@ -8,6 +8,7 @@ use roadstead::types::*;
 use roadstead_core::rng::SplitMix64;
 use serde_json::{Value, json};
 
+use crate::exchanges::carried;
 use crate::mutate::{below, bytes, one, tree};
 
 /// The golden corpus: snapshots, and what is asked of them.
@@ -49,7 +50,7 @@ fn snapshot(random: &mut SplitMix64, seed: &Seed) -> Vec<u8> {
     }
 }
 
-fn lent(text: &[u8]) -> roadstead_str {
+pub fn lent(text: &[u8]) -> roadstead_str {
     roadstead_str { data: text.as_ptr().cast(), len: text.len() }
 }
 
@@ -65,12 +66,27 @@ macro_rules! well {
     }};
 }
 
-fn is_ok(status: roadstead_status) -> bool {
+pub(crate) use well;
+
+/// A string that was told; a panic where it is no text.
+///
+/// # Safety
+/// It is still there.
+pub unsafe fn text_of_str(told: roadstead_str) -> String {
+    if told.len == 0 {
+        return String::new();
+    }
+    // SAFETY: the caller's.
+    let bytes = unsafe { std::slice::from_raw_parts(told.data.cast::<u8>(), told.len) };
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+pub fn is_ok(status: roadstead_status) -> bool {
     status == roadstead_status::ROADSTEAD_OK
 }
 
 /// Zeros are a value of each struct of the header.
-fn zeroed<T>() -> T {
+pub fn zeroed<T>() -> T {
     // SAFETY: plain C structs.
     unsafe { std::mem::zeroed() }
 }
@@ -111,11 +127,16 @@ fn text_of(random: &mut SplitMix64, value: &Value, default: &str) -> Vec<u8> {
 unsafe fn ask(random: &mut SplitMix64, seed: &Seed, engine: *mut roadstead_engine, decision: *mut roadstead_decision) {
     let asked = one(random, &seed.asked);
     let (verb, given) = asked.as_object().and_then(|asked| asked.iter().next()).expect("one verb");
+    let given = given.get("route").unwrap_or(given);
     let host = text_of(random, if verb == "find" { &given[0] } else { &given["host"] }, "");
     let texts = ["path", "method", "scheme", "source_ip", "sni"].map(|name| text_of(random, &given[name], ""));
-    let lines: Vec<(Vec<u8>, Vec<u8>)> = given["headers"].as_array().map_or(Vec::new(), |lines| {
-        lines.iter().map(|line| (text_of(random, &line[0], "x"), text_of(random, &line[1], "y"))).collect()
-    });
+    let pairs: Vec<(Value, Value)> = match &given["headers"] {
+        Value::Array(lines) => lines.iter().map(|line| (line[0].clone(), line[1].clone())).collect(),
+        Value::Object(lines) => lines.iter().map(|(name, value)| (json!(name), value.clone())).collect(),
+        _ => Vec::new(),
+    };
+    let lines: Vec<(Vec<u8>, Vec<u8>)> =
+        pairs.iter().map(|(name, value)| (text_of(random, name, "x"), text_of(random, value, "y"))).collect();
     let headers: Vec<_> =
         lines.iter().map(|(name, value)| roadstead_header { name: lent(name), value: lent(value) }).collect();
     let mut request: roadstead_request = zeroed();
@@ -143,6 +164,7 @@ unsafe fn ask(random: &mut SplitMix64, seed: &Seed, engine: *mut roadstead_engin
             assert!(well!(decide(decision, &request)));
             assert_eq!(first, told(decision), "a decision is a function of request and draw");
             picks(random, engine, decision);
+            carried(random, engine, decision, &headers);
         }
         let mut snapshot = null_mut();
         let mut service: roadstead_service = zeroed();
@@ -178,11 +200,7 @@ unsafe fn told(decision: *mut roadstead_decision) -> (i32, Vec<String>) {
         let apply = roadstead_decision_apply;
         assert!(well!(apply(decision, false, null(), 0, lines.as_mut_ptr(), 8, &mut count)));
         texts.extend(lines[..count.min(8)].iter().map(|line| line.value));
-        let strings = texts.iter().map(|text| match text.len {
-            0 => String::new(),
-            len => String::from_utf8(std::slice::from_raw_parts(text.data.cast::<u8>(), len).to_vec()).expect("UTF-8"),
-        });
-        (answer.kind, strings.collect())
+        (answer.kind, texts.into_iter().map(|text| text_of_str(text)).collect())
     }
 }
 

@@ -4,6 +4,7 @@
 //! `ROADSTEAD_FUZZ_SEED` repeats a run that failed (its seed is printed). Run it with `--release` for more.
 
 mod abi;
+mod exchanges;
 mod hosts;
 mod mutate;
 mod yaml;
