@@ -57,6 +57,7 @@ HOMES = {
     "httpx2": "clients/",
     "requests": "clients/",
     "urllib3": "clients/",
+    "opentelemetry": ("clients/", "metrics/"),
     # A second home: the cluster's client hands its answers on.
     "aiohttp": ("clients/", "sources/kubernetes/"),
 }

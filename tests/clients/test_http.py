@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from tests.clients.servers import Answer, Servers, servers
-from tests.clients.ways import CLIENTS, Way
+from tests.clients.ways import CLIENTS, URL, Way, entry
 
 from roadstead import Registry
 from roadstead.clients.httpx import Transport
@@ -28,49 +28,6 @@ def way(request: pytest.FixtureRequest, engine_name: str) -> Way:
 def made() -> Iterator[Servers]:
     with servers() as all_of_them:
         yield all_of_them
-
-
-def entry(*ports: int, http: str = "", policy: str = "") -> str:
-    """The host api.test with these endpoints, an http rule, a traffic policy."""
-    endpoints = "\n".join(f"  - {{address: 127.0.0.1, ports: {{http: {port}}}}}" for port in ports)
-    text = f"""
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: api}}
-spec:
-  hosts: [api.test]
-  ports: [{{number: 80, name: http, protocol: HTTP}}]
-  resolution: STATIC
-  endpoints:
-{endpoints}
----
-"""
-    if http:
-        text += f"""
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: api}}
-spec:
-  hosts: [api.test]
-  http:
-  - route: [{{destination: {{host: api.test}}}}]
-    {http}
----
-"""
-    if policy:
-        text += f"""
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {{name: api}}
-spec:
-  host: api.test
-  trafficPolicy: {policy}
----
-"""
-    return text
-
-
-URL = "http://api.test/v1/things?x=1"
 
 
 def test_a_request_reaches_an_endpoint(way: Way, made: Servers) -> None:

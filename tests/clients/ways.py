@@ -11,7 +11,6 @@ import aiohttp
 import httpx
 import httpx2
 import requests
-import urllib3
 from requests import exceptions as requests_errors
 from urllib3 import exceptions as urllib3_errors
 
@@ -152,4 +151,44 @@ class Way:
         return self.ask(mesh, ("GET", url), **sent)[0]
 
 
-assert urllib3.__version__ >= "2"
+def entry(*ports: int, http: str = "", policy: str = "") -> str:
+    """The host api.test with these endpoints, an http rule, a traffic policy."""
+    endpoints = "\n".join(f"  - {{address: 127.0.0.1, ports: {{http: {port}}}}}" for port in ports)
+    text = f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: api}}
+spec:
+  hosts: [api.test]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints:
+{endpoints}
+---
+"""
+    if http:
+        text += f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: api}}
+spec:
+  hosts: [api.test]
+  http:
+  - route: [{{destination: {{host: api.test}}}}]
+    {http}
+---
+"""
+    if policy:
+        text += f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: api}}
+spec:
+  host: api.test
+  trafficPolicy: {policy}
+---
+"""
+    return text
+
+
+URL = "http://api.test/v1/things?x=1"

@@ -6,12 +6,12 @@ import asyncio
 import http.client
 import socket
 import ssl
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
-from roadstead.clients.bodies import Recorder
+from roadstead.clients.bodies import Recorder, Watcher
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms, carry
 from roadstead.clients.drive import ASYNCHRONOUS, Tasks, drive
 from roadstead.clients.sent import KEPT, Sent, idle_time, keepalive_options, most_connections, refuse_http2
@@ -167,7 +167,8 @@ class Middleware:
 
     registry: a Registry or a view of one. identity, credentials: folders of certificates (`clients.tls.Originator`).
     trusted: x-envoy-… request headers steer retries and time limits. recorder: counts requests
-    (`metrics.istio.RequestRecorder`). auto_decompress: the session's. The session's total time limit holds as well."""
+    (`metrics.istio.RequestRecorder`). watchers: see it begin, too (`clients.tracing.Spans`). auto_decompress: the
+    session's. The session's total time limit holds as well."""
 
     def __init__(
         self,
@@ -177,10 +178,11 @@ class Middleware:
         credentials: str | os.PathLike[str] | None = None,
         trusted: bool = False,
         recorder: Recorder | None = None,
+        watchers: Sequence[Watcher] = (),
         auto_decompress: bool = True,
     ) -> None:
         self._registry = registry
-        self._terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder)
+        self._terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
         self._auto_decompress = auto_decompress
         self._pools: dict[Hashable, _Slots] = {}
         self._answers: aiohttp.ClientSession | None = None
@@ -397,6 +399,7 @@ def session(
     credentials: str | os.PathLike[str] | None = None,
     trusted: bool = False,
     recorder: Recorder | None = None,
+    watchers: Sequence[Watcher] = (),
     **options: object,
 ) -> aiohttp.ClientSession:
     """A `ClientSession` whose requests go where the registry says (`Middleware`). options: aiohttp's, but `connector`;
@@ -408,6 +411,7 @@ def session(
         credentials=credentials,
         trusted=trusted,
         recorder=recorder,
+        watchers=watchers,
         auto_decompress=auto_decompress,
     )
     others = cast("tuple[object, ...]", tuple(cast("list[object]", options.pop("middlewares", ()))))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from roadstead._core import Exchange, Reset
+    from roadstead._core import Decision, Exchange, Reset
 
+HeaderList: TypeAlias = list[tuple[str, str]]
 Count: TypeAlias = "Callable[[Exchange, int, int, int], None]"
 
 
@@ -17,6 +18,25 @@ class Recorder(Protocol):
     @property
     def count(self) -> Count:
         """Of an exchange: bytes of the request's body, of the response's, and the gRPC status (-1: none)."""
+
+
+class Watcher(Protocol):
+    """Sees requests begin, and hears when they are over (`clients.tracing.Spans`, `metrics.otel.Instruments`)."""
+
+    def begin(self, decision: Decision, headers: HeaderList) -> tuple[HeaderList, Count]:
+        """The headers that are to be sent, and what to call once it is over."""
+
+
+def told_by(counts: Sequence[Count]) -> Count | None:
+    """All of them as one; None for none."""
+    if len(counts) < 2:
+        return counts[0] if counts else None
+
+    def tell(exchange: Exchange, sent: int, received: int, grpc_status: int) -> None:
+        for count in counts:
+            count(exchange, sent, received, grpc_status)
+
+    return tell
 
 
 class BodyWatch:

@@ -16,10 +16,10 @@ It returns Passed(…), a response whose body is to be passed on, or Local(…),
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
-from roadstead.clients.bodies import BodyWatch, Recorder
+from roadstead.clients.bodies import BodyWatch, Count, HeaderList, Recorder, Watcher, told_by
 from roadstead.clients.tls import Originator, server_name
 from roadstead.errors import EndpointsPending, TlsRefused
 from roadstead.mesh import UNLIMITED, ConnectionPool, TlsOrigination
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from roadstead._core import Decision, Exchange, Reset
 
 R = TypeVar("R")
-HeaderList: TypeAlias = list[tuple[str, str]]
 _NS = 1_000_000_000
 
 
@@ -117,12 +116,13 @@ class Terms(NamedTuple):
     """How requests of a client are carried out.
 
     tls: makes contexts. trusted: x-envoy-… headers of the caller steer the exchange, as Envoy lets internal requests
-    do. clock: ns, the engine's. recorder: hears of each request once it is over."""
+    do. clock: ns, the engine's. recorder: hears of each request once it is over. watchers: when it begins, too."""
 
     tls: Originator
     trusted: bool = False
     clock: Callable[[], int] = time.monotonic_ns
     recorder: Recorder | None = None
+    watchers: tuple[Watcher, ...] = ()
 
     def seconds_until(self, deadline: int) -> float:
         """From now; not below 0."""
@@ -151,6 +151,8 @@ def carry(
         except EndpointsPending as pending:
             yield Await(pending)
     count = None if terms.recorder is None else terms.recorder.count
+    if terms.watchers:
+        headers, count = _watched(decision, headers, terms.watchers, count)
     try:
         outcome: Passed[R] | Local = yield from _steps(
             exchange, headers, terms, BodyWatch(exchange, count, size), waits
@@ -163,6 +165,16 @@ def carry(
     if count is not None and isinstance(outcome, Local):
         count(exchange, size, len(outcome.body), _grpc_status(outcome.headers))
     return outcome
+
+
+def _watched(
+    decision: Decision, headers: HeaderList, watchers: Sequence[Watcher], count: Count | None
+) -> tuple[HeaderList, Count | None]:
+    counts = [] if count is None else [count]
+    for watcher in watchers:
+        headers, told = watcher.begin(decision, headers)
+        counts.append(told)
+    return headers, told_by(counts)
 
 
 def _steps(exchange: Exchange, headers: HeaderList, terms: Terms, watch: BodyWatch, waits: bool) -> Carrying[R]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from roadstead.clients.bodies import Recorder
+from roadstead.clients.bodies import Recorder, Watcher
 from roadstead.clients.carry import Terms
 from roadstead.clients.grpc_aio import AioChannel
 from roadstead.clients.grpc_blocking import Channel
@@ -29,6 +29,7 @@ def channel(
     credentials: str | os.PathLike[str] | None = None,
     trusted: bool = False,
     recorder: Recorder | None = None,
+    watchers: Sequence[Watcher] = (),
     options: Sequence[Option] = (),
 ) -> grpc.Channel:
     """A channel whose calls each go where the registry says, as its rules say: balanced call by call, with retries by
@@ -37,9 +38,10 @@ def channel(
 
     target: "host:port". channel_credentials: the caller's own TLS. credentials: the folder of certificates for
     credentialName (`clients.tls.Originator`). trusted: x-envoy-… metadata steers retries and time limits. recorder:
-    counts calls (`metrics.istio.RequestRecorder`). options: gRPC's, of the connections. Calls whose requests are a
-    stream are sent once; mirrors get a copy of those with one request."""
-    terms = Terms(Originator(None, credentials), trusted, registry.clock, recorder)
+    counts calls (`metrics.istio.RequestRecorder`). watchers: see them begin, too (`clients.tracing.Spans`). options:
+    gRPC's, of the connections. Calls whose requests are a stream are sent once; mirrors get a copy of those with one
+    request."""
+    terms = Terms(Originator(None, credentials), trusted, registry.clock, recorder, tuple(watchers))
     return Channel(Calls(registry, target, terms, channel_credentials, options))
 
 
@@ -51,10 +53,11 @@ def aio_channel(
     credentials: str | os.PathLike[str] | None = None,
     trusted: bool = False,
     recorder: Recorder | None = None,
+    watchers: Sequence[Watcher] = (),
     options: Sequence[Option] = (),
 ) -> grpc.aio.Channel:
     """The same for asyncio."""
-    terms = Terms(Originator(None, credentials), trusted, registry.clock, recorder)
+    terms = Terms(Originator(None, credentials), trusted, registry.clock, recorder, tuple(watchers))
     return AioChannel(Calls(registry, target, terms, channel_credentials, options))
 
 

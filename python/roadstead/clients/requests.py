@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from roadstead.clients.bodies import Recorder
+from roadstead.clients.bodies import Recorder, Watcher
 from roadstead.clients.carry import Terms
 from roadstead.clients.tls import Originator
 from roadstead.errors import MissingExtra
@@ -31,8 +32,9 @@ class Adapter(HTTPAdapter):
 
     registry: a Registry or a view of one. identity, credentials: folders of certificates (`clients.tls.Originator`).
     trusted: x-envoy-… request headers steer retries and time limits. recorder: counts requests
-    (`metrics.istio.RequestRecorder`). The session's timeouts hold where the route and the cluster set none; its proxies
-    are not asked. `.roadstead` of a response (`Sent`) tells whose answer it is."""
+    (`metrics.istio.RequestRecorder`). watchers: see it begin, too (`clients.tracing.Spans`). The session's timeouts
+    hold where the route and the cluster set none; its proxies are not asked. `.roadstead` of a response (`Sent`) tells
+    whose answer it is."""
 
     def __init__(
         self,
@@ -42,9 +44,12 @@ class Adapter(HTTPAdapter):
         credentials: str | os.PathLike[str] | None = None,
         trusted: bool = False,
         recorder: Recorder | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         super().__init__()
-        self._wire = Wire(registry, Terms(Originator(identity, credentials), trusted, registry.clock, recorder))
+        self._wire = Wire(
+            registry, Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
+        )
 
     def get_connection_with_tls_context(  # type: ignore[override]
         self, request: requests.PreparedRequest, verify: object, proxies: object = None, cert: object = None

@@ -8,13 +8,13 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
-from roadstead.clients.bodies import Recorder
+from roadstead.clients.bodies import Recorder, Watcher
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms, carry
 from roadstead.clients.drive import ASYNCHRONOUS, BLOCKING, Copies, Tasks, drive, finished
 from roadstead.clients.sent import KEPT, Sent, idle_time, keepalive_options, most_connections
@@ -66,8 +66,8 @@ class TransportLogic:
 
     registry: a Registry or a view of one. identity, credentials: folders of certificates (`clients.tls.Originator`).
     verify: what the caller's own TLS (https) is checked against, as in httpx. trusted: x-envoy-… request headers steer
-    retries and time limits. recorder: counts requests (`metrics.istio.RequestRecorder`). The client's own timeouts hold
-    where the route and the cluster set none."""
+    retries and time limits. recorder: counts requests (`metrics.istio.RequestRecorder`). watchers: see it begin, too
+    (`clients.tracing.Spans`). The client's own timeouts hold where the route and the cluster set none."""
 
     _library: ModuleType
 
@@ -80,9 +80,10 @@ class TransportLogic:
         verify: ssl.SSLContext | bool = True,
         trusted: bool = False,
         recorder: Recorder | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self._registry = registry
-        self._terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder)
+        self._terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
         self._verify = verify
         self._application: ssl.SSLContext | None = None
         self._pools: dict[_PoolKey, httpx.HTTPTransport] = {}

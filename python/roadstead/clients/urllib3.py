@@ -7,13 +7,13 @@ import io
 import ssl
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from roadstead.clients.bodies import Recorder
+from roadstead.clients.bodies import Recorder, Watcher
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms, carry
 from roadstead.clients.dial import Target, dial
 from roadstead.clients.drive import BLOCKING, Copies, drive, finished
@@ -478,9 +478,9 @@ class PoolManager(urllib3.PoolManager):
 
     registry: a Registry or a view of one. identity, credentials: folders of certificates (`clients.tls.Originator`).
     trusted: x-envoy-… request headers steer retries and time limits. recorder: counts requests
-    (`metrics.istio.RequestRecorder`). ssl_context: of the caller's own TLS (https). The caller's timeouts hold where
-    the route and the cluster set none; urllib3's `retries` follow redirects and nothing else. `.roadstead` of a
-    response (`Sent`) tells whose answer it is."""
+    (`metrics.istio.RequestRecorder`). watchers: see it begin, too (`clients.tracing.Spans`). ssl_context: of the
+    caller's own TLS (https). The caller's timeouts hold where the route and the cluster set none; urllib3's `retries`
+    follow redirects and nothing else. `.roadstead` of a response (`Sent`) tells whose answer it is."""
 
     def __init__(
         self,
@@ -490,12 +490,15 @@ class PoolManager(urllib3.PoolManager):
         credentials: str | os.PathLike[str] | None = None,
         trusted: bool = False,
         recorder: Recorder | None = None,
+        watchers: Sequence[Watcher] = (),
         headers: Mapping[str, str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(headers=headers)
         self._context = ssl_context
-        self._wire = Wire(registry, Terms(Originator(identity, credentials), trusted, registry.clock, recorder))
+        self._wire = Wire(
+            registry, Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
+        )
 
     def connection_from_host(  # type: ignore[override]
         self, host: str | None, port: int | None = None, scheme: str | None = "http", pool_kwargs: object = None

@@ -7,8 +7,8 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING
 
-from roadstead.clients.bodies import BodyWatch
-from roadstead.clients.carry import Carrying, HeaderList, Local, Passed, carry
+from roadstead.clients.bodies import BodyWatch, HeaderList
+from roadstead.clients.carry import Carrying, Local, Passed, carry
 from roadstead.clients.drive import ASYNCHRONOUS, drive
 from roadstead.errors import TlsRefused
 from roadstead.mesh import ConnectionPool
