@@ -168,6 +168,8 @@ async def test_an_ejected_endpoint_comes_back(engine_name: str) -> None:
         for _ in range(2):
             eject()
             await until(lambda: cluster.endpoints[0].health != "unhealthy")
+        told = [(event.endpoint, event.what, event.why) for event in live.history("outbound|80||c.test")]
+        assert told == [("127.0.0.1:1", what, "outlier detection") for what in ("ejected", "returned")] * 2
         assert live.status().failed == []
 
 

@@ -27,6 +27,7 @@ _WHAT: dict[str, What] = {
     "degraded": "degraded",
     "no_longer_degraded": "recovered",
 }
+_OUTLIER = "outlier detection"
 
 
 class Word:
@@ -60,6 +61,8 @@ class Clusters:
         self._checked: set[str] = set()
         self._shown: dict[str, list[str]] = {}
         self._doors: dict[str, ClusterEndpoints] = {}
+        # Clusters with outlier detection, and the endpoints that are known to be ejected.
+        self._ejecting: dict[str, set[str]] = {}
         self.upkeep: Upkeep | None = None
         self.checks: Checks | None = None
 
@@ -77,6 +80,10 @@ class Clusters:
             if spec is None:
                 self._forget(name)
                 continue
+            if spec.outlier_detection is not None:
+                self._ejecting.setdefault(name, set())
+            else:
+                self._ejecting.pop(name, None)
             if self.upkeep is not None and names_of(spec):
                 # Who was in use goes on with what is known; who was not waits until somebody asks.
                 if self.upkeep.wants(name):
@@ -103,6 +110,7 @@ class Clusters:
             self.checks.forget(name)
         self._history.compare(name, self._shown.pop(name, ()), (), "configuration")
         self._used.pop(name, None)
+        self._ejecting.pop(name, None)
 
     def _check(self, spec: Cluster, endpoints: Sequence[Endpoint]) -> None:
         if self.checks is None or not (spec.health_checks or spec.name in self._checked):
@@ -114,6 +122,29 @@ class Clusters:
         else:
             self._checked.discard(spec.name)
         self.checks.watch(spec.name, spec.health_checks, endpoints, authority=spec.host, secure=_speaks_tls(spec))
+
+    # Ejections
+
+    def look_at_ejections(self) -> bool:
+        """Note which endpoints outlier detection has ejected since the last look, and which came back. Whether any are
+        ejected now."""
+        are_any = False
+        for name, known in self._ejecting.items():
+            cluster = self._view.cluster(name)
+            if cluster is None or not (known or cluster.stats.get("outlier_detection.ejections_active")):
+                continue
+            now = {
+                _name(endpoint.address, endpoint.port)
+                for endpoint, stats in zip(cluster.endpoints, cluster.endpoint_stats(), strict=False)
+                if stats.get("ejected")
+            }
+            for endpoint in sorted(now - known):
+                self._history.note(name, endpoint, "ejected", _OUTLIER)
+            for endpoint in sorted(known - now):
+                self._history.note(name, endpoint, "returned", _OUTLIER)
+            self._ejecting[name] = now
+            are_any = are_any or bool(now)
+        return are_any
 
     # Names
 

@@ -224,8 +224,14 @@ class Live:
 
     async def _sweep(self) -> None:
         """Bring back endpoints whose ejection is over. One that is made meanwhile lasts longer than this sleeps."""
+        are_known = False
         while True:
+            # At an instant that is past no tick is due: it only tells whether anything is ejected.
+            if are_known or self._registry.sweep(0) is not None:
+                are_known = self._clusters.look_at_ejections()
             due = self._registry.sweep()
+            if are_known:
+                are_known = self._clusters.look_at_ejections()
             await asyncio.sleep(_LONGEST if due is None else min(_LONGEST, due / 1e9))
 
     async def _watched(self, name: str, loop: Coroutine[object, object, None]) -> None:
