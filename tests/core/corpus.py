@@ -344,6 +344,19 @@ def _exchanges() -> tuple[str, str, list[low.Unit], list[Case]]:
         asked = {"host": "h0.test", "port": 80, "headers": headers, "draw": 2**63 + 7}
         reports = [[10, "ready", [], {}], [20, "received", [], {}], [2 * 10**9, "expired", [], {}]]
         questions.append({"exchange": {"route": asked, "terms": terms, "reports": reports}})
+    mirrors = (low.Mirror(exchanges.NAME, 1_000_000), low.Mirror("gone", 1_000_000))
+    retry = low.Retry("unavailable,envoy-ratelimited", 3, previous_hosts=True)
+    rule = exchanges.route(retry, mirrors=mirrors)
+    units.append(unit("copies", virtual_host(rule, domains=("copies.test",))))
+    answers = [{"grpc-status": "14"}, {"grpc-status": "0", "X-Envoy-RateLimited": "true"}, {"grpc-status": "13"}]
+    reports = []
+    for at, lines in enumerate(answers):
+        reports += [
+            [at * 10**9, "response", [200, lines], {"end_stream": False}],
+            [at * 10**9 + 10**9, "expired", [], {}],
+        ]
+    asked = {"host": "copies.test", "port": 80, "draw": 5}
+    questions.append({"exchange": {"route": asked, "reports": [*reports, [9 * 10**9, "ended", [], {}]]}})
     return "exchanges", "Requests on their way: what to do after each report.", units, questions
 
 

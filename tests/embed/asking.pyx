@@ -84,6 +84,9 @@ cdef class Asking:
     cdef roadstead_engine *engine
     cdef roadstead_snapshot *snapshot
     cdef roadstead_decision *decision
+    # What the last request pointed to: it stays for as long as its decision is used.
+    cdef roadstead_header *lines
+    cdef object kept
 
     def __cinit__(self, engine):
         cdef roadstead_error error = nothing()
@@ -97,6 +100,7 @@ cdef class Asking:
             api.decision_free(self.decision)
             api.snapshot_release(self.snapshot)
             api.engine_release(self.engine)
+        free(self.lines)
 
     def find(self, bytes host, uint16_t port):
         cdef roadstead_error error = nothing()
@@ -122,7 +126,9 @@ cdef class Asking:
         cdef roadstead_status[8] statuses
         cdef roadstead_status status
         cdef size_t count = 0
-        cdef roadstead_header *lines = <roadstead_header *>malloc((len(headers) + 1) * sizeof(roadstead_header))
+        free(self.lines)
+        self.lines = <roadstead_header *>malloc((len(headers) + 1) * sizeof(roadstead_header))
+        self.kept = (host, path, method, scheme, source_ip, sni, original_host, headers)
         memset(&request, 0, sizeof(request))
         memset(&answer, 0, sizeof(answer))
         memset(&endpoints, 0, sizeof(endpoints))
@@ -131,58 +137,55 @@ cdef class Asking:
         request.scheme, request.source_ip, request.sni = lent(scheme), lent(source_ip), lent(sni)
         request.original_host, request.original_port = lent(original_host), original_port
         request.port, request.draw, request.flags = port, draw, ROADSTEAD_REQUEST_DRAW
-        request.headers, request.header_count = lines, len(headers)
+        request.headers, request.header_count = self.lines, len(headers)
         for at, (name, value) in enumerate(headers):
-            lines[at].name, lines[at].value = lent(name), lent(value)
-        try:
-            with nogil:
-                if connection:
-                    status = api.connect(self.decision, &request, &error)
-                else:
-                    status = api.route(self.decision, &request, &error)
-                if status == ROADSTEAD_OK:
-                    status = api.decision_answer(self.decision, &answer, &error)
-                if status == ROADSTEAD_OK:
-                    status = api.decision_reasons(self.decision, reasons, 64, &count, &error)
-                if answer.kind in (ROADSTEAD_FORWARD, ROADSTEAD_PASSTHROUGH, ROADSTEAD_REFUSED_HOST):
-                    for i in range(picks):
-                        endpoints[i].struct_size = sizeof(roadstead_endpoint)
-                        statuses[i] = api.pick(self.decision, NULL, &endpoints[i], NULL)
-                else:
-                    picks = 0
-            told(status, &error)
-            return {
-                "kind": KINDS[answer.kind],
-                "status": answer.status,
-                "flags": text(answer.flags),
-                "service": text(answer.service),
-                "cluster": text(answer.cluster),
-                "route": answer.route,
-                "destination": answer.destination,
-                "path": text(answer.path),
-                "authority": text(answer.authority),
-                "request_headers": operations(answer.request_ops, answer.request_op_count),
-                "response_headers": operations(answer.response_ops, answer.response_op_count),
-                "redirect": None if answer.location.data == NULL else [answer.status, text(answer.location)],
-                "direct_response": None if answer.body.data == NULL else [answer.status, text(answer.body, "latin-1")],
-                "fault": [answer.delay, answer.abort_status, answer.abort_grpc_status]
-                if answer.delay > 0 or answer.abort_status or answer.abort_grpc_status >= 0
-                else None,
-                "mirrors": texts(answer.mirrors, answer.mirror_count),
-                "set_cookies": texts(answer.set_cookies, answer.set_cookie_count),
-                "hash": f"{answer.hash:016x}" if answer.has_hash else None,
-                "application_tls": bool(answer.application_tls),
-                "reasons": texts(reasons, count),
-                "timeout": answer.timeout,
-                "picks": [
-                    f"{text(endpoints[i].address)}:{endpoints[i].port}"
-                    if statuses[i] == ROADSTEAD_OK
-                    else {ROADSTEAD_NO_HEALTHY_ENDPOINT: "NoHealthyEndpoint"}[statuses[i]]
-                    for i in range(picks)
-                ],
-            }
-        finally:
-            free(lines)
+            self.lines[at].name, self.lines[at].value = lent(name), lent(value)
+        with nogil:
+            if connection:
+                status = api.connect(self.decision, &request, &error)
+            else:
+                status = api.route(self.decision, &request, &error)
+            if status == ROADSTEAD_OK:
+                status = api.decision_answer(self.decision, &answer, &error)
+            if status == ROADSTEAD_OK:
+                status = api.decision_reasons(self.decision, reasons, 64, &count, &error)
+            if answer.kind in (ROADSTEAD_FORWARD, ROADSTEAD_PASSTHROUGH, ROADSTEAD_REFUSED_HOST):
+                for i in range(picks):
+                    endpoints[i].struct_size = sizeof(roadstead_endpoint)
+                    statuses[i] = api.pick(self.decision, NULL, &endpoints[i], NULL)
+            else:
+                picks = 0
+        told(status, &error)
+        return {
+            "kind": KINDS[answer.kind],
+            "status": answer.status,
+            "flags": text(answer.flags),
+            "service": text(answer.service),
+            "cluster": text(answer.cluster),
+            "route": answer.route,
+            "destination": answer.destination,
+            "path": text(answer.path),
+            "authority": text(answer.authority),
+            "request_headers": operations(answer.request_ops, answer.request_op_count),
+            "response_headers": operations(answer.response_ops, answer.response_op_count),
+            "redirect": None if answer.location.data == NULL else [answer.status, text(answer.location)],
+            "direct_response": None if answer.body.data == NULL else [answer.status, text(answer.body, "latin-1")],
+            "fault": [answer.delay, answer.abort_status, answer.abort_grpc_status]
+            if answer.delay > 0 or answer.abort_status or answer.abort_grpc_status >= 0
+            else None,
+            "mirrors": texts(answer.mirrors, answer.mirror_count),
+            "set_cookies": texts(answer.set_cookies, answer.set_cookie_count),
+            "hash": f"{answer.hash:016x}" if answer.has_hash else None,
+            "application_tls": bool(answer.application_tls),
+            "reasons": texts(reasons, count),
+            "timeout": answer.timeout,
+            "picks": [
+                f"{text(endpoints[i].address)}:{endpoints[i].port}"
+                if statuses[i] == ROADSTEAD_OK
+                else {ROADSTEAD_NO_HEALTHY_ENDPOINT: "NoHealthyEndpoint"}[statuses[i]]
+                for i in range(picks)
+            ],
+        }
 
     def retries(self):
         """(attempts, retry_on, per try timeout) of the last decision; None where it has none."""
@@ -230,7 +233,7 @@ cdef class Asking:
         return where
 
     def carried(self, uint32_t flags, list reports):
-        """The steps of the last decision's exchange over its reports, each (instant, name, number, more)."""
+        """The steps of the last decision's exchange over its reports, each (instant, name, number, more, header lines)."""
         cdef roadstead_error error = nothing()
         cdef roadstead_exchange *exchange
         cdef roadstead_terms terms
@@ -238,6 +241,7 @@ cdef class Asking:
         cdef int64_t now
         cdef uint16_t value
         cdef bint more
+        cdef roadstead_header[8] headers
         memset(&terms, 0, sizeof(terms))
         memset(&step, 0, sizeof(step))
         terms.struct_size, step.struct_size, terms.flags = sizeof(terms), sizeof(step), flags
@@ -245,9 +249,11 @@ cdef class Asking:
             told(api.exchange_begin(self.decision, &terms, 0, &exchange, &error), &error)
             told(api.exchange_step(exchange, &step, &error), &error)
         steps = [stepped(exchange, &step)]
-        for now, name, value, more in reports:
+        for now, name, value, more, lines in reports:
             if name == "response":
-                told(api.exchange_response(exchange, value, NULL, 0, not more, now, &step, &error), &error)
+                for at, (key, line) in enumerate(lines):
+                    headers[at].name, headers[at].value = lent(key), lent(line)
+                told(api.exchange_response(exchange, value, headers, len(lines), not more, now, &step, &error), &error)
             elif name == "reset":
                 told(api.exchange_reset(exchange, value, True, now, &step, &error), &error)
             elif name == "received":

@@ -2,7 +2,7 @@
  *
  * A question is fields of the form LENGTH:BYTES, a field of -1: is NULL: verb, host, port, path, method, scheme, source_ip, sni,
  * original host, original port, draw (NULL: the engine's own), number of headers, then name and value of each. What follows of an
- * exchange: flags of its terms, number of reports, and of each instant, name, number, "more" or NULL. Of ejections: number of
+ * exchange: flags of its terms, number of reports, and of each instant, name, number, "more" or NULL, and header lines. Of ejections: number of
  * steps, and of each instant, what, and how: end and status of a lease, address, port and mark of a health check. */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -206,7 +206,10 @@ static void stepped(roadstead_exchange *exchange, const roadstead_step *step) {
       printf(", ");
       pairs(step->headers, step->header_count);
       printf(", [");
-      for (size_t i = 0; i < step->mirror_count; i++) put(step->mirrors[i], 0);
+      for (size_t i = 0; i < step->mirror_count; i++) {
+        if (i > 0) putchar(',');
+        put(step->mirrors[i], 0);
+      }
       putchar(']');
       break;
     case ROADSTEAD_DO_FORWARD:
@@ -240,7 +243,13 @@ static roadstead_status reported(roadstead_exchange *exchange, const char **at, 
   roadstead_str name = field(at);
   uint16_t given = (uint16_t)number(at);
   bool more = field(at).data != NULL;
-  if (is(name, "response")) return roadstead_exchange_response(exchange, given, NULL, 0, !more, now, step, error);
+  roadstead_header headers[ROOM];
+  size_t count = number(at);
+  for (size_t i = 0; i < count; i++) {
+    headers[i].name = field(at);
+    headers[i].value = field(at);
+  }
+  if (is(name, "response")) return roadstead_exchange_response(exchange, given, headers, count, !more, now, step, error);
   if (is(name, "reset")) return roadstead_exchange_reset(exchange, given, true, now, step, error);
   if (is(name, "received")) return roadstead_exchange_received(exchange, now, step, error);
   if (is(name, "ready")) return roadstead_exchange_ready(exchange, now, step, error);

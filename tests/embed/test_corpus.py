@@ -50,11 +50,18 @@ def flags_of(terms: dict[str, bool]) -> int:
     return sum(TERMS[name][1] for name, value in terms.items() if value is TERMS[name][0])
 
 
-def report(written: list[Any]) -> tuple[int, str, int, bool]:
-    """(instant, name, its number: a status or the place of a reset's word, whether more is to come)."""
+def report(written: list[Any]) -> tuple[int, str, int, bool, list[tuple[str, str]]]:
+    """(instant, name, its number: a status or the place of a reset's word, whether more is to come, header lines)."""
     now, name, arguments, named = written
     value = arguments[0] if arguments else 0
-    return now, name, RESETS.index(value) if name == "reset" else value, named.get("end_stream") is False
+    lines = arguments[1] if len(arguments) > 1 else {}
+    return (
+        now,
+        name,
+        RESETS.index(value) if name == "reset" else value,
+        named.get("end_stream") is False,
+        list(lines.items()),
+    )
 
 
 def end(how: dict[str, Any]) -> tuple[int, int]:
@@ -74,8 +81,15 @@ def question(asked: dict[str, Any]) -> bytes:
     fields = [verb, *asked_of(given.get("route", given))]
     if verb == "exchange":
         fields += [flags_of(given.get("terms", {})), len(given["reports"])]
-        for now, name, value, more in map(report, given["reports"]):
-            fields += [now, name, value, "more" if more else None]
+        for now, name, value, more, lines in map(report, given["reports"]):
+            fields += [
+                now,
+                name,
+                value,
+                "more" if more else None,
+                len(lines),
+                *[text for line in lines for text in line],
+            ]
     if verb == "ejections":
         fields.append(len(given["steps"]))
         for now, what, how in given["steps"]:
@@ -123,7 +137,11 @@ def from_cython(asker: Any, asked: dict[str, Any]) -> Any:
     request = given.get("route", given)
     if verb == "exchange":
         decide(asker, False, request, 0)
-        return asker.carried(flags_of(given.get("terms", {})), [report(one) for one in given["reports"]])
+        reports = [
+            (*known, [(key.encode(), value.encode()) for key, value in lines])
+            for *known, lines in map(report, given["reports"])
+        ]
+        return asker.carried(flags_of(given.get("terms", {})), reports)
     answer = decide(asker, verb == "connect", request, corpus.PICKS)
     assert answer.pop("timeout") == -1.0
     return answer

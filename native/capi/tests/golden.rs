@@ -257,7 +257,9 @@ fn carried(engine: &Shared<Loaded>, decision: &Decision<Loaded>, request: &Captu
             }
             "ready" => exchange.ready(now, &mut acting),
             "response" => {
-                let answered = exchange.answered(value.as_u64().expect("a status") as u16, std::iter::empty());
+                let given = report[2][1].as_object().into_iter().flatten();
+                let lines = given.map(|(name, value)| (name.as_bytes(), value.as_str().expect("text").as_bytes()));
+                let answered = exchange.answered(value.as_u64().expect("a status") as u16, lines);
                 exchange.response(&answered, whole, now, &mut acting)
             }
             "ended" => exchange.ended(now, &mut acting),
