@@ -266,6 +266,9 @@ class _HostClusters:
         return automatic_tls(self._scope, service, port, subset, protocol, self._identities, behind, by_endpoint)
 
     def _identities(self) -> tuple[str, ...]:
+        if self._view.merged.is_dynamic:
+            # Istio gives what is looked up by the request's name no other names.
+            return ()
         if self._accounts is None:
             workloads = accounts_of(self._scope, self._view)
             aliases = self._scope.env.mesh.trust_domain_aliases

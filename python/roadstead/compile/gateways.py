@@ -152,9 +152,10 @@ def _merged(servers: Iterator[Server]) -> Iterator[Server]:
     """The servers that Istio keeps, oldest Gateway first.
 
     On one port and bind plain servers merge only as HTTP with HTTP, TLS servers stand side by side by name, and a TLS
-    server that repeats a name is left out as a whole."""
+    server that repeats a name is left out as a whole. A plain server may join TLS servers, none joins it."""
     plain: dict[int, Server] = {}
-    used: dict[int, set[str]] = {}
+    ports: set[int] = set()
+    kept: set[tuple[int, str, str]] = set()
     names: set[tuple[int, str, str]] = set()
     tables: set[str] = set()
     for server in servers:
@@ -163,20 +164,18 @@ def _merged(servers: Iterator[Server]) -> Iterator[Server]:
             if taken & names:
                 continue
             names |= taken
-        binds = used.setdefault(server.bound, set())
-        first = plain.get(server.bound)
+        first, place = plain.get(server.bound), (server.bound, str(server.protocol), server.bind)
         if first is not None and first.bind == server.bind:
             if not (first.protocol.is_http and server.protocol.is_http):
                 continue
-        elif first is None and binds:
-            if server.bind in binds and not server.is_tls:
-                continue
-            if server.table and server.table in tables:
-                continue
-        elif first is None and not server.is_tls:
+        elif first is None and server.bound in ports and server.is_tls and server.table in tables:
+            continue
+        elif not server.is_tls and place not in kept:
             plain[server.bound] = server
-        binds.add(server.bind)
-        tables.add(server.table)
+        ports.add(server.bound)
+        kept.add(place)
+        if server.table:
+            tables.add(server.table)
         yield server
 
 

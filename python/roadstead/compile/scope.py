@@ -305,6 +305,8 @@ class ClientScope:
     def _wanted(self, fact: VirtualServiceFacts, host: str, listener: EgressListener) -> Iterator[int]:
         """Ports of a destination that a VirtualService, selected by a listener, sends this client to; 0: all."""
         for root in self._roots_of(fact):
+            if not fact.hosts and not self._exports.delegate(fact, root.namespace):
+                continue
             if self._is_bound(root, MESH) and listener.virtual_service(root.namespace, root.names):
                 for target, port, sources in fact.destinations:
                     if target == host and (not sources or self._namespace in sources):

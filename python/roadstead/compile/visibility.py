@@ -56,14 +56,21 @@ class Exports:
 
     def virtual_service(self, fact: VirtualServiceFacts, client: str) -> int | None:
         """Place in the client's order: 0 of its own namespace, 1 exported to it, 2 public; None: not seen."""
-        names = fact.export_to
-        if not names:
-            names = frozenset([fact.namespace if name == "." else name for name in self._virtual_services])
+        names = self._names(fact)
         if "*" in names:
             return 2
         if "~" in names or client not in names:
             return None
         return 0 if client == fact.namespace else 1
+
+    def _names(self, fact: VirtualServiceFacts) -> frozenset[str]:
+        own = fact.export_to
+        return own or frozenset([fact.namespace if name == "." else name for name in self._virtual_services])
+
+    def delegate(self, fact: VirtualServiceFacts, root: str) -> bool:
+        """Whether a delegate is for roots of a namespace."""
+        names = self._names(fact)
+        return "*" in names or root in names
 
     def rule_is_private(self, names: frozenset[str], namespace: str) -> bool:
         """Whether a DestinationRule never leaves its namespace."""

@@ -104,6 +104,12 @@ def test_what_has_an_effect_is_not_told(text: str) -> None:
             ["ingress", "inboundConnectionPool"],
         ),
         (
+            "Sidecar",
+            "{egress: [{port: {number: 0, name: s, protocol: TCP}, bind: 'unix:///s', hosts: ['./*']}]}",
+            "warning",
+            ["egress[0].port.protocol"],
+        ),
+        (
             "Gateway",
             (
                 "{servers: [{port: {number: 443, name: s, protocol: HTTPS}, hosts: [a.test], "

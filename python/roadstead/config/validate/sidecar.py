@@ -130,6 +130,11 @@ def _egress_port(
             report.error("SC-22", (*at, "bind"), "port 0 needs a unix socket")
         if listener.capture_mode == "IPTABLES":
             report.error("SC-22", (*at, "captureMode"), "a unix socket cannot be captured")
+        if not Protocol(where.protocol).is_http:
+            complaint = (
+                f"has no effect: nothing is made of {where.protocol or 'an unknown protocol'} over a unix socket"
+            )
+            report.warning("EFF-1", (*at, "port", "protocol"), complaint, "HTTP, or a port of the loopback address")
     else:
         if complaint := port(where.number):
             report.error("SC-23", (*at, "port", "number"), complaint)
