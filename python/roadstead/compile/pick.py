@@ -35,3 +35,13 @@ def ports_of_all(facts: Iterable[EntryFacts]) -> list[int]:
 def oldest(facts: Iterable[EntryFacts]) -> list[EntryFacts]:
     """Entries by age."""
     return sorted(facts, key=lambda fact: (fact.created, fact.namespace, fact.key.name))
+
+
+def drawn_from(found: EntryFacts, wanted: set[int], port: int) -> Drawn | None:
+    """What destinations draw from an entry. wanted: the ports they name, 0 for all; port: of the egress listener, 0: it
+    is for every port."""
+    if not port and 0 in wanted:
+        return found, None
+    every = ports_of_all([found])
+    ports = tuple([number for number in every if number in ({port} if port else wanted)])
+    return None if not ports and (every or port) else (found, ports)

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol, TypeVar, cast
 
 from roadstead.compile import touch
-from roadstead.compile.egress import ANY_PORT, Egress, egress_of, selected
+from roadstead.compile.egress import Egress, egress_of, selected
 from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, is_subset, order_text, pairs
 from roadstead.compile.index import Index
 from roadstead.compile.inputs import Env, HostView, RuleView
 from roadstead.compile.on_port import OnPort
 from roadstead.compile.peer_authentication import PeerModes, peer_modes
-from roadstead.compile.pick import Drawn, Pick, oldest, ports_of_all
+from roadstead.compile.pick import Drawn, Pick, drawn_from, oldest, ports_of_all
 from roadstead.compile.proxy import http_port, proxy_of
 from roadstead.compile.rules import RuleEntry, chosen, merged
 from roadstead.compile.services import merge, services_of, trimmed
@@ -292,21 +292,11 @@ class ClientScope:
             if not seen:
                 return None
             found = oldest(seen)[0]
-        if listener.port:
-            wanted = {listener.port}
-        elif ANY_PORT in wanted:
-            return found, None
-        every = ports_of_all([found])
-        ports = tuple([port for port in every if port in wanted])
-        if not ports and (every or listener.port):
-            return None
-        return found, ports
+        return drawn_from(found, wanted, listener.port)
 
     def _wanted(self, fact: VirtualServiceFacts, host: str, listener: EgressListener) -> Iterator[int]:
         """Ports of a destination that a VirtualService, selected by a listener, sends this client to; 0: all."""
         for root in self._roots_of(fact):
-            if not fact.hosts and not self._exports.delegate(fact, root.namespace):
-                continue
             if self._is_bound(root, MESH) and listener.virtual_service(root.namespace, root.names):
                 for target, port, sources in fact.destinations:
                     if target == host and (not sources or self._namespace in sources):
@@ -318,7 +308,7 @@ class ClientScope:
             return
         for key in self._index.delegators(fact):
             root = self._index.virtual_service(key)
-            if root is not None:
+            if root is not None and self._exports.delegate(fact, root.namespace):
                 yield root
 
     def matching(self, pattern: str) -> Sequence[HostView]:
