@@ -361,8 +361,9 @@ class Decision:
     def apply(self, headers: Headers) -> list[tuple[str, str]]:
         """Request headers after the operations. SET takes the place of the first line of that name (the others go) or comes last;
         ADD and ADD_IF_ABSENT come last; with an empty value all three are no operation."""
-    def apply_response(self, headers: Headers) -> list[tuple[str, str]]:
-        """Response headers after the operations, as `apply`."""
+    def apply_response(self, headers: Headers, status: int = 0) -> list[tuple[str, str]]:
+        """Response headers after the operations, as `apply`. status: the response's, for values that name it (%RESPONSE_CODE%); 0: that
+        of an answer of this process."""
     @property
     def redirect(self) -> tuple[int, str] | None:
         """(status, Location)."""
@@ -377,7 +378,8 @@ class Decision:
         """Names of the clusters that get a copy; one that does not exist gets none."""
     @property
     def cors(self) -> object | None:
-        """The mesh.Cors of the rule (Istio: corsPolicy), to be applied by the caller."""
+        """The mesh.Cors of the rule (Istio: corsPolicy). What it writes into a response, `response_headers` has, last. A preflight
+        that Envoy answers by itself is a direct response, status 200, and its headers are written even if they are empty."""
     @property
     def set_cookies(self) -> tuple[str, ...]:
         """Set-Cookie values for generated hash cookies (Envoy's text)."""
@@ -396,8 +398,8 @@ class Decision:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Steps, machine readable: "host:exact", "host:wildcard:*.x", "host:vip", "host:cidr:10.0.0.0/8", "host:unknown",
-        "port:undeclared:80,443", "port:default:443", "sniff:tls-on-http", "sniff:http-on-tls", "sniff:as-connection", "route:N", "route:none", "weight:N", "policy:allow_any",
-        "policy:registry_only", "cluster:missing"."""
+        "port:undeclared:80,443", "port:default:443", "sniff:tls-on-http", "sniff:http-on-tls", "sniff:as-connection",
+        "cors:preflight", "route:N", "route:none", "weight:N", "policy:allow_any", "policy:registry_only", "cluster:missing"."""
     @property
     def draw(self) -> int:
         """The random number that decided; given to `route(…, draw=)` it decides the same again."""

@@ -26,6 +26,7 @@ UNKNOWN, HEALTHY, UNHEALTHY, DRAINING, DEGRADED = 0, 1, 2, 3, 4
 HASH_HEADER, HASH_COOKIE, HASH_SOURCE_IP, HASH_QUERY = 0, 1, 2, 3
 # Header operation kinds
 SET, ADD, REMOVE, ADD_IF_ABSENT = 0, 1, 2, 3
+TEXT, REQUEST_HEADER, RESPONSE_HEADER, SOURCE_IP, STATUS, CLUSTER = 0, 1, 2, 3, 4, 5
 # Route actions
 FORWARD, REDIRECT, DIRECT_RESPONSE = 0, 1, 2
 # Outbound traffic policy of the node
@@ -72,13 +73,30 @@ class Match(NamedTuple):
     queries: tuple[QueryMatch, ...] = ()
 
 
+class Piece(NamedTuple):
+    """A piece of a header's value (Envoy: substitution format strings); what is not known is "".
+
+    TEXT: itself. REQUEST_HEADER (%REQ%): the first value of the header `text`, or else of `other` ("" none): in an
+    operation on the request as the operations before left it, with the path and authority as given; in one on the
+    response as it went upstream. RESPONSE_HEADER (%RESP%): of the response, as the operations before left it. SOURCE_IP
+    (%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%). STATUS (%RESPONSE_CODE%): 0 before the response. CLUSTER
+    (%UPSTREAM_CLUSTER%): its name, and `text` behind it. limit: most bytes, 0: all."""
+
+    kind: int
+    text: str = ""
+    other: str = ""
+    limit: int = 0
+
+
 class HeaderOp(NamedTuple):
     """One operation in the order of execution. SET overwrites (or adds), ADD appends a line, REMOVE drops all lines,
-    ADD_IF_ABSENT adds where no line of that name is there (Envoy's; Istio writes none)."""
+    ADD_IF_ABSENT adds where no line of that name is there (Envoy's; Istio writes none). format: makes the value instead
+    of `value`, for each request; () without commands."""
 
     kind: int
     name: str
     value: str = ""
+    format: tuple[Piece, ...] = ()
 
 
 class Destination(NamedTuple):
@@ -135,6 +153,22 @@ class Fault(NamedTuple):
     abort_grpc_status: int = -1
 
 
+class Cors(NamedTuple):
+    """Envoy CorsPolicy. Responses to an origin of `origins` say so (allow-origin, allow-credentials, expose-headers),
+    whoever answers, but for a fault's abort. Preflights (OPTIONS with origin and access-control-request-method) are
+    answered here, with 200 and no body: those of `origins` and, without forward_unmatched, all others, without headers.
+
+    Texts are the values of the answer's headers, "" none; "*" of methods and headers allows what was asked for."""
+
+    origins: tuple[ValueMatch, ...] = ()
+    allow_methods: str = ""
+    allow_headers: str = ""
+    expose_headers: str = ""
+    max_age: str = ""
+    allow_credentials: bool = False
+    forward_unmatched: bool = True
+
+
 class RoutePolicy(NamedTuple):
     """What callers read of every decision: opaque, handed back as it is; routes with equal policies share one object.
     timeout: seconds; retry: the mesh.Retry; cors: the mesh.Cors; None: none."""
@@ -188,6 +222,7 @@ class Route(NamedTuple):
     policy: RoutePolicy | None = None  # None: nothing is set
     timeout: float = 0.0
     retry: Retry | None = None
+    cors: Cors | None = None
 
 
 class VirtualHost(NamedTuple):

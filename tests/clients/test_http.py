@@ -149,6 +149,28 @@ def test_what_is_answered_here(
     assert server.requests == []
 
 
+def test_cors(way: Way, made: Servers) -> None:
+    """A preflight ends here; the upstream's answer is marked."""
+    server = made.http()
+    rule = (
+        "corsPolicy: {allowOrigins: [{exact: 'https://a.io'}], allowMethods: [PUT], allowHeaders: ['*'], maxAge: 60s}"
+    )
+    asking = {"origin": "https://a.io", "access-control-request-method": "PUT"}
+    asked = (("OPTIONS", URL), ("PUT", URL))
+    preflight, answer = way.ask(entry(server.port, http=rule), *asked, headers=asking)
+    assert (preflight.status_code, preflight.content) == (200, b"")
+    written = {name: value for name, value in preflight.headers.items() if name.startswith("access-control-")}
+    assert written == {
+        "access-control-allow-origin": "https://a.io",
+        "access-control-allow-methods": "PUT",
+        "access-control-allow-headers": "",
+        "access-control-max-age": "60",
+    }
+    assert answer.headers["access-control-allow-origin"] == "https://a.io"
+    assert "access-control-max-age" not in answer.headers
+    assert [request.method for request in server.requests] == ["PUT"]
+
+
 def test_a_copy_goes_to_the_mirror(way: Way, made: Servers) -> None:
     server, copy = made.http(), made.http()
     mesh = entry(server.port, http="mirror: {host: copy.test}") + entry(copy.port).replace(

@@ -15,9 +15,11 @@ from typing import Any
 from tests.core import (
     exchanges,
     test_connect,
+    test_cors,
     test_exchange,
     test_experiments,
     test_find,
+    test_formats,
     test_hash,
     test_pick,
     test_route,
@@ -212,6 +214,8 @@ def inputs() -> Iterator[tuple[str, str, list[low.Unit], list[Case]]]:
     yield _actions()
     yield _hashes()
     yield _balance()
+    yield _cors()
+    yield _formats()
     yield _exchanges()
     yield _ejections()
 
@@ -265,6 +269,34 @@ def _actions() -> tuple[str, str, list[low.Unit], list[Case]]:
         )
         questions.append({"route": {"host": own, "port": 80, "path": path, "draw": 0}})
     return "actions", "Weights, rewrites, redirects, header operations, faults, mirrors.", units, questions
+
+
+def _cors() -> tuple[str, str, list[low.Unit], list[Case]]:
+    """A host for each policy."""
+    policies = [low.Cors(), test_cors.CORS, test_cors.STRICT, test_cors.ANY]
+    units = [
+        web(f"cors{at}.test", forward(f"outbound|80||cors{at}.test")._replace(cors=cors))
+        for at, cors in enumerate(policies)
+    ]
+    asked = [
+        {"host": f"cors{policies.index(cors)}.test", "port": 80, "path": "/x", "method": method, "draw": 0,
+         "headers": to_json(list(test_cors.asking(origin, wanted).items()))}
+        for cors, method, origin, wanted, _ in test_cors.PREFLIGHTS
+    ]  # fmt: skip
+    return "cors", "CORS, by the policy of a host.", units, [{"route": one} for one in asked]
+
+
+def _formats() -> tuple[str, str, list[low.Unit], list[Case]]:
+    """A host for each value of the tables."""
+    units, asked = [], []
+    for at, operations in enumerate([one for one, _ in (*test_formats.VALUES, *test_formats.ANSWERS)]):
+        host = f"format{at}.test"
+        rule = forward(f"outbound|80||{host}")._replace(request_ops=operations, response_ops=operations)
+        units.append(web(host, rule))
+        headers = [["x-in", "one"], ["X-In", "two"], ["x-long", "\u00e9\u00e9"], ["x-out", "was"]]
+        asked.append({"route": {"host": host, "port": 80, "path": "/old/x?q=1", "draw": 0, "headers": headers,
+                                "source_ip": "192.0.2.7"}})  # fmt: skip
+    return "formats", "Values of header operations that are made for each request.", units, asked
 
 
 def _hashes() -> tuple[str, str, list[low.Unit], list[Case]]:

@@ -253,6 +253,8 @@ class Mesh:
             made = made._replace(action=low.DIRECT_RESPONSE, direct_status=418, direct_body=b"\x00tea")
         if self.maybe(0.3):
             made = made._replace(response_ops=self.operations(features, "response"))
+        if self.maybe(0.2):
+            made = made._replace(cors=self.cors(features))
         return made._replace(handle=tuple(features))
 
     def forwarding(self, made: low.Route, clusters: list[str], features: list[str]) -> low.Route:
@@ -324,8 +326,22 @@ class Mesh:
             kind = self.chance.choice(OPERATIONS)
             features.append(f"{side}:{OPERATION_WORDS[kind]}")
             name = self.chance.choice(("x-a", "X-B", "x-new"))
+            if kind != low.REMOVE and self.maybe(0.3):
+                features.append(f"{side}:format")
+                made.append(
+                    low.HeaderOp(kind, name, "", tuple([self.piece() for _ in range(self.chance.randint(1, 3))]))
+                )
+                continue
             made.append(low.HeaderOp(kind, name, "" if kind == low.REMOVE else self.chance.choice(("one", "two", ""))))
         return tuple(made)
+
+    def piece(self) -> low.Piece:
+        chance = self.chance
+        kind = chance.randint(low.TEXT, low.CLUSTER)
+        if kind in (low.REQUEST_HEADER, low.RESPONSE_HEADER):
+            names = ("x-a", "X-B", "x-new", "cookie", "host", ":path", ":authority", ":method", ":scheme")
+            return low.Piece(kind, chance.choice(names), chance.choice(("", *names)), chance.choice((0, 0, 2)))
+        return low.Piece(kind, chance.choice(("", ";")), "", chance.choice((0, 3)))
 
     def hash_policies(self, features: list[str]) -> tuple[low.HashPolicy, ...]:
         made = []
@@ -346,6 +362,13 @@ class Mesh:
                 low.HashPolicy(kind, name, ttl, self.chance.choice(("", "/p")), (("SameSite", "Lax"),), terminal)
             )
         return tuple(made)
+
+    def cors(self, features: list[str]) -> low.Cors:
+        chance = self.chance
+        word, origin, _ = chance.choice(TEXTS)
+        features += ["cors", f"origin:{word}"]
+        allowed = (chance.choice(("", "*", "x-a")) for _ in range(3))
+        return low.Cors((origin,), *allowed, chance.choice(("", "5")), self.maybe(0.5), self.maybe(0.5))
 
     def fault(self, features: list[str]) -> low.Fault:
         delays, aborts = self.chance.choice((0, 400_000, 1_000_000)), self.chance.choice((0, 300_000))
@@ -412,7 +435,8 @@ class Mesh:
     def fitting(self, host: low.VirtualHost) -> Request:
         """What a route of the virtual host takes, unless another comes first."""
         chance = self.chance
-        match = chance.choice(host.routes).match
+        route = chance.choice(host.routes)
+        match = route.match
         texts = {path: texts for _, path, texts in PATHS}
         path = chance.choice(texts[match.path])
         queries = [f"{query.name}={self.text(query.match)}" for query in match.queries]
@@ -431,6 +455,12 @@ class Mesh:
                 and (not header.missing_as_empty or self.maybe(0.5))
             ):
                 lines.append((header.name.title() if self.maybe(0.2) else header.name, self.text(header.match)))
+        if route.cors is not None and self.maybe(0.8):
+            lines.append(("Origin", self.text(route.cors.origins[0])))
+            if method == "GET" and self.maybe(0.5):
+                method = "OPTIONS"
+                asked_for = ("method", "headers") if self.maybe(0.5) else ("method",)
+                lines += [(f"access-control-request-{name}", chance.choice(("PUT", "x-b"))) for name in asked_for]
         if self.maybe(0.3):
             lines.append(("cookie", chance.choice(("ck=abc", 'x=1; ck="q"', "ck="))))
         name = chance.choice(host.domains)[0]
@@ -513,4 +543,5 @@ def features() -> set[str]:
     found |= {f"rewrite:{word}" for word in ("prefix", "regex", "host", "host-of-destination")}
     found |= {f"chain:{word}" for word in ("address", "network", "sni", "any", "tls", "raw", "weighted", "hash")}
     found |= {"redirect", *[f"redirect:{word}" for word in ("scheme", "host", "port", "path", "prefix")]}
-    return found | {"direct-response", "weighted", "mirror", "fault:delay", "fault:abort"}
+    found |= {f"origin:{word}" for word in words} | {"request:format", "response:format"}
+    return found | {"direct-response", "weighted", "mirror", "fault:delay", "fault:abort", "cors"}

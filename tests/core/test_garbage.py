@@ -109,7 +109,9 @@ PATHS = [
 @pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
 def test_paths(engine: ModuleType, path: str) -> None:
     decision = odd(engine).route(HOST, 80, path, headers={"x": ""})
-    assert decision.kind == ("forward" if path.startswith("/") else "not_found")
+    # What is not ASCII is no HTTP for a sidecar.
+    taken = "forward" if path.startswith("/") else "not_found"
+    assert decision.kind == (taken if path.isascii() else "passthrough")
     assert decision.path == path
 
 
@@ -192,3 +194,21 @@ def test_ports_out_of_range(engine: ModuleType, port: int) -> None:
 def test_draws_out_of_range(engine: ModuleType, draw: int) -> None:
     with pytest.raises(OverflowError):
         odd(engine).route(HOST, 80, draw=draw)
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind", "cluster", "flags"),
+    [
+        (low.ALLOW_ANY, "passthrough", "PassthroughCluster", ""),
+        (low.REGISTRY_ONLY, "refused", "BlackHoleCluster", "UH"),
+        (low.GATEWAY, "forward", "outbound|80||a.test", ""),
+    ],
+)
+def test_a_path_beyond_ascii_is_no_http(engine: ModuleType, policy: int, kind: str, cluster: str, flags: str) -> None:
+    """Envoy's inspector takes it for bytes; a router has no inspector."""
+    eng = published(engine, web("a.test", forward("outbound|80||a.test")), outbound=policy)
+    for given in ({}, {"original_destination": ("192.0.2.9", 80)}):
+        decision = eng.route("a.test", 80, "/\u00e4", **given)
+        assert (decision.kind, decision.cluster_name, decision.flags) == (kind, cluster, flags)
+        assert ("sniff:as-connection" in decision.reasons) == (kind != "forward")
+        assert eng.route("a.test", 80, "/%C3%A4", **given).kind == "forward"

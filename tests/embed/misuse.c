@@ -37,7 +37,7 @@ static const char MESH[] =
     " null, 0, \"\", [], [], null, 5, {\"timeout\": 3.5, \"retry\": {\"attempts\": 2, \"retry_on\": \"5xx\","
     " \"status_codes\": [418], \"per_try_timeout\": null, \"backoff\": 0.1}}, 3.5, [\"5xx\", 2, 0, 0.1, [418], true, 0]],"
     " [null, [[1, \"/old\", false], [], []], 1, [], [], [], null, null, null, [\"\", \"b.test\", 0, \"\", \"\", 302, false], 0, \"\","
-    " [], [], null, 5, null, 0, null]], false, []]], [], null]]}";
+    " [], [], null, 5, null, 0, null, null]], false, []]], [], null]]}";
 
 static roadstead_error error = {.struct_size = sizeof error};
 

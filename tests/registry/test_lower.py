@@ -137,6 +137,7 @@ def test_routes(unit: low.Unit) -> None:
     assert forward.response_ops == (low.HeaderOp(low.SET, "m", "50% % off"),)
     assert (forward.prefix_rewrite, forward.host_rewrite) == ("/new", "other.com")
     assert forward.mirrors == (low.Mirror("outbound|80|one|a.com", 50_000),)
+    assert forward.cors is None
     assert forward.fault == low.Fault(2.0, 100_000, 10_000, 500, -1)
     assert last.match == low.Match(None)
     assert last.hash_policies[0][:2] == (low.HASH_HEADER, "x-user")

@@ -1,13 +1,15 @@
 //! Decisions: one place that is filled again and again.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use roadstead_core::choose::Chosen;
 use roadstead_core::decision::{Decision, Kind};
-use roadstead_core::model::HeaderOp;
-use roadstead_core::{rewrite, routing};
+use roadstead_core::formats::Told as Known;
+use roadstead_core::rewrite::{self, Operation};
+use roadstead_core::routing;
 
 use crate::asked::Asked;
 use crate::embed::{Embed, Rule, Shared, Upstream};
@@ -42,6 +44,30 @@ pub struct Filled<A: Embed> {
     path: Option<Arc<str>>,
 }
 
+/// Values of header operations that were made for a request, for as long as it lasts.
+#[derive(Default)]
+pub struct Kept(RefCell<Vec<Box<str>>>);
+
+impl Kept {
+    /// The operations, with what was made for them kept.
+    pub fn all<'k>(&self, given: Vec<Operation<'k>>) -> impl Iterator<Item = Operation<'k>> {
+        given.into_iter().map(|operation| match operation.value {
+            Cow::Borrowed(_) => operation,
+            Cow::Owned(text) => {
+                let text = text.into_boxed_str();
+                // SAFETY: the text stays where it is until `clear`, as what is lent.
+                let kept = unsafe { &*std::ptr::from_ref::<str>(&text) };
+                self.0.borrow_mut().push(text);
+                Operation { value: Cow::Borrowed(kept), ..operation }
+            }
+        })
+    }
+
+    pub fn clear(&mut self) {
+        self.0.get_mut().clear();
+    }
+}
+
 /// What was made to be read, for as long as the decision lasts.
 #[derive(Default)]
 struct Told {
@@ -50,6 +76,7 @@ struct Told {
     texts: Vec<String>,
     strings: Vec<Vec<roadstead_str>>,
     ops: Vec<Vec<roadstead_header_op>>,
+    kept: Kept,
     rule: Option<Arc<Rule>>,
     upstream: Option<Arc<Upstream>>,
 }
@@ -72,14 +99,13 @@ impl Told {
         told
     }
 
-    fn operations<'o>(&mut self, given: impl Iterator<Item = &'o HeaderOp>) -> (*const roadstead_header_op, usize) {
-        let array: Vec<_> = given
-            .map(|HeaderOp { kind, name, value }| roadstead_header_op {
-                op: *kind as i32,
-                name: roadstead_str::of(name),
-                value: roadstead_str::of(value),
-            })
-            .collect();
+    fn operations(&mut self, given: Vec<Operation<'_>>) -> (*const roadstead_header_op, usize) {
+        let of = |Operation { kind, name, value, .. }: Operation<'_>| roadstead_header_op {
+            op: kind as i32,
+            name: roadstead_str::of(name),
+            value: roadstead_str::of(&value),
+        };
+        let array: Vec<_> = self.kept.all(given).map(of).collect();
         if array.is_empty() {
             return (std::ptr::null(), 0);
         }
@@ -135,6 +161,7 @@ impl<A: Embed> Place<A> {
         if self.told.any {
             self.told = Told::default();
         }
+        self.told.kept.clear();
     }
 
     pub fn filled(&self) -> Result<&Filled<A>, Failure> {
@@ -194,8 +221,9 @@ impl<A: Embed> Place<A> {
             Some(path) => told.text(path),
             None => roadstead_str::of(asked.path),
         };
-        let (request_ops, request_op_count) = told.operations(core.request_ops());
-        let (response_ops, response_op_count) = told.operations(core.response_ops());
+        let (request_ops, request_op_count) = told.operations(core.request_ops(asked));
+        let (response_ops, response_op_count) =
+            told.operations(core.response_ops(asked, &Known::status(core.status())));
         let (mirrors, mirror_count) = told.array(core.mirrors().map(roadstead_str::of).collect());
         let cookies: Vec<_> = core.set_cookies(asked).into_iter().map(|cookie| told.text(cookie)).collect();
         let (set_cookies, set_cookie_count) = told.array(cookies);
@@ -448,14 +476,21 @@ pub unsafe extern "C" fn apply<A: Embed>(
     call(error, || {
         // SAFETY: the caller's.
         unsafe {
-            let core = &raw::behind::<Place<A>>(decision)?.filled()?.core;
+            let place = raw::behind::<Place<A>>(decision)?;
+            let (core, asked) = (&place.filled()?.core, &place.asked);
             let mut lines: Vec<Line> =
                 raw::slice(headers, header_count, "headers")?.iter().map(|header| Line(*header)).collect();
-            if response {
-                rewrite::apply(core.response_ops(), &mut lines);
+            let operations = if response {
+                let header = |name: &str| {
+                    let line = lines.iter().find(|line| rewrite::Line::is(*line, name))?;
+                    // SAFETY: lent for the call.
+                    Some(String::from_utf8_lossy(line.0.value.header_bytes()).into_owned())
+                };
+                core.response_ops(asked, &Known { status: core.status(), header: &header })
             } else {
-                rewrite::apply(core.request_ops(), &mut lines);
-            }
+                core.request_ops(asked)
+            };
+            rewrite::apply(place.told.kept.all(operations), &mut lines);
             raw::fill(lines.into_iter().map(|line| line.0), out, room, count)
         }
     })
@@ -470,7 +505,7 @@ impl rewrite::Line<'_> for Line {
         unsafe { self.0.name.header_bytes() }.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    fn of(name: &str, value: &str) -> Self {
-        Line(roadstead_header { name: roadstead_str::of(name), value: roadstead_str::of(value) })
+    fn of(name: &str, value: Cow<'_, str>) -> Self {
+        Line(roadstead_header { name: roadstead_str::of(name), value: roadstead_str::of(&value) })
     }
 }

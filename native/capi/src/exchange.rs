@@ -10,7 +10,7 @@ use roadstead_core::exchange::{self, Step, Wrong};
 use roadstead_core::model::HeaderOp;
 
 use crate::asked::Asked;
-use crate::decision::{Line, Place};
+use crate::decision::{Kept, Line, Place};
 use crate::embed::Embed;
 use crate::endpoint::told_of;
 use crate::failure::{Failure, call};
@@ -48,6 +48,7 @@ struct Told {
     mirrors: Vec<roadstead_str>,
     /// Of `apply`.
     ops: Vec<HeaderOp>,
+    kept: Kept,
 }
 
 fn hash_by(terms: &roadstead_terms) -> Result<HashBy, Failure> {
@@ -137,8 +138,13 @@ impl<A: Embed> Running<A> {
             name: roadstead_str::of(name),
             value: roadstead_str::of(value),
         };
-        self.told =
-            Told { flags: self.core.flags(), headers: headers.iter().map(header).collect(), mirrors, ops: Vec::new() };
+        self.told = Told {
+            flags: self.core.flags(),
+            headers: headers.iter().map(header).collect(),
+            mirrors,
+            ops: Vec::new(),
+            kept: Kept::default(),
+        };
     }
 
     fn step(&self) -> roadstead_step {
@@ -425,7 +431,9 @@ pub unsafe extern "C" fn apply<A: Embed>(
             running.told.ops = running.core.own_ops();
             let given = raw::slice(headers, header_count, "headers")?;
             let mut lines: Vec<Line> = given.iter().map(|header| Line(*header)).collect();
-            running.core.apply(running.decision()?, &running.told.ops, &mut lines);
+            let place = running.place()?;
+            let rule = running.told.kept.all(place.filled()?.core.request_ops(&place.asked)).collect();
+            running.core.apply(rule, &running.told.ops, &mut lines);
             raw::fill(lines.into_iter().map(|line| line.0), out, room, count)
         }
     })

@@ -211,7 +211,7 @@ pub struct roadstead_header {
     pub value: roadstead_str,
 }
 
-/// One operation on headers; with an empty value all but ROADSTEAD_REMOVE do nothing.
+/// One operation on headers; with an empty value all but ROADSTEAD_REMOVE do nothing, but in the answer to a CORS preflight.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct roadstead_header_op {

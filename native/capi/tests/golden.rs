@@ -10,11 +10,13 @@ use roadstead_core::decision::{Decision, Kind};
 use roadstead_core::exchange::retry::Reset;
 use roadstead_core::exchange::tries::{Acting, Tries};
 use roadstead_core::exchange::{Asked, Exchange, Step};
+use roadstead_core::formats::Told;
 use roadstead_core::lease::Lease;
-use roadstead_core::model::{HeaderOp, Health, OpKind};
+use roadstead_core::model::{Health, OpKind};
 use roadstead_core::outliers::http_status;
 use roadstead_core::overlay::{LeaseKind, Outcome};
 use roadstead_core::request::PlainRequest;
+use roadstead_core::rewrite::Operation;
 use roadstead_core::routing;
 use serde_json::{Map, Value, json};
 
@@ -158,14 +160,14 @@ fn latin(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
-fn operations<'o>(given: impl Iterator<Item = &'o HeaderOp>) -> Value {
+fn operations(given: Vec<Operation<'_>>) -> Value {
     let word = |kind| match kind {
         OpKind::Set => "set",
         OpKind::Add => "add",
         OpKind::Remove => "remove",
         OpKind::AddIfAbsent => "add_if_absent",
     };
-    given.map(|op| json!([word(op.kind), &*op.name, &*op.value])).collect()
+    given.iter().map(|op| json!([word(op.kind), op.name, op.value])).collect()
 }
 
 fn where_to(chosen: &Chosen<Loaded>) -> String {
@@ -199,8 +201,8 @@ fn decided(
         "destination": decision.destination.map_or(-1, i64::from),
         "path": decision.rewritten_path(request).unwrap_or_else(|| request.path().to_owned()),
         "authority": decision.authority(request),
-        "request_headers": operations(decision.request_ops()),
-        "response_headers": operations(decision.response_ops()),
+        "request_headers": operations(decision.request_ops(request)),
+        "response_headers": operations(decision.response_ops(request, &Told::status(decision.status()))),
         "redirect": decision.redirect(request),
         "direct_response": decision.direct_response().map(|(status, body)| (status, latin(body))),
         "fault": decision.fault(),

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use crate::chains::Chain;
 use crate::cluster::{Cluster, Service};
+use crate::formats::{self, Told};
 use crate::hashing::{self, HashPolicy};
 use crate::matching::Seen;
-use crate::model::{Attach, ClusterType, EndpointKind, HeaderOp, Outbound};
+use crate::model::{Attach, ClusterType, EndpointKind, Outbound, Piece, PieceKind};
 use crate::request::Request;
-use crate::rewrite;
-use crate::rng::mix;
+use crate::rewrite::{self, Operation};
 use crate::text::{bare, fold, ip_of, port_start};
 use crate::view::Hold;
-use crate::virtual_host::{Destination, DestinationChanges, Extras, Route, VirtualHost, Weighted};
-
-const MILLION: u64 = 1_000_000;
+use crate::virtual_host::{
+    Destination, DestinationChanges, Extras, FaultHit, MILLION, Route, VirtualHost, Weighted, is_abort,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -78,6 +78,8 @@ pub struct Notes {
     pub by_name: bool,
     /// From `connect`: no method, path or headers.
     pub connection: bool,
+    /// A CORS preflight that is answered here.
+    pub preflight: bool,
 }
 
 /// What took the request.
@@ -115,9 +117,6 @@ pub struct Decision<A: Attach> {
     pub scheme: Scheme,
     pub notes: Notes,
 }
-
-/// (delay seconds, abort status or 0, abort gRPC status or -1).
-pub type FaultHit = (f64, u16, i32);
 
 impl<A: Attach> Decision<A> {
     pub fn virtual_host(&self) -> Option<&Arc<VirtualHost<A>>> {
@@ -159,8 +158,9 @@ impl<A: Attach> Decision<A> {
         self.notes.connection
     }
 
+    /// Nothing of the route is done to a preflight that is answered here.
     fn extras(&self) -> Option<&Extras> {
-        self.route()?.extras.as_deref()
+        if self.notes.preflight { None } else { self.route()?.extras.as_deref() }
     }
 
     fn weighted(&self) -> Option<&Weighted> {
@@ -184,6 +184,7 @@ impl<A: Attach> Decision<A> {
             Kind::Redirect => {
                 self.extras().and_then(|extras| extras.redirect.as_ref()).map_or(0, |redirect| redirect.code)
             }
+            Kind::DirectResponse if self.notes.preflight => 200,
             Kind::DirectResponse => self.extras().map_or(0, |extras| extras.direct_status),
             Kind::NotFound => 404,
             Kind::Refused => 502,
@@ -245,7 +246,7 @@ impl<A: Attach> Decision<A> {
     /// As sent upstream, query included; None: as given.
     pub fn rewritten_path<R: Request<A> + ?Sized>(&self, request: &R) -> Option<String> {
         let route = self.route().filter(|route| route.weighted.is_some())?;
-        let rewrite = route.extras.as_ref()?.path_rewrite.as_ref()?;
+        let rewrite = self.extras()?.path_rewrite.as_ref()?;
         Some(rewrite.apply(&route.path, request.path()))
     }
 
@@ -258,15 +259,62 @@ impl<A: Attach> Decision<A> {
     }
 
     /// Operations on the request's headers; those of the destination run before those of the route.
-    pub fn request_ops(&self) -> impl Iterator<Item = &HeaderOp> {
+    pub fn request_ops<R: Request<A> + ?Sized>(&self, request: &R) -> Vec<Operation<'_>> {
         let destination = self.route().and_then(|_| self.changes()).map_or(&[][..], |changes| &changes.request_ops);
-        destination.iter().chain(self.extras().map_or(&[][..], |extras| &extras.request_ops))
+        let route = self.extras().map_or(&[][..], |extras| &extras.request_ops);
+        let seen = self.seen(request);
+        formats::rendered(destination.iter().chain(route), |piece, made| {
+            self.fact(piece, request, 0, &|name| formats::after(made, name, seen.first(name)), &|_| None)
+        })
     }
 
-    /// Operations on the response's headers, in the same order.
-    pub fn response_ops(&self) -> impl Iterator<Item = &HeaderOp> {
+    /// Operations on the response's headers, in the same order, then what CORS writes; for a preflight its answer.
+    pub fn response_ops<R: Request<A> + ?Sized>(&self, request: &R, told: &Told<'_>) -> Vec<Operation<'_>> {
         let destination = self.route().and_then(|_| self.changes()).map_or(&[][..], |changes| &changes.response_ops);
-        destination.iter().chain(self.extras().map_or(&[][..], |extras| &extras.response_ops))
+        let route = self.extras().map_or(&[][..], |extras| &extras.response_ops);
+        let mut made = formats::rendered(destination.iter().chain(route), |piece, made| {
+            let header = |name: &str| formats::after(made, name, (told.header)(name));
+            self.fact(piece, request, told.status, &|name| self.sent_header(request, name), &header)
+        });
+        made.extend(self.cors_ops(request));
+        made
+    }
+
+    /// What a piece of a header's value stands for.
+    fn fact<R: Request<A> + ?Sized>(
+        &self,
+        piece: &Piece,
+        request: &R,
+        status: u16,
+        of_request: &dyn Fn(&str) -> Option<String>,
+        of_response: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<String> {
+        let either = |header: &dyn Fn(&str) -> Option<String>| {
+            header(&piece.text).or_else(|| Some(&*piece.other).filter(|other| !other.is_empty()).and_then(header))
+        };
+        match piece.kind {
+            PieceKind::Text => None,
+            PieceKind::RequestHeader => either(of_request),
+            PieceKind::ResponseHeader => either(of_response),
+            PieceKind::SourceIp => request.source_ip().map(str::to_owned),
+            PieceKind::Status => Some(status.to_string()),
+            PieceKind::Cluster => {
+                Some(self.cluster_name()).filter(|name| !name.is_empty()).map(|name| format!("{name}{}", piece.text))
+            }
+        }
+    }
+
+    /// The first value of a request header as it goes upstream.
+    fn sent_header<R: Request<A> + ?Sized>(&self, request: &R, name: &str) -> Option<String> {
+        let seen = self.seen(request);
+        if self.route().is_none_or(|route| route.weighted.is_none()) {
+            return seen.first(name);
+        }
+        match name {
+            ":path" => Some(self.rewritten_path(request).unwrap_or_else(|| request.path().to_owned())),
+            ":authority" | "host" => Some(self.authority(request).to_owned()),
+            name => formats::after(&self.request_ops(request), name, seen.first(name)),
+        }
     }
 
     /// (status, Location).
@@ -283,26 +331,26 @@ impl<A: Attach> Decision<A> {
         if self.kind != Kind::DirectResponse {
             return None;
         }
-        Some(self.extras().map_or((0, &[][..]), |extras| (extras.direct_status, &extras.direct_body)))
+        let none = (if self.notes.preflight { 200 } else { 0 }, &[][..]);
+        Some(self.extras().map_or(none, |extras| (extras.direct_status, &extras.direct_body)))
     }
 
-    /// What the draw hits of the route's fault; its parts for a delay and an abort have nothing to do with each other.
+    /// What the draw hits of the route's fault.
     pub fn fault(&self) -> Option<FaultHit> {
-        let fault = self.extras()?.fault.as_ref()?;
-        let part = mix(self.draw);
-        let delayed = part % MILLION < u64::from(fault.delay_numerator);
-        let aborted = part / MILLION % MILLION < u64::from(fault.abort_numerator);
-        (delayed || aborted).then(|| {
-            let delay = if delayed { fault.delay } else { 0.0 };
-            if aborted { (delay, fault.abort_status, fault.abort_grpc_status) } else { (delay, 0, -1) }
-        })
+        self.route()?.extras.as_ref()?.fault_hit(self.draw)
+    }
+
+    /// What the route's CORS policy writes into the response; the fault that aborts a request comes before it.
+    fn cors_ops<R: Request<A> + ?Sized>(&self, request: &R) -> Vec<Operation<'_>> {
+        let cors = self.route().and_then(|route| route.extras.as_ref()?.cors.as_ref());
+        let cors = cors.filter(|_| !is_abort(self.fault()));
+        cors.map_or_else(Vec::new, |cors| cors.operations(&self.seen(request), self.notes.preflight))
     }
 
     /// Names of the clusters that get a copy; none where a fault answers the request.
     pub fn mirrors(&self) -> impl Iterator<Item = &str> {
         let part = self.draw % MILLION;
-        let aborted = self.fault().is_some_and(|(_, status, grpc_status)| status > 0 || grpc_status >= 0);
-        let extras = self.extras().filter(|_| !aborted);
+        let extras = self.extras().filter(|_| !is_abort(self.fault()));
         let mirrors = extras.map_or(&[][..], |extras| &extras.mirrors);
         mirrors.iter().filter(move |mirror| part < u64::from(mirror.numerator)).map(|mirror| &*mirror.cluster)
     }
@@ -357,6 +405,9 @@ impl<A: Attach> Decision<A> {
         }
         if self.notes.egress {
             found.push("policy:allow_any".to_owned());
+        }
+        if self.notes.preflight {
+            found.push("cors:preflight".to_owned());
         }
         match &self.matched {
             Matched::Host(_, Some(rule)) => found.push(format!("route:{rule}")),

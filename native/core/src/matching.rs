@@ -132,6 +132,27 @@ impl<A: Attach, R: Request<A> + ?Sized> Seen<'_, A, R> {
         visit(text.as_bytes());
     }
 
+    /// The first line of a header that the rules name.
+    pub fn first(&self, name: &str) -> Option<String> {
+        let name = fold(name);
+        let source = match &*name {
+            ":authority" | "host" => Source::Authority,
+            ":path" => Source::Path,
+            ":method" => Source::Method,
+            ":scheme" => Source::Scheme,
+            name => {
+                let at = self.names.iter().position(|known| &*known.text == name);
+                at.map_or(Source::Nothing, |at| Source::Named(at as u32))
+            }
+        };
+        let mut found = None;
+        self.lines(source, &mut |line| {
+            found = Some(String::from_utf8_lossy(line).into_owned());
+            false
+        });
+        found
+    }
+
     /// Envoy takes the scheme that x-forwarded-proto says, if it is one.
     pub fn scheme(&self) -> &str {
         let mut said = None;

@@ -87,11 +87,42 @@ impl OpKind {
     pub const CODES: [Self; 4] = [Self::Set, Self::Add, Self::Remove, Self::AddIfAbsent];
 }
 
+/// What a piece of a formatted value stands for (Envoy: %REQ%, %RESP%, %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%,
+/// %RESPONSE_CODE%, %UPSTREAM_CLUSTER%).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PieceKind {
+    Text,
+    RequestHeader,
+    ResponseHeader,
+    SourceIp,
+    Status,
+    Cluster,
+}
+
+impl PieceKind {
+    /// By their numbers in `_lowered.py`.
+    pub const CODES: [Self; 6] =
+        [Self::Text, Self::RequestHeader, Self::ResponseHeader, Self::SourceIp, Self::Status, Self::Cluster];
+}
+
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub kind: PieceKind,
+    /// The text, the name of the header, or what follows the cluster's name.
+    pub text: Box<str>,
+    /// The header that is read where that one is missing; "" none.
+    pub other: Box<str>,
+    /// Most bytes of the value; 0: all.
+    pub limit: u32,
+}
+
 #[derive(Clone, Debug)]
 pub struct HeaderOp {
     pub kind: OpKind,
     pub name: Box<str>,
     pub value: Box<str>,
+    /// Pieces that make the value instead, for each request.
+    pub format: Box<[Piece]>,
 }
 
 #[derive(Clone, Debug)]
@@ -186,6 +217,19 @@ impl Default for Retry {
     }
 }
 
+/// Envoy `CorsPolicy`; texts are values of the answer's headers, "" none.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    pub origins: Box<[ValueMatch]>,
+    pub allow_methods: Box<str>,
+    pub allow_headers: Box<str>,
+    pub expose_headers: Box<str>,
+    pub max_age: Box<str>,
+    pub allow_credentials: bool,
+    /// Preflights of origins that are not allowed are sent on.
+    pub forward_unmatched: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Forward,
@@ -219,6 +263,7 @@ pub struct Route<A: Attach> {
     /// Seconds; 0: none.
     pub timeout: f64,
     pub retry: Option<Arc<Retry>>,
+    pub cors: Option<Arc<Cors>>,
 }
 
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! What a route does to a request: header operations, path, redirects.
 
+use std::borrow::Cow;
+
 use crate::error::Error;
 use crate::model::{HeaderOp, MatchKind, OpKind, Redirect};
 use crate::regex::{Regex, Substitution};
@@ -44,12 +46,34 @@ fn replace_matched(test: &PathTest, text: &str, path: &str) -> String {
     format!("{text}{}", path.get(matched..).unwrap_or_default())
 }
 
+/// One operation on headers, with its value for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation<'o> {
+    pub kind: OpKind,
+    pub name: &'o str,
+    pub value: Cow<'o, str>,
+    /// An empty value is written too.
+    pub keeps_empty: bool,
+}
+
+impl<'o> Operation<'o> {
+    pub fn set(name: &'o str, value: Cow<'o, str>) -> Self {
+        Operation { kind: OpKind::Set, name, value, keeps_empty: false }
+    }
+}
+
+impl<'o> From<&'o HeaderOp> for Operation<'o> {
+    fn from(given: &'o HeaderOp) -> Self {
+        Operation { kind: given.kind, name: &given.name, value: Cow::Borrowed(&given.value), keeps_empty: false }
+    }
+}
+
 /// A header line as the embedder has it.
 pub trait Line<'o> {
     /// Whether that is its name, in any case.
     fn is(&self, name: &str) -> bool;
     /// The line of an operation.
-    fn of(name: &'o str, value: &'o str) -> Self;
+    fn of(name: &'o str, value: Cow<'o, str>) -> Self;
 }
 
 impl Line<'_> for (String, String) {
@@ -57,17 +81,17 @@ impl Line<'_> for (String, String) {
         self.0.eq_ignore_ascii_case(name)
     }
 
-    fn of(name: &str, value: &str) -> Self {
-        (name.to_owned(), value.to_owned())
+    fn of(name: &str, value: Cow<'_, str>) -> Self {
+        (name.to_owned(), value.into_owned())
     }
 }
 
 /// The lines after the operations. SET puts its value where the first line of that name was, or at the end; with an
-/// empty value only REMOVE does anything.
-pub fn apply<'o, L: Line<'o>>(operations: impl IntoIterator<Item = &'o HeaderOp>, lines: &mut Vec<L>) {
-    for HeaderOp { kind, name, value } in operations {
+/// empty value only REMOVE does anything, but for what keeps it.
+pub fn apply<'o, L: Line<'o>>(operations: impl IntoIterator<Item = Operation<'o>>, lines: &mut Vec<L>) {
+    for Operation { kind, name, value, keeps_empty } in operations {
         match kind {
-            OpKind::Add | OpKind::Set | OpKind::AddIfAbsent if value.is_empty() => {}
+            OpKind::Add | OpKind::Set | OpKind::AddIfAbsent if value.is_empty() && !keeps_empty => {}
             OpKind::AddIfAbsent if lines.iter().any(|known| known.is(name)) => {}
             OpKind::Add | OpKind::AddIfAbsent => lines.push(L::of(name, value)),
             OpKind::Remove => lines.retain(|known| !known.is(name)),
@@ -76,7 +100,7 @@ pub fn apply<'o, L: Line<'o>>(operations: impl IntoIterator<Item = &'o HeaderOp>
     }
 }
 
-fn set<'o, L: Line<'o>>(lines: &mut Vec<L>, name: &'o str, value: &'o str) {
+fn set<'o, L: Line<'o>>(lines: &mut Vec<L>, name: &'o str, value: Cow<'o, str>) {
     let Some(first) = lines.iter().position(|known| known.is(name)) else {
         lines.push(L::of(name, value));
         return;
@@ -128,7 +152,7 @@ mod tests {
     use super::*;
 
     fn op(kind: OpKind, name: &str, value: &str) -> HeaderOp {
-        HeaderOp { kind, name: name.into(), value: value.into() }
+        HeaderOp { kind, name: name.into(), value: value.into(), format: Box::default() }
     }
 
     #[test]
@@ -146,9 +170,10 @@ mod tests {
             op(OpKind::AddIfAbsent, "e", "new"),
             op(OpKind::AddIfAbsent, "f", ""),
         ];
-        apply(&operations, &mut lines);
-        let expected =
-            [("a", "x"), ("B", "2"), ("b", "y"), ("e", "new")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let kept = Operation { keeps_empty: true, ..Operation::set("g", Cow::Borrowed("")) };
+        apply(operations.iter().map(Operation::from).chain([kept]), &mut lines);
+        let expected = [("a", "x"), ("B", "2"), ("b", "y"), ("e", "new"), ("g", "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(lines, expected);
     }
 

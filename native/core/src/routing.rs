@@ -41,7 +41,7 @@ pub fn route<A: Attach, R: Request<A> + ?Sized>(
     draw: u64,
 ) -> Decision<A> {
     let dialled = request.dialled();
-    if let (Some(port), None, None) = (port, request.scheme(), dialled) {
+    if let (Some(port), None, None, true) = (port, request.scheme(), dialled, request.path().is_ascii()) {
         // The common case: an exact name at a plain port.
         let name = snapshot.name(HostKey::of(request.host()));
         if let Some(host) = name.and_then(|name| name.virtual_host(port, false))
@@ -83,7 +83,7 @@ fn captured<A: Attach, R: Request<A> + ?Sized>(
         };
     }
     let (http, host) = snapshot.hears(address, port);
-    if http {
+    if http && is_http(snapshot, request) {
         return match host.or_else(|| snapshot.virtual_host(&name, port, false)) {
             Some(host) => through(snapshot, request, host, begun),
             None => unknown(snapshot, &normal, begun, false),
@@ -98,6 +98,12 @@ fn captured<A: Attach, R: Request<A> + ?Sized>(
         Some(chain) => taken(snapshot, begun, chain),
         None => unknown(snapshot, &normal, begun, true),
     }
+}
+
+/// Whether a sidecar takes the request for HTTP: Envoy's inspector does not where its path is not ASCII, and what it does
+/// not take is bytes. A router takes whatever comes.
+fn is_http<A: Attach, R: Request<A> + ?Sized>(snapshot: &View<A>, request: &R) -> bool {
+    request.path().is_ascii() || snapshot.outbound == Outbound::Gateway
 }
 
 /// What a filter chain does with a connection.
@@ -143,6 +149,11 @@ fn route_other<A: Attach, R: Request<A> + ?Sized>(
         begun.notes.tls_on_http = matches!(protocol, None | Some(Protocol::Http));
         let target = Target { host: &normal, address: ip_of(&normal) };
         return connected(snapshot, target, &normal, Transport::Tls, begun);
+    }
+    if !is_http(snapshot, request) {
+        begun.notes.as_connection = true;
+        let target = Target { host: &normal, address: ip_of(&normal) };
+        return connected(snapshot, target, "", Transport::Raw, begun);
     }
     if let Some(host) = host {
         return through(snapshot, request, host, begun);
@@ -197,13 +208,19 @@ fn through<A: Attach, R: Request<A> + ?Sized>(
     snapshot: &View<A>,
     request: &R,
     host: &Arc<VirtualHost<A>>,
-    begun: Begun,
+    mut begun: Begun,
 ) -> Decision<A> {
     let rule = host.find(request, begun.scheme.text(request));
     let matched = Matched::Host(Arc::clone(host), rule);
     let Some(route) = rule.and_then(|rule| host.routes.get(rule as usize)) else {
         return decided(snapshot, begun, Kind::NotFound, matched, None, None);
     };
+    if let Some(extras) = &route.extras
+        && extras.answers_preflight(&host.seen(request, begun.scheme.text(request)), begun.draw)
+    {
+        begun.notes.preflight = true;
+        return decided(snapshot, begun, Kind::DirectResponse, matched, None, None);
+    }
     match &route.weighted {
         Some(weighted) => forwarded(snapshot, begun, matched, weighted),
         None => {

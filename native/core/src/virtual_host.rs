@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use crate::chains::listened;
 use crate::cluster::Service;
+use crate::cors::Cors;
 use crate::error::Error;
 use crate::hashing::HashPolicy;
 use crate::matching::{Condition, FORWARDED_PROTO, NameList, Seen, TextTest};
-use crate::model::{self, Action, Attach, Fault, HeaderOp, MatchKind, Mirror, Protocol, Redirect, Retry};
+use crate::model::{self, Action, Attach, Fault, HeaderOp, MatchKind, Mirror, PieceKind, Protocol, Redirect, Retry};
 use crate::paths::PathIndex;
 use crate::regex::Regexes;
 use crate::request::{HeaderName, Request};
 use crate::rewrite::PathRewrite;
+use crate::rng::mix;
 use crate::text::bare;
 
 /// The condition on the path.
@@ -121,6 +123,17 @@ impl Weighted {
     }
 }
 
+/// (delay seconds, abort status or 0, abort gRPC status or -1).
+pub type FaultHit = (f64, u16, i32);
+
+/// Shares of faults and mirrors are counted in these.
+pub const MILLION: u64 = 1_000_000;
+
+/// Whether a fault answers the request.
+pub fn is_abort(hit: Option<FaultHit>) -> bool {
+    hit.is_some_and(|(_, status, grpc_status)| status > 0 || grpc_status >= 0)
+}
+
 /// What few routes have.
 #[derive(Debug, Default)]
 pub struct Extras {
@@ -134,6 +147,7 @@ pub struct Extras {
     pub mirrors: Box<[Mirror]>,
     pub hash_policies: Box<[HashPolicy]>,
     pub fault: Option<Fault>,
+    pub cors: Option<Cors>,
 }
 
 /// One route.
@@ -164,6 +178,18 @@ impl<A: Attach> Route<A> {
         if reads_scheme || given.action == Action::Redirect {
             names.source(FORWARDED_PROTO);
         }
+        let destinations = given.destinations.iter().flat_map(|one| [&one.request_ops, &one.response_ops]);
+        for piece in destinations
+            .chain([&given.request_ops, &given.response_ops])
+            .flat_map(|ops| ops.iter())
+            .flat_map(|op| &op.format)
+        {
+            if piece.kind == PieceKind::RequestHeader {
+                for name in [&piece.text, &piece.other].into_iter().filter(|name| !name.is_empty()) {
+                    names.source(name);
+                }
+            }
+        }
         let path_rewrite = match given.regex_rewrite {
             Some((pattern, substitution)) => Some(PathRewrite::regex(&pattern, &substitution)?),
             None => given.prefix_rewrite.map(PathRewrite::Matched),
@@ -186,6 +212,7 @@ impl<A: Attach> Route<A> {
             mirrors: given.mirrors,
             hash_policies: given.hash_policies.into_iter().map(|policy| HashPolicy::new(policy, names)).collect(),
             fault: given.fault,
+            cors: given.cors.map(|cors| Cors::new(cors, names, regexes)).transpose()?,
         };
         Ok(Route {
             handle: given.handle,
@@ -218,7 +245,26 @@ impl Extras {
     fn are_none(&self) -> bool {
         let changes = self.path_rewrite.is_some() || self.host_rewrite.is_some() || self.redirect.is_some();
         let lists = [self.request_ops.len(), self.response_ops.len(), self.mirrors.len(), self.hash_policies.len()];
-        !changes && lists == [0; 4] && self.direct_status == 0 && self.direct_body.is_empty() && self.fault.is_none()
+        let answers =
+            self.direct_status != 0 || !self.direct_body.is_empty() || self.fault.is_some() || self.cors.is_some();
+        !changes && lists == [0; 4] && !answers
+    }
+
+    /// What a draw hits of the fault; its parts for a delay and an abort have nothing to do with each other.
+    pub fn fault_hit(&self, draw: u64) -> Option<FaultHit> {
+        let fault = self.fault.as_ref()?;
+        let part = mix(draw);
+        let delayed = part % MILLION < u64::from(fault.delay_numerator);
+        let aborted = part / MILLION % MILLION < u64::from(fault.abort_numerator);
+        (delayed || aborted).then(|| {
+            let delay = if delayed { fault.delay } else { 0.0 };
+            if aborted { (delay, fault.abort_status, fault.abort_grpc_status) } else { (delay, 0, -1) }
+        })
+    }
+
+    /// Whether the request is a preflight that is answered here; a fault that aborts it comes first.
+    pub fn answers_preflight<A: Attach, R: Request<A> + ?Sized>(&self, seen: &Seen<'_, A, R>, draw: u64) -> bool {
+        self.cors.as_ref().is_some_and(|cors| cors.answers(seen)) && !is_abort(self.fault_hit(draw))
     }
 }
 

@@ -19,6 +19,7 @@ use roadstead_core::decision::Decision;
 use roadstead_core::exchange::retry::Reset;
 use roadstead_core::exchange::tries::{Acting, Tries};
 use roadstead_core::exchange::{self, Exchange, Step, Wrong};
+use roadstead_core::formats::Told;
 use roadstead_core::rewrite;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
@@ -127,9 +128,13 @@ impl Carried {
 
     /// The rule's word on a response of any origin.
     fn answered(&self, mut response: Response<Answer>) -> Response<Answer> {
+        let (status, given) = (response.status().as_u16(), response.headers().clone());
+        let header = |name: &str| given.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let told = Told { status, header: &header };
         let headers = response.headers_mut();
         of_connection(headers);
-        *headers = changed(headers, |lines| rewrite::apply(self.decision.response_ops(), lines));
+        let operations = self.decision.response_ops(&*self.asked, &told);
+        *headers = changed(headers, |lines| rewrite::apply(operations, lines));
         for cookie in self.decision.set_cookies(&*self.asked) {
             if let Ok(cookie) = HeaderValue::from_str(&cookie) {
                 headers.append(SET_COOKIE, cookie);
@@ -220,7 +225,7 @@ impl Carried {
         let mut headers = asked.headers.clone();
         of_connection(&mut headers);
         let own = self.exchange.own_ops();
-        *request.headers_mut() = changed(&headers, |lines| self.exchange.apply(&self.decision, &own, lines));
+        *request.headers_mut() = changed(&headers, |lines| self.exchange.apply(self.decision.request_ops(asked), &own, lines));
         let authority = HeaderValue::from_str(self.decision.authority(asked)).ok()?;
         request.headers_mut().insert(HOST, authority);
         Some(())

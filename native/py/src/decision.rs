@@ -5,10 +5,12 @@ use std::sync::atomic::AtomicU32;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
-use roadstead_core::decision::{self, FaultHit, Kind};
+use roadstead_core::decision::{self, Kind};
 use roadstead_core::exchange;
-use roadstead_core::model::{HeaderOp, OpKind};
-use roadstead_core::rewrite;
+use roadstead_core::formats::Told;
+use roadstead_core::model::OpKind;
+use roadstead_core::rewrite::{self, Operation};
+use roadstead_core::virtual_host::FaultHit;
 
 use crate::attach::PyAttach;
 use crate::cluster::{self, Cluster};
@@ -138,30 +140,17 @@ fn word<'py>(py: Python<'py>, kind: Kind) -> &'py Bound<'py, PyString> {
 }
 
 /// (op, name, value) for each operation.
-fn operations<'py, 'o>(
-    py: Python<'py>,
-    operations: impl Iterator<Item = &'o HeaderOp>,
-) -> PyResult<Bound<'py, PyTuple>> {
-    let words = operations.map(|HeaderOp { kind, name, value }| {
+fn operations<'py, 'o>(py: Python<'py>, operations: Vec<Operation<'o>>) -> PyResult<Bound<'py, PyTuple>> {
+    let words = operations.into_iter().map(|Operation { kind, name, value, .. }| {
         let word = match kind {
             OpKind::Set => intern!(py, "set"),
             OpKind::Add => intern!(py, "add"),
             OpKind::Remove => intern!(py, "remove"),
             OpKind::AddIfAbsent => intern!(py, "add_if_absent"),
         };
-        (word, &**name, &**value)
+        (word, name, value)
     });
     PyTuple::new(py, words.collect::<Vec<_>>())
-}
-
-/// Header lines after the operations.
-fn applied<'py, 'o>(
-    headers: &Bound<'py, PyAny>,
-    operations: impl Iterator<Item = &'o HeaderOp>,
-) -> PyResult<Bound<'py, PyList>> {
-    let mut lines = headers::pairs(headers)?;
-    rewrite::apply(operations, &mut lines);
-    PyList::new(headers.py(), lines)
 }
 
 #[pymethods]
@@ -250,20 +239,34 @@ impl Decision {
 
     #[getter]
     fn request_headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        operations(py, self.core.request_ops())
+        self.read(py, |request| operations(py, self.core.request_ops(request)))?
     }
 
     #[getter]
     fn response_headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        operations(py, self.core.response_ops())
+        let told = Told::status(self.core.status());
+        self.read(py, |request| operations(py, self.core.response_ops(request, &told)))?
     }
 
     fn apply<'py>(&self, headers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
-        applied(headers, self.core.request_ops())
+        let mut lines = headers::pairs(headers)?;
+        self.read(headers.py(), |request| rewrite::apply(self.core.request_ops(request), &mut lines))?;
+        PyList::new(headers.py(), lines)
     }
 
-    fn apply_response<'py>(&self, headers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
-        applied(headers, self.core.response_ops())
+    #[pyo3(signature = (headers, status=0))]
+    fn apply_response<'py>(&self, headers: &Bound<'py, PyAny>, status: u16) -> PyResult<Bound<'py, PyList>> {
+        let mut lines = headers::pairs(headers)?;
+        let operations = self.read(headers.py(), |request| {
+            let header = |name: &str| {
+                let line = lines.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+                line.map(|(_, value)| value.clone())
+            };
+            let status = if status == 0 { self.core.status() } else { status };
+            self.core.response_ops(request, &Told { status, header: &header })
+        })?;
+        rewrite::apply(operations, &mut lines);
+        PyList::new(headers.py(), lines)
     }
 
     #[getter]

@@ -225,8 +225,10 @@ impl Exchange {
     fn apply<'py>(&self, headers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = headers.py();
         let mut lines = headers::pairs(headers)?;
+        let decision = self.decision.get();
+        let rule = decision.read(py, |request| decision.core.request_ops(request))?;
         let inner = self.inner(py)?;
-        inner.core.apply(&self.decision.get().core, &inner.core.own_ops(), &mut lines);
+        inner.core.apply(rule, &inner.core.own_ops(), &mut lines);
         drop(inner);
         PyList::new(py, lines)
     }

@@ -28,7 +28,7 @@ impl Template {
         let named = routes.any(|route| {
             has_name(&route.matcher)
                 || has_name(&(&route.request_ops, &route.response_ops, &route.hash_policies))
-                || has_name(&(&route.prefix_rewrite, &route.regex_rewrite, &route.fault))
+                || has_name(&(&route.prefix_rewrite, &route.regex_rewrite, &route.fault, &route.cors))
         });
         let chained = unit.chains.iter().any(|chain| has_name(&chain.hash_policies));
         if named || chained {
@@ -189,6 +189,7 @@ impl Filling<'_> {
             retry_host_attempts: route.retry_host_attempts,
             timeout: route.timeout,
             retry: route.retry.clone(),
+            cors: route.cors.clone(),
         }
     }
 

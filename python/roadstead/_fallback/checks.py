@@ -16,6 +16,7 @@ _DURATION = 315_576_000_000
 # Field: least and most. What is not here is text, or free.
 _RANGES: dict[type, dict[str, tuple[float, float]]] = {
     low.ValueMatch: {"kind": (0, low.SUFFIX)},
+    low.Piece: {"kind": (0, low.CLUSTER), "limit": (0, _U32)},
     low.HeaderOp: {"kind": (0, low.ADD_IF_ABSENT)},
     low.Destination: {"weight": (0, _U32)},
     low.Redirect: {"port": (0, _U16), "code": (0, _U16)},

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, TypeAlias, final
 
 from roadstead import _lowered as low
+from roadstead._fallback import formats, rewrite
 from roadstead._fallback import hash as hash_policy
-from roadstead._fallback import rewrite
 from roadstead._fallback.chains import Chain
 from roadstead._fallback.cluster import Cluster, Endpoint
+from roadstead._fallback.cors import PREFLIGHT
 from roadstead._fallback.exchange import Exchange, Terms
 from roadstead._fallback.hosts import ip_of, network_text
 from roadstead._fallback.lease import ConnectionLease, RequestLease
@@ -25,12 +26,14 @@ from roadstead._fallback.xxh64 import xxh64
 from roadstead.errors import EndpointsPending, EngineError, NoHealthyEndpoint
 
 Kind: TypeAlias = Literal["forward", "redirect", "direct_response", "passthrough", "refused", "not_found", "no_cluster"]
+_Header: TypeAlias = Callable[[str], str | None]
 _MILLION = 1_000_000
 _STATUS = {"not_found": 404, "refused": 502, "no_cluster": 503}
 _FLAGS = {"not_found": "NR", "no_cluster": "NC"}
 _POLICIES = {"passthrough": ("policy:allow_any",), "refused": ("policy:registry_only",)}
 _WITHOUT_ENDPOINTS = frozenset((low.ORIGINAL_DST, low.DYNAMIC_DNS))
 _NO_LINES: list[str] = []
+_PREFLIGHT_ANSWER = (200, b"")
 # Reason: HTTP on a listener that takes no HTTP, where it is bytes like any others.
 AS_CONNECTION = "sniff:as-connection"
 
@@ -110,6 +113,8 @@ class Decision:
 
     @property
     def _route(self) -> low.Route | None:
+        if PREFLIGHT in self._notes:
+            return None
         return self._rule.lowered if isinstance(self._rule, Route) else None
 
     @property
@@ -123,8 +128,8 @@ class Decision:
         route = self._route
         if route is not None and self.kind == "redirect" and route.redirect is not None:
             return route.redirect.code
-        if route is not None and self.kind == "direct_response":
-            return route.direct_status
+        if self.direct_response is not None:
+            return self.direct_response[0]
         return _STATUS.get(self.kind, 0)
 
     @property
@@ -204,7 +209,7 @@ class Decision:
         """As sent upstream, query included."""
         path = self._request[1]
         rule = self._rule
-        if isinstance(rule, Route) and rule.weighted is not None and rule.rewrite is not None:
+        if isinstance(rule, Route) and self._at >= 0 and rule.rewrite is not None:
             return rule.rewrite(path)
         return path
 
@@ -218,31 +223,83 @@ class Decision:
             return destination.host_rewrite
         return self._request[0]
 
-    def _operations(self, request: bool) -> tuple[low.HeaderOp, ...]:
+    def _request_operations(self) -> tuple[low.HeaderOp, ...]:
         """Those of the destination run before those of the route."""
         route, destination = self._route, self._destination
         if route is None:
             return ()
-        own = route.request_ops if request else route.response_ops
-        if destination is None:
+        own = route.request_ops if destination is None else destination.request_ops + route.request_ops
+        if not any(operation.format for operation in own):
             return own
-        return (destination.request_ops if request else destination.response_ops) + own
+
+        def fact(piece: low.Piece, made: list[low.HeaderOp]) -> str | None:
+            return self._fact(piece, 0, lambda name: formats.after(made, name, self._first(name)), lambda _: None)
+
+        return formats.rendered(own, fact)
+
+    def _response_operations(self, status: int, headers: Headers = ()) -> tuple[low.HeaderOp, ...]:
+        """The same for the response, then what CORS writes. status: 0: that of an answer of this process."""
+        route, destination, rule = self._route, self._destination, self._rule
+        found: tuple[low.HeaderOp, ...] = ()
+        if route is not None:
+            found = route.response_ops if destination is None else destination.response_ops + route.response_ops
+        if any(operation.format for operation in found):
+            told = {fold(name): value for name, value in reversed(rewrite.pairs(headers))}
+
+            def fact(piece: low.Piece, made: list[low.HeaderOp]) -> str | None:
+                def header(name: str) -> str | None:
+                    return formats.after(made, name, told.get(fold(name)))
+
+                return self._fact(piece, status or self.status, self._sent_header, header)
+
+            found = formats.rendered(found, fact)
+        if isinstance(rule, Route) and rule.cors is not None and not self._is_aborted:
+            found += rule.cors.operations(self, PREFLIGHT in self._notes)
+        return found
+
+    def _fact(self, piece: low.Piece, status: int, of_request: _Header, of_response: _Header) -> str | None:
+        """What a piece of a header's value stands for."""
+        if piece.kind in (low.REQUEST_HEADER, low.RESPONSE_HEADER):
+            header = of_request if piece.kind == low.REQUEST_HEADER else of_response
+            value = header(piece.text)
+            return header(piece.other) if value is None and piece.other else value
+        if piece.kind == low.SOURCE_IP:
+            return self._given_source
+        if piece.kind == low.STATUS:
+            return str(status)
+        return f"{self.cluster_name}{piece.text}" if self.cluster_name else None
+
+    def _first(self, name: str) -> str | None:
+        """The first line of a request header that the rules name."""
+        lines = self._lines_of(":authority" if fold(name) == "host" else fold(name))
+        return lines[0] if lines else None
+
+    def _sent_header(self, name: str) -> str | None:
+        """The first value of a request header as it goes upstream."""
+        if not isinstance(self._rule, Route) or self._rule.weighted is None:
+            return self._first(name)
+        if name == ":path":
+            return self.path
+        if name in (":authority", "host"):
+            return self.authority
+        return formats.after(self._request_operations(), name, self._first(name))
 
     @property
     def request_headers(self) -> tuple[tuple[str, str, str], ...]:
         """(op, name, value) in order."""
-        return rewrite.words(self._operations(True))
+        return rewrite.words(self._request_operations())
 
     @property
     def response_headers(self) -> tuple[tuple[str, str, str], ...]:
-        return rewrite.words(self._operations(False))
+        return rewrite.words(self._response_operations(0))
 
     def apply(self, headers: Headers) -> list[tuple[str, str]]:
         """Request headers after the operations."""
-        return rewrite.apply(self._operations(True), headers)
+        return rewrite.apply(self._request_operations(), headers)
 
-    def apply_response(self, headers: Headers) -> list[tuple[str, str]]:
-        return rewrite.apply(self._operations(False), headers)
+    def apply_response(self, headers: Headers, status: int = 0) -> list[tuple[str, str]]:
+        lines = rewrite.pairs(headers)
+        return rewrite.apply(self._response_operations(status, lines), lines, keep_empty=PREFLIGHT in self._notes)
 
     @property
     def redirect(self) -> tuple[int, str] | None:
@@ -255,6 +312,8 @@ class Decision:
 
     @property
     def direct_response(self) -> tuple[int, bytes] | None:
+        if PREFLIGHT in self._notes:
+            return _PREFLIGHT_ANSWER
         route = self._route
         if route is None or self.kind != "direct_response":
             return None
@@ -263,10 +322,10 @@ class Decision:
     @property
     def fault(self) -> tuple[float, int, int] | None:
         """(delay seconds, abort status or 0, abort grpc status or -1) that this draw hits, else None."""
-        route = self._route
-        if route is None or route.fault is None:
+        rule = self._rule
+        if not isinstance(rule, Route) or rule.lowered.fault is None:
             return None
-        fault, part = route.fault, mix(self.draw)
+        fault, part = rule.lowered.fault, mix(self.draw)
         delayed = part % _MILLION < fault.delay_numerator
         aborted = part // _MILLION % _MILLION < fault.abort_numerator
         if not delayed and not aborted:
@@ -283,15 +342,20 @@ class Decision:
         route = self._route
         if route is None or not route.mirrors:
             return ()
-        fault = self.fault
-        if fault is not None and (fault[1] or fault[2] >= 0):
+        if self._is_aborted:
             return ()
         part = self.draw % _MILLION
         return tuple([mirror.cluster for mirror in route.mirrors if part < mirror.numerator])
 
     @property
+    def _is_aborted(self) -> bool:
+        """A fault answers the request."""
+        fault = self.fault
+        return fault is not None and (fault[1] > 0 or fault[2] >= 0)
+
+    @property
     def _policies(self) -> Sequence[low.HashPolicy]:
-        return () if self._rule is None else self._rule.lowered.hash_policies
+        return () if self._rule is None or PREFLIGHT in self._notes else self._rule.lowered.hash_policies
 
     @property
     def hash(self) -> int | None:
@@ -311,7 +375,7 @@ class Decision:
         found = [self._host_reason(), *self._notes]
         if self._vhost is not None:
             found.append(f"route:{self.route_index}" if self._rule is not None else "route:none")
-        if self._rule is not None and self._rule.weighted is not None and self._rule.weighted.total:
+        if self._rule is not None and self._at >= 0 and self._rule.weighted is not None and self._rule.weighted.total:
             found.append(f"weight:{self._at}")
         found += _POLICIES.get(self.kind, ())
         if self.kind == "no_cluster":

@@ -17,6 +17,7 @@ from roadstead._fallback.chains import RAW, TLS, Chain, choose
 from roadstead._fallback.checks import check
 from roadstead._fallback.cluster import Cluster
 from roadstead._fallback.columns import HostColumn, hosts_of, int32s, uint16s, uint64s
+from roadstead._fallback.cors import PREFLIGHT
 from roadstead._fallback.decision import AS_CONNECTION, Decision
 from roadstead._fallback.hosts import Address, ip_of, normal_host, port_of
 from roadstead._fallback.matching import as_bytes, bare, fold
@@ -261,7 +262,7 @@ class Engine:
         made._lines = None
         if not path.isascii():
             as_bytes(path)
-        if port is not None and scheme is None and original_destination is None:
+        if port is not None and scheme is None and original_destination is None and path.isascii():
             # The common case: an exact name at a plain port.
             name = snapshot.names.shards[hash(host) & 1023].get(host)
             if name is not None:
@@ -344,6 +345,9 @@ def _route(made: Decision, host: str, port: int | None, path: str, scheme: str |
         if protocol in (-1, low.PROTO_HTTP):
             made._notes += ("sniff:tls-on-http",)
         return _connected(made, normal, normal, TLS)
+    if not _is_http(snapshot, path):
+        made._notes += (AS_CONNECTION,)
+        return _connected(made, normal, "", RAW)
     if vhost is not None:
         return _through(made, vhost, path)
     if owner is None:
@@ -351,6 +355,12 @@ def _route(made: Decision, host: str, port: int | None, path: str, scheme: str |
     if protocol == low.PROTO_TLS:
         made._notes += ("sniff:http-on-tls",)
     return _connected(made, normal, "", RAW)
+
+
+def _is_http(snapshot: Snapshot, path: str) -> bool:
+    """Whether a sidecar takes the request for HTTP: Envoy's inspector does not where its path is not ASCII, and what it
+    does not take is bytes. A router takes whatever comes."""
+    return path.isascii() or snapshot.outbound.policy == low.GATEWAY
 
 
 def _captured(made: Decision, dialled: Address, host: str, port: int, path: str, scheme: str | None) -> Decision:
@@ -366,7 +376,7 @@ def _captured(made: Decision, dialled: Address, host: str, port: int, path: str,
         chain = snapshot.accept(dialled, port, normal, TLS)
         return _unknown(made, normal, True) if chain is None else _taken(made, chain)
     http, vhost = snapshot.hears(dialled, port)
-    if http:
+    if http and _is_http(snapshot, path):
         if vhost is None:
             vhost = snapshot.virtual_host(name, port, False)
         return _unknown(made, normal, False) if vhost is None else _through(made, vhost, path)
@@ -391,6 +401,10 @@ def _through(made: Decision, vhost: VirtualHost, path: str) -> Decision:
     made.cluster = None
     if rule is None:
         made.kind = "not_found"
+        return made
+    if rule.cors is not None and rule.cors.answers(made) and not made._is_aborted:
+        made.kind = "direct_response"
+        made._notes += (PREFLIGHT,)
         return made
     weighted = rule.weighted
     if weighted is None:

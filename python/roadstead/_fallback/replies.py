@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from roadstead._fallback.cors import PREFLIGHT
+
 if TYPE_CHECKING:
     from roadstead._fallback.decision import Decision
 
@@ -45,7 +47,7 @@ def own_answer(decision: Decision, faults: bool) -> Reply | None:
     kind = decision.kind
     if kind in ("forward", "passthrough"):
         return None
-    details = _FLAGS_DETAILS.get(kind, "direct_response")
+    details = "cors_response" if PREFLIGHT in decision._notes else _FLAGS_DETAILS.get(kind, "direct_response")
     if decision.redirect is not None:
         return Reply(decision.status, decision.flags, details, b"", (("location", decision.redirect[1]),))
     body = b"" if decision.direct_response is None else decision.direct_response[1]

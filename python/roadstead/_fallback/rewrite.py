@@ -22,17 +22,19 @@ def pairs(headers: Headers) -> list[tuple[str, str]]:
     return list(headers.items() if isinstance(headers, Mapping) else headers)
 
 
-def apply(operations: tuple[low.HeaderOp, ...], headers: Headers) -> list[tuple[str, str]]:
+def apply(operations: tuple[low.HeaderOp, ...], headers: Headers, keep_empty: bool = False) -> list[tuple[str, str]]:
     """The lines after the operations. SET puts its value where the first line of that name was, or at the end; what has
-    an empty value is no operation, but for REMOVE."""
+    an empty value is no operation, but for REMOVE and with keep_empty."""
     lines = pairs(headers)
-    for kind, name, value in operations:
+    for kind, name, value, _ in operations:
         wanted = fold(name)
         if kind == low.REMOVE:
             lines = [line for line in lines if fold(line[0]) != wanted]
-        elif value and kind == low.SET:
+        elif not value and not keep_empty:
+            continue
+        elif kind == low.SET:
             lines = _set(lines, wanted, (name, value))
-        elif value and (kind == low.ADD or all(fold(line[0]) != wanted for line in lines)):
+        elif kind == low.ADD or all(fold(line[0]) != wanted for line in lines):
             lines.append((name, value))
     return lines
 
@@ -53,7 +55,7 @@ def _set(lines: list[tuple[str, str]], wanted: str, line: tuple[str, str]) -> li
 
 def words(operations: tuple[low.HeaderOp, ...]) -> tuple[tuple[str, str, str], ...]:
     """Operations as the contract shows them."""
-    return tuple([(OP_WORDS[kind], name, value) for kind, name, value in operations])
+    return tuple([(OP_WORDS[kind], name, value) for kind, name, value, _ in operations])
 
 
 def path_rewrite(route: low.Route) -> PathRewrite | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from roadstead import _lowered as low
-from roadstead._fallback import matching
+from roadstead._fallback import formats, matching
+from roadstead._fallback.cors import HEADERS, Cors
 from roadstead._fallback.matching import Condition, TextTest
 from roadstead._fallback.rewrite import PathRewrite, path_rewrite
 from roadstead.errors import EngineError
@@ -58,6 +59,7 @@ class Route:
     __slots__ = (
         "at",
         "conditions",
+        "cors",
         "index",
         "kind",
         "lowered",
@@ -81,6 +83,7 @@ class Route:
             *[matching.query_condition(query) for query in match.queries],
         )
         self.rewrite: PathRewrite | None = path_rewrite(route)
+        self.cors = None if route.cors is None else Cors(route.cors)
         self.weighted: Weighted | None = Weighted(route.destinations) if route.action == low.FORWARD else None
         if route.action == low.REDIRECT and route.redirect is None:
             raise EngineError("a redirect route without a redirect")
@@ -222,6 +225,12 @@ def _names(route: low.Route) -> list[str]:
     read = [header.name for header in route.match.headers]
     if route.action == low.REDIRECT or ":scheme" in map(matching.fold, read):
         read.append(FORWARDED_PROTO)
+    if route.cors is not None:
+        read += HEADERS
+    for operations in (route.request_ops, route.response_ops):
+        read += formats.names(operations)
+    for destination in route.destinations:
+        read += formats.names(destination.request_ops) + formats.names(destination.response_ops)
     for policy in route.hash_policies:
         if policy.kind == low.HASH_HEADER:
             read.append(policy.name)

@@ -194,10 +194,10 @@ def _steps(exchange: Exchange, headers: HeaderList, terms: Terms, watch: BodyWat
             else:
                 step = _broken(exchange, step, result)
         elif isinstance(step, Respond):
-            told = exchange.decision.apply_response(step.headers)
+            told = exchange.decision.apply_response(step.headers, step.status)
             return Local(exchange.decision, step.status, told, step.body, step.flags, step.details)
         elif answered is not None:
-            told = exchange.decision.apply_response(answered.headers)
+            told = exchange.decision.apply_response(answered.headers, answered.status)
             told += [("set-cookie", cookie) for cookie in exchange.decision.set_cookies]
             deadline = step.deadline if isinstance(step, Forward) else None
             return Passed(answered.status, told, answered.response, exchange, deadline, watch)

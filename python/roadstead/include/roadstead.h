@@ -320,7 +320,7 @@ typedef struct roadstead_request {
   uint16_t original_port;
 } roadstead_request;
 
-// One operation on headers; with an empty value all but ROADSTEAD_REMOVE do nothing.
+// One operation on headers; with an empty value all but ROADSTEAD_REMOVE do nothing, but in the answer to a CORS preflight.
 typedef struct roadstead_header_op {
   // A `roadstead_op`.
   int32_t op;

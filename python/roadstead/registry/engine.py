@@ -23,6 +23,7 @@ from roadstead.registry.frozen import snapshot_bytes
 from roadstead.registry.lower import OUTBOUND, PATHS, Lowering, facts
 from roadstead.registry.made import RECENT, Source, UnitMaker, keeping
 from roadstead.registry.refusal import Refused, refused_pieces
+from roadstead.registry.rejected import NOBODY, Table, nobody, rejected_tables, served
 from roadstead.registry.templates import Templates
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Staged(msgspec.Struct):
     """A change of one node that is ready to be published. made: makers by key, None: gone. clusters: names of those
     that are new, different or gone. advised: VirtualServices of each unit to give advice about. fresh: some of the
     hosts made. replaced: makers of what goes, and what they made. notes: what each unit read. refused: pieces the
-    engine does not take; with any of them nothing here may be published."""
+    engine does not take; with any of them nothing here may be published. rejected: tables that Envoy does not take;
+    tables: for each unit those it is to blame for."""
 
     builder: Builder
     outbound: tuple[Outbound, str]
@@ -52,6 +54,8 @@ class Staged(msgspec.Struct):
     replaced: list[tuple[UnitMaker, HostMesh]] = []
     notes: dict[str, tuple[Collection[str], dict[int, PortPlace | None]]] = {}
     refused: list[Refused] = []
+    rejected: frozenset[Table] = frozenset()
+    tables: dict[str, frozenset[Table]] = {}
     gateways: tuple[str, ...] | None = None
 
 
@@ -69,7 +73,8 @@ class NodeEngine:
     business."""
 
     __slots__ = (
-        "_lowering", "_outbound", "_unknown", "advised", "engine", "notes", "scope", "source", "stale", "units",
+        "_lowering", "_outbound", "_rejected", "_tables", "_unknown", "advised", "engine", "notes", "scope", "source",
+        "stale", "units",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +87,9 @@ class NodeEngine:
     ) -> None:
         self._lowering = Lowering()
         self._outbound: tuple[Outbound, str] | None = None
+        # Tables that Envoy does not take, and which units are to blame.
+        self._rejected: frozenset[Table] = frozenset()
+        self._tables: dict[str, frozenset[Table]] = {}
         # What the clusters of the outbound policy are, and under which settings.
         self._unknown: tuple[Env, UnknownCluster, UnknownCluster] | None = None
         self.engine = cast("Engine", module.Engine(seed=seed, clock=clock))
@@ -102,15 +110,27 @@ class NodeEngine:
     def snapshot_bytes(self) -> bytes:
         """What is published, for programs without Python."""
         policy, given = self._settings(self._outbound or self.scope.outbound())
-        units = (self._lowering.unit(maker.host()) for maker in self.units.values())
+        units = [self._lowering.unit(self._served(maker.host(), self._rejected)) for maker in self.units.values()]
+        units += [self._lowering.unit(host) for host in (nobody(self._rejected),) if host is not None]
         return snapshot_bytes(units, facts, outbound=policy, **given)
 
     def stage(self, units: Sequence[str], published: Lock) -> Staged:
         """Compile units and hand those that changed to a builder. Readers go on with what is published.
 
         published: the configuration as it was when that was published, for a while."""
-        staged = Staged(self.engine.builder(), self.scope.outbound())
-        templates = Templates(self.scope, self.engine, self._lowering)
+        staged = self._staged(units, published, self._rejected)
+        known = {key: tables for key, tables in self._tables.items() if key not in staged.made}
+        rejected = frozenset().union(*known.values(), *staged.tables.values())
+        if rejected != self._rejected:
+            # Every unit may have a host in such a table.
+            others = [key for key in self.units if key not in self.source.gateways]
+            staged = self._staged(list(dict.fromkeys([*units, *others, GATEWAYS])), published, rejected)
+        return staged
+
+    def _staged(self, units: Sequence[str], published: Lock, rejected: frozenset[Table]) -> Staged:
+        staged = Staged(self.engine.builder(), self.scope.outbound(), rejected=rejected)
+        strict = not self.scope.env.extended
+        templates = Templates(self.scope, self.engine, self._lowering, rejected if strict else None)
         breath = Breath()
         for first in range(0, len(units), _AT_ONCE):
             some = units[first : first + _AT_ONCE]
@@ -143,7 +163,16 @@ class NodeEngine:
                     known.update(self.source.compiled([maker], scope) if maker not in known else {})
         return {maker.key: host for maker, host in known.items()}
 
+    def _served(self, host: HostMesh, rejected: frozenset[Table]) -> HostMesh:
+        return host if self.scope.env.extended else served(host, rejected)
+
     def _stage_settings(self, staged: Staged) -> None:
+        if staged.rejected != self._rejected:
+            answering = nobody(staged.rejected)
+            if answering is not None:
+                staged.builder.put(self._lowering.unit(answering))
+            elif nobody(self._rejected) is not None:
+                staged.builder.delete(NOBODY)
         policy, given = self._settings(staged.outbound)
         staged.builder.set_outbound(policy, **given)
 
@@ -195,6 +224,8 @@ class NodeEngine:
 
     def _stage(self, staged: Staged, key: str, host: HostMesh | None, before: HostMesh | None) -> None:
         if before == host:
+            if host is not None and staged.rejected != self._rejected:
+                staged.builder.put(self._lowering.unit(self._served(host, staged.rejected), self.units[key]))
             return
         maker = None
         if host is None:
@@ -204,10 +235,12 @@ class NodeEngine:
                 host = keeping(before, host)
             maker = UnitMaker(self.source, key, before)
             try:
-                staged.builder.put(self._lowering.unit(host, maker))
+                staged.builder.put(self._lowering.unit(self._served(host, staged.rejected), maker))
             except EngineError as error:
                 staged.refused += refused_pieces(host, self.engine.builder) or [_whole(host, str(error))]
                 return
+            if not self.scope.env.extended and (tables := rejected_tables(host)):
+                staged.tables[key] = tables
             about = advised(tls_rules(host), self.scope.index)
             if about:
                 staged.advised[key] = about
@@ -224,6 +257,10 @@ class NodeEngine:
             maker.leave(host)
         self.engine.publish(staged.builder)
         self._outbound = staged.outbound
+        self._rejected = staged.rejected
+        for key in staged.made:
+            self._tables.pop(key, None)
+        self._tables.update(staged.tables)
         self.stale = False
         for unit, notes in staged.notes.items():
             self.notes.put(unit, *notes)

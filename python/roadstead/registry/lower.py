@@ -17,6 +17,7 @@ from roadstead.mesh import (
     Cluster,
     ClusterPolicy,
     ConnectionPool,
+    Cors,
     Destination,
     FilterChain,
     HashKey,
@@ -36,6 +37,7 @@ from roadstead.mesh import (
 )
 from roadstead.mesh.route import NO_OPS
 from roadstead.protocol import Protocol
+from roadstead.registry.formats import taken_apart
 
 _CLUSTER_TYPES = {
     "EDS": low.EDS,
@@ -222,7 +224,7 @@ class Lowering:
             host.domains,
             tuple([self._route(route) for route in host.routes]),
             host.tls,
-            _heard_at(unit, host.port),
+            heard_at(unit, host.port),
         )
 
     def _route(self, route: Route) -> low.Route:
@@ -234,7 +236,7 @@ class Lowering:
         return shared[1]
 
 
-def _heard_at(unit: HostMesh, port: int) -> tuple[str, ...]:
+def heard_at(unit: HostMesh, port: int) -> tuple[str, ...]:
     """Where HTTP of a port is heard: a sniffed port listens where its filter chains do, any other on every address."""
     if not unit.chains or any(
         _protocol_class(known.protocol) == low.PROTO_HTTP
@@ -425,7 +427,22 @@ def _route(route: Route, policy: low.RoutePolicy) -> low.Route:
             policy,
             route.timeout or 0.0,
             None if retry is None else _retry(retry),
+            None if route.cors is None else _cors(route.cors),
         ),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _cors(cors: Cors) -> low.Cors:
+    """One object for equal policies, wherever they were written."""
+    return low.Cors(
+        tuple([_value(origin) for origin in cors.allow_origins]),
+        cors.allow_methods,
+        cors.allow_headers,
+        cors.expose_headers,
+        "" if cors.max_age is None else str(cors.max_age),
+        bool(cors.allow_credentials),
+        cors.forward_unmatched,
     )
 
 
@@ -470,23 +487,19 @@ def _ops(headers: HeaderOps) -> tuple[tuple[low.HeaderOp, ...], tuple[low.Header
         return (), ()
     request = (
         *[low.HeaderOp(low.REMOVE, name) for name in headers.request_remove],
-        *[low.HeaderOp(low.SET, name, _sent(value)) for name, value in headers.request_set],
-        *[low.HeaderOp(low.ADD, name, _sent(value)) for name, value in headers.request_add],
+        *[_written(low.SET, name, value) for name, value in headers.request_set],
+        *[_written(low.ADD, name, value) for name, value in headers.request_add],
     )
     response = (
         *[low.HeaderOp(low.REMOVE, name) for name in headers.response_remove],
-        *[low.HeaderOp(low.SET, name, _sent(value)) for name, value in headers.response_set],
-        *[low.HeaderOp(low.ADD, name, _sent(value)) for name, value in headers.response_add],
+        *[_written(low.SET, name, value) for name, value in headers.response_set],
+        *[_written(low.ADD, name, value) for name, value in headers.response_add],
     )
     return request, response
 
 
-def _sent(value: str) -> str:
-    """The text of a header's value: Envoy reads it as a format, in which %% is a percent sign. What has commands in it
-    stays as written: they name facts of a proxy's connections."""
-    if "%" not in value or "%" in value.replace("%%", ""):
-        return value
-    return value.replace("%%", "%")
+def _written(kind: int, name: str, value: str) -> low.HeaderOp:
+    return low.HeaderOp(kind, name, *taken_apart(value))
 
 
 def _followed(

@@ -13,6 +13,7 @@ from roadstead.config import ResourceKey
 from roadstead.errors import EngineError
 from roadstead.registry.advice import tls_rules
 from roadstead.registry.lower import Lowering
+from roadstead.registry.rejected import Table, rejected_tables, served
 
 if TYPE_CHECKING:
     from roadstead._core import Builder, Engine, Template
@@ -47,11 +48,15 @@ class UnitTemplate:
 class Templates:
     """The templates of one node, as long as its settings stay."""
 
-    __slots__ = ("_alike", "_engine", "_known", "_lowering", "_met")
+    __slots__ = ("_alike", "_engine", "_known", "_lowering", "_met", "_rejected")
 
-    def __init__(self, scope: ClientScope, engine: Engine, lowering: Lowering) -> None:
+    def __init__(
+        self, scope: ClientScope, engine: Engine, lowering: Lowering, rejected: frozenset[Table] | None = None
+    ) -> None:
+        """rejected: tables that Envoy does not take; None: what it takes does not matter."""
         self._alike = Alike(scope)
         self._engine = engine
+        self._rejected = rejected
         self._lowering = lowering
         self._known: dict[Likeness, UnitTemplate | None] = {}
         self._met: set[Likeness] = set()
@@ -79,6 +84,8 @@ class Templates:
                 return None
             places = [place(index) for index in range(len(names))]
             mesh, notes = filling((blank.mesh, blank.notes))(places)
+            if self._rejected is not None and (rejected_tables(mesh) or served(mesh, self._rejected) is not mesh):
+                return None
             unit = self._lowering.unit(mesh)
             # Hosts share what is read of their policies, so no name may be in it (TLS of the mesh has a server name).
             if filling(policies := _policies(unit))(names) is not policies:

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use roadstead_core::error::Error as Refusal;
 use roadstead_core::exchange::retry::Words;
 use roadstead_core::model::{
-    Action, Chain, Cluster, ClusterType, Destination, Endpoint, EndpointKind, Fault, HashKind, HashPolicy, HeaderMatch,
-    HeaderOp, Health, LbConfig, LbPolicy, Limits, LocalityGroup, Match, MatchKind, Mirror, OpKind, OutlierDetection,
-    Port, Protocol, QueryMatch, Redirect, Retry, Route, Service, Transport, Unit, ValueMatch, VirtualHost,
+    Action, Chain, Cluster, ClusterType, Cors, Destination, Endpoint, EndpointKind, Fault, HashKind, HashPolicy,
+    HeaderMatch, HeaderOp, Health, LbConfig, LbPolicy, Limits, LocalityGroup, Match, MatchKind, Mirror, OpKind,
+    OutlierDetection, Piece, PieceKind, Port, Protocol, QueryMatch, Redirect, Retry, Route, Service, Transport, Unit,
+    ValueMatch, VirtualHost,
 };
 use roadstead_core::outliers::MOST_SECONDS as MOST_INTERVAL;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Unexpected};
@@ -31,7 +32,19 @@ macro_rules! coded {
     };
 }
 
-coded!(Action, ClusterType, EndpointKind, HashKind, Health, LbPolicy, MatchKind, OpKind, Protocol, Transport);
+coded!(
+    Action,
+    ClusterType,
+    EndpointKind,
+    HashKind,
+    Health,
+    LbPolicy,
+    MatchKind,
+    OpKind,
+    PieceKind,
+    Protocol,
+    Transport
+);
 
 /// Bytes as Latin-1 text.
 struct Bytes(Box<[u8]>);
@@ -83,7 +96,8 @@ tuples! {
     HeaderForm { name: String, value: ValueForm, invert: bool, missing_as_empty: bool }
     QueryForm { name: String, value: ValueForm }
     MatchForm { path: Option<ValueForm>, headers: Vec<HeaderForm>, queries: Vec<QueryForm> }
-    OpForm { kind: Code<OpKind>, name: Box<str>, value: Box<str> }
+    PieceForm { kind: Code<PieceKind>, text: Box<str>, other: Box<str>, limit: u32 }
+    OpForm { kind: Code<OpKind>, name: Box<str>, value: Box<str>, format: Vec<PieceForm> }
     DestinationForm {
         cluster: String, weight: u32, request_ops: Vec<OpForm>, response_ops: Vec<OpForm>, host_rewrite: Option<Box<str>>,
     }
@@ -102,13 +116,17 @@ tuples! {
         retry_on: String, attempts: u32, per_try_timeout: Seconds, base_interval: Seconds, status_codes: Box<[u32]>,
         previous_hosts: bool, previous_priorities: u32,
     }
+    CorsForm {
+        origins: Vec<ValueForm>, allow_methods: Box<str>, allow_headers: Box<str>, expose_headers: Box<str>,
+        max_age: Box<str>, allow_credentials: bool, forward_unmatched: bool,
+    }
     RouteForm {
         _handle: IgnoredAny, matcher: MatchForm, action: Code<Action>, destinations: Vec<DestinationForm>,
         request_ops: Vec<OpForm>, response_ops: Vec<OpForm>, prefix_rewrite: Option<Box<str>>,
         regex_rewrite: Option<(String, String)>, host_rewrite: Option<Box<str>>, redirect: Option<RedirectForm>,
         direct_status: u16, direct_body: Bytes, mirrors: Vec<MirrorForm>, hash_policies: Vec<HashForm>,
         fault: Option<FaultForm>, retry_host_attempts: u16, policy: Option<RuleForm>,
-        timeout: Seconds, retry: Option<RetryForm>,
+        timeout: Seconds, retry: Option<RetryForm>, cors: Option<CorsForm>,
     }
     HostForm {
         _handle: IgnoredAny, port: u16, domains: Vec<(String, u32)>, routes: Vec<RouteForm>, tls: bool,
@@ -181,7 +199,12 @@ fn matcher(form: MatchForm) -> Match {
 }
 
 fn ops(forms: Vec<OpForm>) -> Box<[HeaderOp]> {
-    each(forms, |op| HeaderOp { kind: op.kind.0, name: op.name, value: op.value }).into()
+    let piece = |one: PieceForm| Piece { kind: one.kind.0, text: one.text, other: one.other, limit: one.limit };
+    let op = |op: OpForm| {
+        let format = each(op.format, piece).into();
+        HeaderOp { kind: op.kind.0, name: op.name, value: op.value, format }
+    };
+    each(forms, op).into()
 }
 
 fn destinations(forms: Vec<DestinationForm>) -> Vec<Destination> {
@@ -215,6 +238,18 @@ fn retry(form: RetryForm) -> Retry {
         status_codes: form.status_codes,
         previous_hosts: form.previous_hosts,
         previous_priorities: form.previous_priorities,
+    }
+}
+
+fn cors(form: CorsForm) -> Cors {
+    Cors {
+        origins: each(form.origins, value).into(),
+        allow_methods: form.allow_methods,
+        allow_headers: form.allow_headers,
+        expose_headers: form.expose_headers,
+        max_age: form.max_age,
+        allow_credentials: form.allow_credentials,
+        forward_unmatched: form.forward_unmatched,
     }
 }
 
@@ -252,6 +287,7 @@ fn route(form: RouteForm) -> Route<Loaded> {
         retry_host_attempts: u32::from(form.retry_host_attempts),
         timeout: form.timeout.0,
         retry: form.retry.map(|form| Arc::new(retry(form))),
+        cors: form.cors.map(|form| Arc::new(cors(form))),
     }
 }
 

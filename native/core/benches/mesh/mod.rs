@@ -56,6 +56,7 @@ pub fn route(matcher: Match, cluster: &str) -> Route<Plain> {
         retry_host_attempts: 5,
         timeout: 0.0,
         retry: None,
+        cors: None,
     }
 }
 

@@ -10,11 +10,10 @@ pub mod tries;
 
 pub use terms::{Asked, Terms};
 
-use crate::decision::Decision;
-use crate::model::{Attach, HeaderOp, OpKind};
+use crate::model::{HeaderOp, OpKind};
 use crate::outliers::http_status;
 use crate::overlay::Outcome;
-use crate::rewrite;
+use crate::rewrite::{self, Operation};
 use crate::rng::{SplitMix64, mix};
 use replies::Reply;
 use retry::{Answered, PreviousPriorities, Reset, Verdict};
@@ -219,21 +218,18 @@ impl Exchange {
             kind: OpKind::Set,
             name: (*name).into(),
             value: value.as_str().into(),
+            format: Box::default(),
         };
         headers.iter().map(set).collect()
     }
 
     /// The header lines of this try: the rule's operations done, without those that steer Envoy, with its own (`own_ops`).
-    pub fn apply<'o, A: Attach, L: rewrite::Line<'o>>(
-        &self,
-        decision: &'o Decision<A>,
-        own: &'o [HeaderOp],
-        lines: &mut Vec<L>,
-    ) {
-        rewrite::apply(decision.request_ops(), lines);
+    /// rule: `Decision::request_ops`.
+    pub fn apply<'o, L: rewrite::Line<'o>>(&self, rule: Vec<Operation<'o>>, own: &'o [HeaderOp], lines: &mut Vec<L>) {
+        rewrite::apply(rule, lines);
         let stripped = steering::stripped(self.steering.trusted);
         lines.retain(|line| !stripped.iter().any(|name| line.is(name)));
-        rewrite::apply(own, lines);
+        rewrite::apply(own.iter().map(Operation::from), lines);
     }
 
     /// Whether a retry is still counted; who drops an exchange that is not over gives it back.

@@ -67,6 +67,7 @@ impl Reply {
             Kind::Forward | Kind::Passthrough => return None,
             Kind::NotFound => "route_not_found",
             Kind::NoCluster => "cluster_not_found",
+            Kind::DirectResponse if decision.notes.preflight => "cors_response",
             Kind::Redirect | Kind::DirectResponse | Kind::Refused => "direct_response",
         };
         let body = decision.direct_response().map_or(&[][..], |(_, body)| body);

@@ -95,6 +95,7 @@ pub fn route(kind: MatchKind, path: &str, clusters: &[(&str, u32)]) -> Route<Pla
         retry_host_attempts: 5,
         timeout: 0.0,
         retry: None,
+        cors: None,
     }
 }
 

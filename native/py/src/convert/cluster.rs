@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use roadstead_core::model::{
-    Cluster, ClusterType, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup, OutlierDetection,
-    Retry,
+    Cluster, ClusterType, Cors, Endpoint, EndpointKind, Health, LbConfig, LbPolicy, Limits, LocalityGroup,
+    OutlierDetection, Retry,
 };
 use roadstead_core::outliers::{MOST_SECONDS, Policy};
 
@@ -25,6 +25,7 @@ pub struct Interned {
     limits: Seen<Limits>,
     outliers: Seen<Policy>,
     pub(super) retries: Seen<Retry>,
+    pub(super) cors: Seen<Cors>,
     localities: HashMap<Box<str>, Arc<str>>,
 }
 

@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 use roadstead_core::exchange::retry::Words;
 use roadstead_core::model::{
-    Action, Chain, Destination, Fault, HashKind, HashPolicy, HeaderMatch, HeaderOp, Match, MatchKind, Mirror, OpKind,
-    QueryMatch, Redirect, Retry, Route, Transport, ValueMatch, VirtualHost,
+    self, Action, Chain, Cors, Destination, Fault, HashKind, HashPolicy, HeaderMatch, HeaderOp, Match, MatchKind,
+    Mirror, OpKind, PieceKind, QueryMatch, Redirect, Retry, Route, Transport, ValueMatch, VirtualHost,
 };
 
 use super::Handles;
@@ -32,7 +32,7 @@ pub fn virtual_host(
 }
 
 fn route(value: &Bound<'_, PyAny>, interned: &mut Interned, handles: &mut Handles<'_>) -> PyResult<Route<PyAttach>> {
-    let fields = Fields::of(value, "Route", 19)?;
+    let fields = Fields::of(value, "Route", 20)?;
     Ok(Route {
         handle: handles.next(&fields, Piece::Route, Some(16))?,
         matcher: request_match(&*fields.get(1)?)?,
@@ -52,6 +52,20 @@ fn route(value: &Bound<'_, PyAny>, interned: &mut Interned, handles: &mut Handle
         retry_host_attempts: fields.number::<u16>(15)?.into(),
         timeout: fields.seconds(17)?,
         retry: fields.optional(18)?.map(|item| interned.retries.get(&item, retry)).transpose()?,
+        cors: fields.optional(19)?.map(|item| interned.cors.get(&item, cors)).transpose()?,
+    })
+}
+
+fn cors(value: &Bound<'_, PyAny>) -> PyResult<Cors> {
+    let fields = Fields::of(value, "Cors", 7)?;
+    Ok(Cors {
+        origins: fields.list(0, |item| value_match(&item))?.into_boxed_slice(),
+        allow_methods: fields.text(1)?,
+        allow_headers: fields.text(2)?,
+        expose_headers: fields.text(3)?,
+        max_age: fields.text(4)?,
+        allow_credentials: fields.flag(5)?,
+        forward_unmatched: fields.flag(6)?,
     })
 }
 
@@ -87,8 +101,14 @@ fn request_match(value: &Bound<'_, PyAny>) -> PyResult<Match> {
 
 fn ops(fields: &Fields<'_, '_>, index: usize) -> PyResult<Box<[HeaderOp]>> {
     let made = fields.list(index, |item| {
-        let op = Fields::of(&item, "HeaderOp", 3)?;
-        Ok(HeaderOp { kind: op.code(0, &OpKind::CODES)?, name: op.text(1)?, value: op.text(2)? })
+        let op = Fields::of(&item, "HeaderOp", 4)?;
+        let format = op.list(3, |item| {
+            let piece = Fields::of(&item, "Piece", 4)?;
+            let kind = piece.code(0, &PieceKind::CODES)?;
+            Ok(model::Piece { kind, text: piece.text(1)?, other: piece.text(2)?, limit: piece.number(3)? })
+        })?;
+        let kind = op.code(0, &OpKind::CODES)?;
+        Ok(HeaderOp { kind, name: op.text(1)?, value: op.text(2)?, format: format.into() })
     })?;
     Ok(made.into_boxed_slice())
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 from roadstead.config.duration import nanoseconds
+from roadstead.config.header_format import unanswered
 from roadstead.config.message import StringMatch
 from roadstead.config.validate.destination import check_destination
 from roadstead.config.validate.fields import Oneof, Rule, Rules
@@ -68,10 +69,13 @@ _STATUSES = frozenset(number for first, last in _STATUS_RANGES for number in ran
 _CLAIMS = "@request.auth.claims"
 _LARGEST_BODY = 1024 * 1024
 _SECOND = 10**9
+# Istio's; Envoy's is one less.
+_MOST_STATUS = 600
+_ENVOYS_CODES = (0, 301, 302, 303, 307, 308)
 
 
 def _status(number: int) -> str:
-    return "" if 200 <= number <= 600 else f"status {number} is not in 200 to 600"
+    return "" if 200 <= number <= _MOST_STATUS else f"status {number} is not in 200 to 600"
 
 
 def _redirect_code(number: int) -> str:
@@ -159,6 +163,8 @@ FIELDS: Rules = {
     HeaderOperations: (
         Rule("VS-38", "set", header_value, on="values"),
         Rule("VS-38", "add", header_value, on="values"),
+        Rule("EFF-2", "set", unanswered, on="values", severity="warning"),
+        Rule("EFF-2", "add", unanswered, on="values", severity="warning"),
     ),
     HTTPRoute: (Rule("VS-53", "mirror_percent", percent),),
     HTTPRetry: (Rule("VS-69", "attempts", not_negative), Rule("VS-72", "retry_on", _retry_on)),
@@ -227,6 +233,13 @@ def _actions(rule: HTTPRoute, at: Path, report: Report, delegate: bool) -> None:
     else:
         for name in given:
             report.error("VS-24", (*at, name), f"directResponse and {name} exclude each other")
+        if rule.direct_response is not None and rule.direct_response.status == _MOST_STATUS:
+            report.warning(
+                "ENVOY-2",
+                (*at, "directResponse", "status"),
+                f"Envoy has no status {_MOST_STATUS} and rejects the whole route table: its port answers 404",
+                "a status from 200 to 599",
+            )
     body = rule.direct_response.body if rule.direct_response is not None else None
     if body is not None and len((body.string or "").encode()) + len(body.bytes or "") * 3 // 4 > _LARGEST_BODY:
         report.error("VS-66", (*at, "directResponse", "body"), "more than 1 MiB")
@@ -239,6 +252,14 @@ def _redirect(rule: HTTPRoute, redirect: HTTPRedirect, at: Path, report: Report)
         report.error("VS-61", (*at, "prefixRewrite"), "every match of the uri must be by prefix")
     elif redirect == HTTPRedirect(redirect_code=redirect.redirect_code):
         report.error("VS-62", at, "an empty redirect")
+    code = redirect.redirect_code
+    if not _redirect_code(code) and code not in _ENVOYS_CODES:
+        report.warning(
+            "ENVOY-1",
+            (*at, "redirectCode"),
+            f"Envoy has no redirect {code} and rejects the whole route table: its port answers 404",
+            "301, 302, 303, 307 or 308",
+        )
 
 
 def _match(match: HTTPMatchRequest, at: Path, report: Report, in_mesh: bool) -> None:

@@ -35,6 +35,7 @@ from roadstead.config.validate.report import Path, Report
 from roadstead.config.validate.workload_entry import check_address, check_ports
 from roadstead.config.workload_entry import WorkloadEntry
 from roadstead.locality import of_endpoint
+from roadstead.protocol import Protocol
 
 _DYNAMIC_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "TLS")
 _WAYPOINT_LABEL = "istio.io/use-waypoint"
@@ -199,6 +200,13 @@ def _dynamic(entry: ServiceEntry, report: Report) -> None:
         if item.protocol.upper() not in _DYNAMIC_PROTOCOLS:
             report.error(
                 "SE-35", ("ports", index, "protocol"), f"DYNAMIC_DNS serves {', '.join(_DYNAMIC_PROTOCOLS)} only"
+            )
+        elif Protocol(item.protocol).is_http2:
+            report.warning(
+                "ENVOY-3",
+                ("ports", index, "protocol"),
+                "Envoy rejects the cluster of HTTP/2 to names that are looked up for each request, and answers 503 NC",
+                "TLS by a DestinationRule (tls.mode SIMPLE), or protocol HTTP",
             )
     waypoint = report.labels.get(_WAYPOINT_LABEL, "")
     if entry.location == "MESH_INTERNAL" and waypoint and waypoint.lower() != "none":
