@@ -11,12 +11,13 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
 from weakref import ref
 
 from roadstead.clients.dial import Target, adial, dial
+from roadstead.clients.drive import ASYNCHRONOUS, BLOCKING, Waits, finished
 from roadstead.clients.held import ConnectionRecorder, Held, HeldProtocol, Place, give_back, holding, moved
 from roadstead.clients.tls import Originator, server_name
 from roadstead.errors import ConnectionNotAllowed, EndpointsPending, TlsRefused, Unavailable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from roadstead._core import ConnectionLease, Decision
     from roadstead.registry.view import View
 
+T = TypeVar("T")
 _Path: TypeAlias = "str | os.PathLike[str]"
 
 
@@ -62,27 +64,14 @@ def create_connection(
     where TLS cannot be spoken; what the last try met (ConnectionRefusedError, TimeoutError, ssl.SSLError …)."""
     decision = registry.connect(host, port, sni=sni, source_ip=source_ip)
     work = dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts, recorder)
-    made: Held | None = None
-    failed: OSError | None = None
-    while True:
-        try:
-            asked = work.send(failed)
-        except StopIteration as stop:
-            assert made is not None
-            made.place = stop.value
-            made.place.read_by(partial(_moved, ref(made)))
-            return made
-        failed = None
-        try:
-            if isinstance(asked, EndpointsPending):
-                asked.wait()
-            else:
-                made = _dial(asked)
-        except OSError as error:
-            failed = error
-        except BaseException as error:
-            throw(work, error)
-            raise
+
+    async def dialled(target: Target) -> Held:
+        return _dial(target)
+
+    made, place = finished(_made(work, BLOCKING, dialled))
+    made.place = place
+    place.read_by(partial(_moved, ref(made)))
+    return made
 
 
 async def open_connection(
@@ -103,22 +92,27 @@ async def open_connection(
     limit: bytes that the reader buffers, as in `asyncio.open_connection`."""
     decision = registry.connect(host, port, sni=sni, source_ip=source_ip)
     work = dialling(decision, host, _originator(_text(identity), _text(credentials)), max_connect_attempts, recorder)
-    made: _Streams | None = None
+    made, place = await _made(work, ASYNCHRONOUS, partial(_streams, limit=limit))
+    place.read_by(partial(moved, made.writer.get_extra_info("socket")))
+    made.protocol.hold(place)
+    return made.reader, made.writer
+
+
+async def _made(work: Dialling, waits: Waits, dialled: Callable[[Target], Awaitable[T]]) -> tuple[T, Place]:
+    """What comes of a dialling, for connections that block and those that do not."""
+    made: list[T] = []
     failed: OSError | None = None
     while True:
         try:
             asked = work.send(failed)
         except StopIteration as stop:
-            assert made is not None
-            stop.value.read_by(partial(moved, made.writer.get_extra_info("socket")))
-            made.protocol.hold(stop.value)
-            return made.reader, made.writer
+            return made[-1], stop.value
         failed = None
         try:
             if isinstance(asked, EndpointsPending):
-                await asked
+                await waits.resolved(asked)
             else:
-                made = await _streams(asked, limit)
+                made.append(await dialled(asked))
         except OSError as error:
             failed = error
         except BaseException as error:
