@@ -33,9 +33,9 @@ static const char MESH[] =
     " {\"connect_timeout\": 2.5, \"tls\": {\"mode\": \"SIMPLE\", \"sni\": \"s.test\", \"subject_alt_names\": [\"n\"]}},"
     " [2, 100, 5, 0, 5, 100, false, 10.0, 30.0, 300.0, 0.0, 100, false, []]]],\n"
     "[[null, 80, [[\"a.test\", 0]], [[null,"
-    " [[1, \"/x/\", false], [], []], 0, [[\"c\", 0, [], [], null]], [[0, \"x-a\", \"1\"], [2, \"x-b\", \"\"]], [], \"/y/\", null, null,"
+    " [[1, \"/x/\", false], [], []], 0, [[\"c\", 0, [], [], null]], [[0, \"x-a\", \"1\", []], [2, \"x-b\", \"\", []]], [], \"/y/\", null, null,"
     " null, 0, \"\", [], [], null, 5, {\"timeout\": 3.5, \"retry\": {\"attempts\": 2, \"retry_on\": \"5xx\","
-    " \"status_codes\": [418], \"per_try_timeout\": null, \"backoff\": 0.1}}, 3.5, [\"5xx\", 2, 0, 0.1, [418], true, 0]],"
+    " \"status_codes\": [418], \"per_try_timeout\": null, \"backoff\": 0.1}}, 3.5, [\"5xx\", 2, 0, 0.1, [418], true, 0], null],"
     " [null, [[1, \"/old\", false], [], []], 1, [], [], [], null, null, null, [\"\", \"b.test\", 0, \"\", \"\", 302, false], 0, \"\","
     " [], [], null, 5, null, 0, null, null]], false, []]], [], null]]}";
 

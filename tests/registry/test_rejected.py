@@ -33,6 +33,7 @@ spec:
 ANSWERS = {
     "ENVOY-1": "redirect: {uri: /new, redirectCode: 304}",
     "ENVOY-2": "directResponse: {status: 600}",
+    "ENVOY-4": "route: [{destination: {host: a.test}}], headers: {request: {set: {x: '%NOTHING%'}}}",
 }
 HOSTS = MESH.replace("HOST", "a") + MESH.replace("HOST", "b")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from roadstead.config import HeaderOperations, Headers
+from roadstead.config.header_format import rejected
 from roadstead.mesh import HeaderOps
 from roadstead.mesh.route import NO_OPS
 
@@ -26,6 +27,14 @@ def header_ops(headers: Headers | None) -> HeaderOps:
         _removed(response.remove),
     )
     return NO_OPS if made == NO_OPS else made
+
+
+def is_rejected(ops: HeaderOps) -> bool:
+    """Whether Envoy does not take one of the values, and no route table with it."""
+    if ops is NO_OPS:
+        return False
+    values = (*ops.request_set, *ops.request_add, *ops.response_set, *ops.response_add)
+    return any("%" in value and rejected(value) for _, value in values)
 
 
 def authority(headers: Headers | None) -> str:

@@ -20,6 +20,7 @@ from roadstead.config.duration import seconds
 from roadstead.mesh import (
     Destination,
     HashKey,
+    HeaderOps,
     Mirror,
     Origin,
     Retry,
@@ -166,18 +167,19 @@ class _Compiler:
             refused = not 200 <= response.status < 600
         else:
             return self._forward(rule, place)
+        ops = headers.header_ops(written.headers)
         name, match, stat_prefix, origin, delegate_origin = place
         return Route(
             name=name,
             match=match,
             redirect=redirect,
             direct_response=response,
-            headers=headers.header_ops(written.headers),
+            headers=ops,
             cors=actions.cors(written.cors_policy),
             stat_prefix=stat_prefix,
             origin=origin,
             delegate_origin=delegate_origin,
-            refused=refused,
+            refused=refused or self._is_rejected(ops),
         )
 
     def _forward(self, rule: HttpRule, place: _Place) -> Route | None:
@@ -223,9 +225,14 @@ class _Compiler:
             origin=origin,
             delegate_origin=delegate_origin,
             has_fault=fault is not None,
+            refused=self._is_rejected(ops, after, *[one.headers for one in destinations]),
             forwards_host=rewrite is not None and forwards_host(self._env.proxy_headers),
             retry_origin=None if written.retries is None else self._rules.origin(f"/spec/http/{rule.index}/retries"),
         )
+
+    def _is_rejected(self, *ops: HeaderOps) -> bool:
+        """In the extended dialect a command that is none stands for nothing, and the route for itself."""
+        return not self._env.extended and any(headers.is_rejected(one) for one in ops)
 
     def _weighted(self, target: HTTPRouteDestination) -> Destination:
         written = target.headers

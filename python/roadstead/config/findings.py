@@ -36,6 +36,7 @@ CODES: dict[str, str] = {
     "ENVOY-1": "a redirect code that Envoy has not: it rejects the whole route table",
     "ENVOY-2": "a status of a direct response that Envoy has not: it rejects the whole route table",
     "ENVOY-3": "HTTP/2 without TLS to names that are looked up for each request: Envoy rejects the cluster",
+    "ENVOY-4": "a command in a header's value that Envoy does not take: it rejects the whole route table",
     "EXT-1": "STATIC with host names as endpoints",
     "EXT-2": "endpoints together with workloadSelector",
     "EXT-3": "trafficPolicy.healthCheck",

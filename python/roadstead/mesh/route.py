@@ -157,7 +157,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     of a single destination; their removals run with the route's, their set and add after the route's.
     forwards_host: what a rewrite makes of the host, the old one goes along as x-forwarded-host.
     has_fault: a fault is written, if only an empty one. refused: Envoy takes no table with it (a redirect with no code
-    it knows, which then has no action; a direct response with no status).
+    it knows, which then has no action; a direct response with no status; a header's value with no command it knows).
     origin: the rule ("/spec/http/1" or the match "/spec/http/1/match/0"); of a default route the service. retry_origin:
     where `retry` is written; None: it is the mesh's."""
 

@@ -1,7 +1,8 @@
 """What a real Envoy rejects of what Istio sends it, so that it serves none of it (dialect `istio`).
 
-* A route table with one route that has no action, or a status that is none: every host of the table answers 404,
-  unknown ones too. A proxy that had an older table goes on with that one; here it is as with one that starts now.
+* A route table with one route that has no action, or a status or a header's value that is none: every host of the table
+  answers 404, unknown ones too. A proxy that had an older table goes on with that one; here it is as with one that
+  starts now.
 * The cluster of names that are looked up for each request (DYNAMIC_DNS) where HTTP options come without TLS: 503 NC.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from roadstead.config.duration import nanoseconds
-from roadstead.config.header_format import unanswered
+from roadstead.config.header_format import rejected, unanswered
 from roadstead.config.message import StringMatch
 from roadstead.config.validate.destination import check_destination
 from roadstead.config.validate.fields import Oneof, Rule, Rules
@@ -163,6 +163,8 @@ FIELDS: Rules = {
     HeaderOperations: (
         Rule("VS-38", "set", header_value, on="values"),
         Rule("VS-38", "add", header_value, on="values"),
+        Rule("ENVOY-4", "set", rejected, on="values", severity="warning"),
+        Rule("ENVOY-4", "add", rejected, on="values", severity="warning"),
         Rule("EFF-2", "set", unanswered, on="values", severity="warning"),
         Rule("EFF-2", "add", unanswered, on="values", severity="warning"),
     ),
