@@ -492,7 +492,7 @@ class ClientScope:
         made = prepare(
             cast("Resource[VirtualService]", self._load(fact.key)),
             self._delegate,
-            default_export_to=self.env.mesh.default_virtual_service_export_to,
+            default_export_to=self.env.mesh.default_virtual_service_export_to or ("*",),
             domain=self._index.domain,
             order=f"{self._exports.virtual_service(fact, self._namespace)}{order_text(*fact.rank)}",
         )

@@ -96,9 +96,8 @@ def virtual_host(
     return VirtualHost(f"{name}:{port}", port, names, taken, tls, origin, table, sent=sent, order=order, plain=plain)
 
 
-def listening_ports(view: HostView | None, *, unrouted: bool = False) -> Listening:
-    """The ports a host is heard on, UDP left out. Ports of a service that is only a destination are not heard.
-    unrouted: also those whose route table does not have the host."""
+def listening_ports(view: HostView | None) -> Listening:
+    """The ports a host is heard on, UDP left out. Ports of a service that is only a destination are not heard."""
     if view is None or view.imported:
         return {}
     found: Listening = {}
@@ -107,7 +106,7 @@ def listening_ports(view: HostView | None, *, unrouted: bool = False) -> Listeni
         mine = {
             port.number: (service, port)
             for port in reversed(service.ports)
-            if port.protocol != "UDP" and (unrouted or port.number not in view.unrouted)
+            if port.protocol != "UDP" and port.number not in view.unrouted
         }
         found.update(reversed(mine.items()))
     return found
@@ -211,14 +210,16 @@ def _claimed_ports(scope: Scope, rule: PreparedVirtualService, name: str) -> set
     return found
 
 
-def _hears_http(scope: Scope, port: int) -> bool:
+def _hears_http(scope: Scope, number: int) -> bool:
     """Whether there is a listener for HTTP of any host: without one Istio makes no route table for the port."""
-    for view in scope.services_on(port):
-        heard = listening_ports(view, unrouted=True).get(port)
-        if heard is not None:
-            protocol = Protocol(heard[1].protocol)
-            if protocol.is_http or (protocol.is_sniffed and not any(map(is_ip, heard[0].addresses))):
-                return True
+    for view in scope.services_on(number):
+        for service in view.services:
+            for port in service.ports:
+                protocol = Protocol(port.protocol)
+                if port.number == number and (
+                    protocol.is_http or (protocol.is_sniffed and not any(map(is_ip, service.addresses)))
+                ):
+                    return True
     return False
 
 

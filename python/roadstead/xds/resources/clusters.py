@@ -100,7 +100,7 @@ class ClusterMaker:
         """The cluster that TLS of the mesh finds by name: what arrives is passed on unopened."""
         name = sni_name(cluster.port, cluster.subset, cluster.host)
         values = {"name": name, **self._shared(cluster.policy, cluster.type)}
-        self._discover(values, cluster, name)
+        self._discover(values, cluster, name, only_mtls=True)
         values["alt_stat_name"] = self._stat_name(cluster)
         values["typed_extension_protocol_options"] = self._http(cluster.policy, False, False)
         return table.CLUSTER.shared(**values)
@@ -128,12 +128,12 @@ class ClusterMaker:
             entry = self._options[key] = (policy, None if options is None else {HTTP_OPTIONS_NAME: options})
         return entry[1]
 
-    def _discover(self, values: dict[str, Value], cluster: Cluster, name: str) -> None:
-        """How the endpoints are found."""
+    def _discover(self, values: dict[str, Value], cluster: Cluster, name: str, *, only_mtls: bool = False) -> None:
+        """How the endpoints are found. only_mtls: those that speak the mesh's TLS."""
         if cluster.type == "EDS":
             values["eds_cluster_config"] = table.EDS_CLUSTER_CONFIG(eds_config=ads_in_time(), service_name=name)
         elif cluster.type in _DNS_TYPES:
-            values["load_assignment"] = load_assignment(name, cluster.groups)
+            values["load_assignment"] = load_assignment(name, cluster.groups, only_mtls=only_mtls)
         elif cluster.type == "DYNAMIC_DNS":
             cache = dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family)
             values["cluster_type"] = dynamic_type(cache, insecure=cluster.tls is not None and _insecure(cluster.tls))
