@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from roadstead.compile.gateway_hosts import hosts_for
 from roadstead.compile.inputs import HostView, Scope
 from roadstead.compile.matches import l4_applies
@@ -102,5 +104,6 @@ def _cluster_chains(scope: Scope, server: Server, view: HostView, port: Port) ->
     rule = scope.rule(view)
     names = [] if rule is None else [rule.rules[owner].spec.subsets[at].name for owner, at in rule.subsets]
     for subset in ("", *names):
-        route = default_tcp_route(scope, view, port.number, subset)
+        # What is passed on unopened goes through no tunnel.
+        route = msgspec.structs.replace(default_tcp_route(scope, view, port.number, subset), tunnel=None)
         yield _chain(server, route, (sni_name(port.number, subset, view.host),), port.protocol, automatic=True)

@@ -119,7 +119,7 @@ class _Sidecar:
             if (chain.port, chain.protocol) in spoken and _belongs(host, chain, services[0])
         ]
         for (addresses, _, _), chains in groupby(mine, lambda chain: (chain.addresses, chain.port, chain.protocol)):
-            self._tcp(host, addresses, list(chains), listener)
+            self._tcp(host, services[0], addresses, list(chains), listener)
 
     def _may_bind(self, listener: EgressListener, port: int, protocol: str) -> bool:
         """Whether the proxy has that port to give: others of its own listeners may be there."""
@@ -182,27 +182,40 @@ class _Sidecar:
         return frozenset([host.key for host in self._mesh.hosts.values() if place in host.listeners])
 
     def _tcp(
-        self, host: HostMesh, addresses: tuple[str, ...], chains: list[FilterChain], listener: EgressListener
+        self,
+        host: HostMesh,
+        service: Service,
+        addresses: tuple[str, ...],
+        chains: list[FilterChain],
+        listener: EgressListener,
     ) -> None:
         first = chains[0]
         draft = self._draft_of(listener, addresses, first.port)
         if draft is None or not draft.takes(first.protocol):
             return
         if listener.bind or not listener.captured:
-            chains = [_dialled(host, chain) for chain in chains]
+            anywhere = draft.address == self._wildcard and not service.addresses
+            chains = [_dialled(host, chain, anywhere) for chain in chains]
         protocol = Protocol(first.protocol)
-        cache = _name_cache(host, first.port) if protocol.is_tls else None
-        draft.add(
-            [
-                Chain(
-                    Condition(networks(chain.cidrs), frozenset(chain.snis)), tcp_filters(chain, cache), snis=chain.snis
-                )
-                for chain in chains
-            ]
-        )
+        cache = self._name_cache(service) if protocol.is_tls else None
+        made = []
+        for chain in chains:
+            condition = Condition(networks(chain.cidrs), frozenset(chain.snis))
+            # What a VirtualService sends somewhere goes there by no name.
+            own = cache if chain.route.origin.kind == "ServiceEntry" else None
+            made.append(Chain(condition, tcp_filters(chain, own), snis=chain.snis))
+        draft.add(made)
         if protocol.is_sniffed:
             name = f"{first.host}:{first.port}" if draft.address != self._wildcard else ""
             self._http(draft, first.protocol, first.port, name)
+
+    def _name_cache(self, service: Service) -> Message | None:
+        """Of a host whose names are looked up connection by connection."""
+        if not service.is_dynamic:
+            return None
+        ips = self._node.ips
+        family = "V6_ONLY" if ips and all(":" in ip for ip in ips) else "V4_ONLY"
+        return dns_cache(f"{service.host}_dfp_dns_cache", family)
 
     def _for_every_port(self, listener: EgressListener, hosts: list[HostMesh]) -> None:
         """An HTTP proxy, or a socket over which HTTP is spoken."""
@@ -339,21 +352,14 @@ def _speaks(port: Port, chain: FilterChain, host: HostMesh) -> bool:
     return chain.protocol not in declared
 
 
-def _dialled(host: HostMesh, chain: FilterChain) -> FilterChain:
+def _dialled(host: HostMesh, chain: FilterChain, anywhere: bool) -> FilterChain:
     """A chain of a listener that somebody dials: where a service's own connections were going says nothing there, and
-    the name of the server is asked for only where that would have been a range of addresses."""
+    the name of the server is asked for only where that would have been a range of addresses. anywhere: neither the
+    listener nor the service has an address of its own."""
     ranges = {address for service in host.services for address in service.addresses if "/" in address}
     cidrs = () if ranges.issuperset(chain.cidrs) else chain.cidrs
-    by_name = ranges or cidrs or host.services[0].is_dynamic or chain.route.origin.kind != "ServiceEntry"
+    by_name = anywhere or ranges or cidrs or host.services[0].is_dynamic or chain.route.origin.kind != "ServiceEntry"
     return msgspec.structs.replace(chain, cidrs=cidrs, snis=chain.snis if by_name else ())
-
-
-def _name_cache(host: HostMesh, port: int) -> Message | None:
-    """Of a host whose names are looked up connection by connection."""
-    if not host.services or not host.services[0].is_dynamic:
-        return None
-    found = (cluster for cluster in host.clusters if cluster.port == port)
-    return next((dns_cache(f"{cluster.host}_dfp_dns_cache", cluster.dns_lookup_family) for cluster in found), None)
 
 
 def _dynamic_clusters(mesh: Mesh) -> dict[int, list[Cluster]]:
