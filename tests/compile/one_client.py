@@ -103,8 +103,8 @@ class OneClient:
     def service_of(self, host: str, namespace: str) -> Service | None:
         raise NotImplementedError
 
-    def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
-        return (port.protocol,)
+    def spoken(self, view: HostView, port: Port) -> tuple[tuple[str, bool], ...]:
+        return ((port.protocol, False),)
 
     def tables(self) -> Sequence[str]:
         return ()
@@ -113,6 +113,9 @@ class OneClient:
         raise NotImplementedError
 
     def rules_of(self, host: str, table: str) -> Sequence[PreparedVirtualService]:
+        raise NotImplementedError
+
+    def rules_heard(self, view: HostView, port: int) -> Sequence[PreparedVirtualService]:
         raise NotImplementedError
 
     def own_entries(self, port: int) -> Iterator[Resource[ServiceEntry]]:

@@ -43,14 +43,14 @@ def filter_chains(scope: Scope, view: HostView) -> tuple[FilterChain, ...]:
     taken: dict[tuple[tuple[str, ...], int], _Taken] = {}
     for service in view.services:
         for port in service.ports:
-            for spoken in scope.spoken(view, port):
+            for spoken, alone in scope.spoken(view, port):
                 protocol = Protocol(spoken)
                 if protocol.is_http or protocol.is_udp:
                     continue
-                rules = _matching(scope, view.host, port.number)
+                rules = _matching(scope, view, port.number)
                 heard = port if spoken == port.protocol else msgspec.structs.replace(port, protocol=spoken)
                 build = _tls_chains if protocol.is_tls else _tcp_chains
-                for listener in _listeners(scope, view, service, heard):
+                for listener in _listeners(scope, view, service, heard, alone=alone):
                     place = (listener.addresses[:1], heard.number)
                     chains = tuple(build(scope, view, heard, listener, rules))
                     known = taken.get(place)
@@ -84,20 +84,23 @@ def _condition(chain: FilterChain) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset([str(ip_network(cidr, strict=False)) for cidr in chain.cidrs]), frozenset(chain.snis)
 
 
-def _matching(scope: Scope, host: str, port: int) -> list[PreparedVirtualService]:
-    """VirtualServices over the host; unlike for HTTP, case counts."""
-    rules = scope.virtual_services(host, port=port)
-    return [rule for rule in rules if any(matches(pattern, host) for pattern in rule.written)]
+def _matching(scope: Scope, view: HostView, port: int) -> list[PreparedVirtualService]:
+    """VirtualServices over the host, of the listener that hears it; unlike for HTTP, case counts."""
+    rules = scope.rules_heard(view, port)
+    return [rule for rule in rules if any(matches(pattern, view.host) for pattern in rule.written)]
 
 
-def _listeners(scope: Scope, view: HostView, service: Service, port: Port) -> Iterator[Listener]:
+def _listeners(scope: Scope, view: HostView, service: Service, port: Port, *, alone: bool) -> Iterator[Listener]:
+    """alone: an egress listener for the port hears it, where no endpoint has a listener of its own."""
     addresses = service.addresses
     if addresses:
         cidrs = tuple([address for address in addresses if "/" in address])
         yield Listener((), cidrs) if cidrs else Listener(addresses, (), True)
         return
-    if service.resolution == "NONE" and any(
-        entry.spec.endpoints or entry.spec.workload_selector is not None for entry in view.entries
+    if (
+        service.resolution == "NONE"
+        and not alone
+        and any(entry.spec.endpoints or entry.spec.workload_selector is not None for entry in view.entries)
     ):
         yield from _endpoint_listeners(scope, view, service, port)
         return
@@ -108,7 +111,7 @@ def _endpoint_listeners(scope: Scope, view: HostView, service: Service, port: Po
     """Without a VIP every address behind the service gets a listener of its own, except the client's."""
     endpoints = endpoints_of(scope, view, behind=True).get(port.number, ())
     if not endpoints:
-        if service.selector is None:
+        if not service.selector:
             yield _WILDCARD
         return
     client = scope.env.node.ips[:1]

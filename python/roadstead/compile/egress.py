@@ -31,6 +31,14 @@ class Egress(msgspec.Struct, frozen=True):
                     return listener
         return None
 
+    def hearing(self, view: HostView, port: int) -> EgressListener | None:
+        """The one that takes a host on a port; None where there is only one."""
+        for place in view.listeners if len(self.listeners) > 1 else ():
+            listener = self.listeners[place]
+            if not listener.table and listener.port in (port, ANY_PORT):
+                return listener
+        return None
+
     def in_table(self, view: HostView, table: str) -> bool:
         """Whether the listener of a table takes a host."""
         place = self.tables[table]
@@ -43,15 +51,15 @@ class Egress(msgspec.Struct, frozen=True):
             return ()
         return rules if len(self.listeners) < 2 else selected(rules, self.listeners[place])
 
-    def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
-        """The protocols a port of a host is heard with: a listener for a port has its own."""
+    def spoken(self, view: HostView, port: Port) -> tuple[tuple[str, bool], ...]:
+        """The protocols a port of a host is heard with: a listener for a port has its own (True)."""
         if port.number not in self.locked:
-            return (port.protocol,)
+            return ((port.protocol, False),)
         found = []
         for place in view.listeners or range(len(self.listeners)):
             listener = self.listeners[place]
             if listener.port in (port.number, ANY_PORT) and not listener.table:
-                found.append(listener.protocol if listener.port else port.protocol)
+                found.append((listener.protocol, True) if listener.port else (port.protocol, False))
         return tuple(dict.fromkeys(found))
 
 

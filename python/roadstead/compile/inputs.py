@@ -185,8 +185,12 @@ class Scope(Protocol):
     def rules_of(self, host: str, table: str) -> Sequence[PreparedVirtualService]:
         """`virtual_services` of the egress listener of such a table."""
 
-    def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
-        """The protocols that a port of a host is heard with: its own, and that of an egress listener for the port."""
+    def rules_heard(self, view: HostView, port: int) -> Sequence[PreparedVirtualService]:
+        """`virtual_services` of the egress listener where connections to a host are heard on a port."""
+
+    def spoken(self, view: HostView, port: Port) -> tuple[tuple[str, bool], ...]:
+        """The protocols that a port of a host is heard with: its own (False), and that of an egress listener for the
+        port (True)."""
 
     def services_on(self, port: int) -> Sequence[HostView]:
         """Hosts with that port among those with listeners, in Istio's order: who shares a listener."""

@@ -453,8 +453,13 @@ class ClientScope:
         """`virtual_services` that the listener of such a table selects."""
         return self._egress.selected(self.virtual_services(host), table)
 
-    def spoken(self, view: HostView, port: Port) -> tuple[str, ...]:
-        """The protocols a port of a host is heard with: an egress listener for a port has its own."""
+    def rules_heard(self, view: HostView, port: int) -> Sequence[PreparedVirtualService]:
+        """`virtual_services` of the egress listener where connections to a host are heard on a port."""
+        known, listener = self.virtual_services(view.host), self._egress.hearing(view, port)
+        return known if listener is None else selected(known, listener)
+
+    def spoken(self, view: HostView, port: Port) -> tuple[tuple[str, bool], ...]:
+        """The protocols a port of a host is heard with, each with whether an egress listener for the port has it."""
         return self._egress.spoken(view, port)
 
     def _roots_over(self, folded: str, gateway: str) -> Sequence[PreparedVirtualService]:
