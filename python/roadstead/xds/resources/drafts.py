@@ -46,7 +46,7 @@ class Draft:
 
     bound: somebody dials the port itself; else connections come by interception."""
 
-    __slots__ = ("_taken", "address", "bound", "chains", "first", "more", "port")
+    __slots__ = ("_taken", "address", "bound", "chains", "first", "more", "only_http", "port")
 
     def __init__(self, address: str, port: int, more: Iterable[str] = (), *, bound: bool = False) -> None:
         self.address = address
@@ -56,12 +56,21 @@ class Draft:
         self.chains: list[Chain] = []
         self._taken: set[Condition] = set()
         self.first: str | None = None
+        self.only_http = True
 
     def takes(self, protocol: str) -> bool:
         """Whether a port of that protocol may join."""
         if self.first is None:
             self.first = protocol
-        return Protocol(self.first).shares_with(protocol)
+        if not Protocol(self.first).shares_with(protocol):
+            return False
+        self.only_http = self.only_http and Protocol(protocol).is_http
+        return True
+
+    def restart(self, protocol: str) -> None:
+        """Give up what is there for a port of that protocol."""
+        self.first, self.chains = protocol, []
+        self._taken.clear()
 
     def add(self, chains: Iterable[Chain]) -> list[Chain]:
         """Add the chains of one service's port, but for those with a condition that another has before; what was

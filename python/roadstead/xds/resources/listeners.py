@@ -191,12 +191,19 @@ class _Sidecar:
     ) -> None:
         first = chains[0]
         draft = self._draft_of(listener, addresses, first.port)
-        if draft is None or not draft.takes(first.protocol):
+        if draft is None:
             return
+        protocol, http_before = Protocol(first.protocol), draft.first is not None and draft.only_http
+        if not draft.takes(first.protocol):
+            return
+        if http_before and protocol.is_sniffed and draft.address != self._wildcard:
+            # On an address of its own Istio lets what is to be found out stand in for what is declared.
+            draft.restart(first.protocol)
+            if [known.port for known in self._drafts.values()].count(first.port) == 1:
+                self._tables.pop(str(first.port), None)
         if listener.bind or not listener.captured:
             anywhere = draft.address == self._wildcard and not service.addresses
             chains = [_dialled(host, chain, anywhere) for chain in chains]
-        protocol = Protocol(first.protocol)
         cache = self._name_cache(service) if protocol.is_tls else None
         made = []
         for chain in chains:
