@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from roadstead.compile.endpoints import CLUSTER_ID
 from roadstead.compile.facts import RoutingFacts
 from roadstead.compile.filling import MOST_BLANKS, blank, could_be_blank, escaped
 from roadstead.compile.host import compile_host
@@ -48,12 +49,13 @@ class Alike:
         mesh, node = env.mesh, env.node
         self._env: Env = env
         self._index: Index = scope.index
-        # A Sidecar and serviceEntryVisibility compare hosts and namespaces with patterns, gateways of networks have
-        # addresses of their own, and routers see other rules.
+        # A Sidecar, serviceEntryVisibility and serviceSettings compare hosts and namespaces with patterns, gateways of
+        # networks have addresses of their own, and routers see other rules.
         self.possible = (
             node.type == "sidecar"
             and scope.sidecar is None
             and env.networks is None
+            and (node.cluster == CLUSTER_ID or not mesh.service_settings)
             and (mesh.service_entry_visibility is None or not mesh.service_entry_visibility.apply_to_sidecars)
         )
         known = (

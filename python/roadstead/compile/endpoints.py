@@ -60,7 +60,7 @@ def endpoints_of(scope: Scope, view: HostView, *, behind: bool = False) -> dict[
     by_number = by_dns or behind
     found: dict[int, list[Endpoint]] = {port.number: [] for port in service.ports}
     keeps_draining = bool(service.labels.get(PERSISTENT_SESSION_LABEL))
-    elsewhere = scope.env.node.cluster != _CLUSTER_ID and scope.env.stays_local(view.host)
+    elsewhere = scope.env.node.cluster != CLUSTER_ID and scope.env.stays_local(view.host)
     for places, ports, copies in _instances(scope, view):
         wanted = _wanted(ports, service.ports, by_number)
         if not wanted:
@@ -158,7 +158,7 @@ def _at(place: _Place, port: tuple[int, str, int]) -> Endpoint:
         place.labels,
         place.locality,
         place.network,
-        _CLUSTER_ID,
+        CLUSTER_ID,
         place.namespace,
         place.workload_name,
         place.service_account,
@@ -171,8 +171,8 @@ def _at(place: _Place, port: tuple[int, str, int]) -> Endpoint:
     )
 
 
-# The registry that ServiceEntries belong to: Istio's name for the cluster of its own control plane.
-_CLUSTER_ID = "Kubernetes"
+CLUSTER_ID = "Kubernetes"
+"""The registry that ServiceEntries belong to: Istio's name for the cluster of its own control plane."""
 _NO_PORTS: dict[str, int] = {}
 
 
@@ -271,7 +271,7 @@ def _read(labels: tuple[tuple[str, str], ...], locality: str, network: str, exte
         region, zone = own.get(REGION_LABEL, ""), own.get(ZONE_LABEL, "")
         locality = f"{region}/{zone}" if zone else region
     return _Labels(
-        client_labels(own, locality, network, _CLUSTER_ID),
+        client_labels(own, locality, network, CLUSTER_ID),
         locality,
         own.get(TLS_MODE_LABEL, ""),
         "DRAINING" if own.get(DRAINING_LABEL) else "",
