@@ -1,5 +1,6 @@
 """`python -m benchmarks report`: measure and write report.md. `peers`: measure beside other packages and crates (the crates are
-compiled for it, the packages are the extra `peers`), write peers.md and put it into report.md. `instructions`: count those of
+compiled for it, the packages are the extra `peers`), write peers.md and put it into report.md. `proxy`: measure the proxy
+beside others (the extra `proxies`, or commands on the PATH), write proxy.md and put it into report.md. `instructions`: count those of
 the hot functions and hold them against instructions.json, which `--record` renews. `smoke`: the report's questions, once and
 small."""
 
@@ -13,7 +14,7 @@ from pathlib import Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=["report", "peers", "instructions", "smoke"])
+    parser.add_argument("what", choices=["report", "peers", "proxy", "instructions", "smoke"])
     parser.add_argument("--sizes", help="hosts, comma separated; default 1000,10000,100000 (smoke: 200)")
     parser.add_argument("--rounds", type=int, help="rounds of each case; default 15 (smoke: 1)")
     parser.add_argument("--output", default="benchmarks/report.md", help="where report writes")
@@ -31,6 +32,9 @@ def main() -> None:
 
     if given.what == "peers":
         report.write_peers(given.rounds or 25, Path(given.output), show=print)
+        return
+    if given.what == "proxy":
+        report.write_proxy(given.rounds or 5, Path(given.output), show=print)
         return
     text = report.write(given.rounds or (1 if smoke else 15), show=print)
     if not smoke:

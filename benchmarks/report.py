@@ -62,6 +62,7 @@ def _page(rounds: int) -> Iterator[str]:
     )
     yield from _upkeep(rounds)
     yield from _peers()
+    yield PROXY.read_text(encoding="utf-8")
     yield from _missed()
 
 
@@ -99,6 +100,23 @@ def write_peers(rounds: int, page: Path, show: Show) -> None:
     PEERS.write_text(section, encoding="utf-8")
     before, _, rest = page.read_text(encoding="utf-8").partition(_MISSED_TITLE)
     page.write_text(f"{before.partition(_PEERS_TITLE)[0]}{section}{_MISSED_TITLE}{rest}", encoding="utf-8")
+
+
+PROXY = Path(__file__).parent / "proxy.md"
+_PROXY_TITLE = "## Proxy\n"
+
+
+def write_proxy(rounds: int, page: Path, show: Show) -> None:
+    """Measure the proxy beside others; the section, alone and in its place on the page."""
+    from benchmarks.proxy import measure as proxy
+
+    lines = [_PROXY_TITLE.strip(), "", (proxy.__doc__ or "").strip(), ""]
+    lines += [*proxy.about(), "", *proxy.table(proxy.measure(rounds)), ""]
+    show("\n".join(lines))
+    section = "\n".join(lines) + "\n"
+    PROXY.write_text(section, encoding="utf-8")
+    before, _, rest = page.read_text(encoding="utf-8").partition(_MISSED_TITLE)
+    page.write_text(f"{before.partition(_PROXY_TITLE)[0]}{section}{_MISSED_TITLE}{rest}", encoding="utf-8")
 
 
 def _missed() -> Iterator[str]:

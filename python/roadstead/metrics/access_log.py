@@ -114,11 +114,13 @@ def written(one: Entry, form: Form = "envoy") -> str:
 
 class AccessLog:
     """Lines to a file, or to a stream that is there (standard output). They are gathered, and written by `flush` or
-    when there are many. OSError where the file cannot be opened."""
+    when there are many; what cannot be written (a full disk) is lost, and counted. OSError where the file cannot be
+    opened."""
 
     def __init__(self, out: str | os.PathLike[str] | TextIO, form: Form = "envoy") -> None:
         self._write = _WRITERS[form]
         self._lines: list[str] = []
+        self.lost = 0
         self._path = out if not hasattr(out, "write") else None
         self._file: TextIO = self._opened() if self._path is not None else out  # type: ignore[assignment]
 
@@ -131,10 +133,13 @@ class AccessLog:
     def flush(self) -> None:
         """Write what was gathered."""
         if self._lines:
-            text = "".join(self._lines)
+            text, count = "".join(self._lines), len(self._lines)
             self._lines.clear()
-            self._file.write(text)
-            self._file.flush()
+            try:
+                self._file.write(text)
+                self._file.flush()
+            except OSError:
+                self.lost += count
 
     def reopen(self) -> None:
         """The file was moved away (logrotate): go on in a new one of its name."""

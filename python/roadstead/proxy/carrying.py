@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from roadstead._core import Decision
     from roadstead.proxy.downstream import Downstream
 
+_LOG = logging.getLogger("roadstead.proxy")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ESTABLISHED = b"HTTP/1.1 200 OK\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -74,6 +76,9 @@ class Carrier:
             return self._refuse(refusal)
         except TlsRefused as error:
             return self._refuse(Refusal(502, "tls_refused", str(error), "UF"))
+        except Exception:  # noqa: BLE001 - one request must not end the proxy
+            _LOG.exception("%s %s", request.method, request.raw_target.decode("latin-1"))
+            return self._refuse(Refusal(500, "internal_error", "a defect of the proxy: its log says more"))
         except asyncio.CancelledError:
             if self._sender is not None:
                 self._sender.abort()

@@ -101,7 +101,10 @@ class Sender:
         pools = self._shared.pools
         if call.pool is not None and call.pool.http.protocol == "http2":
             raise Refusal(
-                502, "http2_upstream", f"{call.cluster} speaks HTTP/2 (gRPC), which this proxy does not: use CONNECT"
+                502,
+                "http2_upstream",
+                f"{call.cluster} speaks HTTP/2 (gRPC), which this proxy does not: use a client with the registry inside"
+                " (roadstead.clients.httpx, .grpc), or Envoy",
             )
         try:
             if call.deadline is None:
