@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 import h11
 import pytest
@@ -489,6 +490,25 @@ async def test_a_connection_is_used_so_often(made: Servers, engine_name: str) ->
         for _ in range(6):
             assert (await client.ask(GET)).status == 200
     assert server.connections == 3
+
+
+async def test_watchers_see_requests_begin_and_end(made: Servers, engine_name: str) -> None:
+    """As they do in every client: what they add is sent, what they hear is how much moved."""
+    server = made.http()
+    server.default = Answer(200, b"seven..")
+    heard: list[tuple[str, int, int]] = []
+
+    class Watching:
+        def begin(self, decision: Any, headers: list[tuple[str, str]]) -> Any:
+            def told(exchange: Any, sent: int, received: int, grpc_status: int) -> None:
+                heard.append((decision.cluster_name, sent, received))
+
+            return [*headers, ("traceparent", "00-1-2-01")], told
+
+    async with running(entry(server.port), engine_name, watchers=[Watching()]) as proxy:
+        assert (await proxy.get(URL, method="POST", body="hello")).status == 200
+    assert server.requests[0].header("traceparent") == "00-1-2-01"
+    assert heard == [("outbound|80||api.test", 5, 7)]
 
 
 async def test_a_web_socket(engine_name: str) -> None:

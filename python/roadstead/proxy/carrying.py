@@ -162,6 +162,7 @@ class Carrier:
             headers,
             self._shared.terms,
             replayable=outgoing.is_replayable,
+            size=outgoing.length or 0,
             received=outgoing.is_empty or outgoing.is_here,
         )
         try:
@@ -241,13 +242,13 @@ class Carrier:
         self._has_begun = True
         if body.is_here:
             block = body.now()
-            self._sent = len(block)
+            self._sent = watch.received = len(block)
             client.write(head + (_chunk(block) + _LAST_CHUNK if is_chunked else block))
         else:
             client.write(head)
             async with asyncio.timeout(self._left(passed)):
                 while block := await body.take():
-                    self._sent += len(block)
+                    self._sent = watch.received = self._sent + len(block)
                     client.write(_chunk(block) if is_chunked else block)
                     await client.room()
             if is_chunked:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import os
     from types import TracebackType
 
+    from roadstead.clients.bodies import Watcher
     from roadstead.metrics.access_log import AccessLog
     from roadstead.metrics.istio import ConnectionRecorder, RequestRecorder
     from roadstead.registry.view import View
@@ -42,7 +43,8 @@ class Proxy:
     credentials: folders of certificates (`clients.tls.Originator`). ca: a file of authorities for requests whose URL is
     https, which the proxy encrypts itself; default the system's. trusted: x-envoy-… request headers steer retries and
     time limits. allow_open_relay: listeners that other machines reach also let through what nobody declared, where the
-    mesh does (ALLOW_ANY). log, requests, connections: are told of everything that is over."""
+    mesh does (ALLOW_ANY). log, requests, connections: are told of everything that is over. watchers: hear
+    of each request when it begins, too (trace context: `clients.tracing.Spans`)."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Proxy:
         log: AccessLog | None = None,
         requests: RequestRecorder | None = None,
         connections: ConnectionRecorder | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self._shared = Shared(
             registry,
@@ -68,6 +71,7 @@ class Proxy:
             log=log,
             requests=requests,
             connections=connections,
+            watchers=watchers,
         )
         self._listeners = tuple(listeners)
         self._allows = allow_open_relay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from roadstead.clients.carry import Call, Terms
@@ -14,6 +15,7 @@ from roadstead.proxy.upstream import Pools
 
 if TYPE_CHECKING:
     from roadstead._core import Decision
+    from roadstead.clients.bodies import Watcher
     from roadstead.metrics.access_log import AccessLog, Entry
     from roadstead.metrics.istio import ConnectionRecorder, RequestRecorder
     from roadstead.registry.view import View
@@ -35,10 +37,11 @@ class Shared:
         log: AccessLog | None = None,
         requests: RequestRecorder | None = None,
         connections: ConnectionRecorder | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self.view = view
         self.limits = limits
-        self.terms = Terms(originator, trusted, view.clock)
+        self.terms = Terms(originator, trusted, view.clock, watchers=tuple(watchers))
         self.pools = Pools(limits, self._context)
         self.requests = requests
         self.connections = connections
