@@ -13,7 +13,7 @@ DYNAMIC = "outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMP
 
 
 def proxy(mesh: str = "{}", sidecar: Sidecar | None = None, **node: object) -> Proxy:
-    return proxy_of(OneClient("", mesh=mesh, node=Node(**node)).env, sidecar, ())  # type: ignore[arg-type]
+    return proxy_of(OneClient("", mesh=mesh, node=Node(**node)).env, sidecar)  # type: ignore[arg-type]
 
 
 def test_without_settings() -> None:

@@ -96,6 +96,7 @@ def _unit(scope: Scope, bound: int, servers: Sequence[Server]) -> HostMesh:
         virtual_hosts=tuple(hosts),
         chains=tuple(chains),
         servers=tuple(dict.fromkeys(heard)),
+        passes=any(server.tls is not None and server.tls.mode == "AUTO_PASSTHROUGH" for server in servers),
     )
 
 

@@ -9,7 +9,7 @@ from roadstead.compile.connection_pool import keepalive_of, pool_of
 from roadstead.compile.inputs import Env
 from roadstead.compile.tls import unknown_tls
 from roadstead.compile.visibility import HTTP_PROXY
-from roadstead.config import Gateway, IstioEgressListener, MeshConfig, Sidecar
+from roadstead.config import IstioEgressListener, MeshConfig, Sidecar
 from roadstead.config.duration import seconds
 from roadstead.mesh import ConnectionPool, EgressListener, HttpPool, Proxy, TcpPool, UnknownCluster
 from roadstead.mesh.cluster import PASSTHROUGH_IDLE
@@ -21,8 +21,8 @@ _SOCKET = "unix://"
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 
 
-def proxy_of(env: Env, sidecar: Sidecar | None, gateways: Iterable[Gateway], exact: Iterable[bool] = ()) -> Proxy:
-    """sidecar: the one in force. gateways: of a router. exact: of its egress listeners, whether they take no patterns.
+def proxy_of(env: Env, sidecar: Sidecar | None, exact: Iterable[bool] = ()) -> Proxy:
+    """sidecar: the one in force. exact: of its egress listeners, whether they take no patterns.
 
     Unknown hosts are resolved by name only where no Sidecar says what becomes of them."""
     mesh = env.mesh
@@ -37,11 +37,6 @@ def proxy_of(env: Env, sidecar: Sidecar | None, gateways: Iterable[Gateway], exa
         detection_timeout=seconds(mesh.protocol_detection_timeout),
         passthrough=_passthrough(mesh),
         dynamic_dns=dynamic and not settled,
-        by_cluster_name=any(
-            server.tls is not None and server.tls.mode == "AUTO_PASSTHROUGH"
-            for gateway in gateways
-            for server in gateway.servers
-        ),
         egress=()
         if sidecar is None
         else tuple([_listener(written, intercepted, by) for written, by in zip(sidecar.egress, exact, strict=True)]),

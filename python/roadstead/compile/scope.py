@@ -549,9 +549,8 @@ class ClientScope:
 
     def proxy(self) -> Proxy:
         """The mesh-wide settings as they are for this client."""
-        gateways = [gateway.spec for gateway in self.gateways()] if self._router else ()
         spec = None if self._sidecar is None else self._sidecar.spec
-        return proxy_of(self.env, spec, gateways, [listener.exact for listener in self._egress.listeners])
+        return proxy_of(self.env, spec, [listener.exact for listener in self._egress.listeners])
 
     def place(self, view: HostView) -> str:
         """Sorts the services of this client as Istio lists them: by egress listener, then those exported to its

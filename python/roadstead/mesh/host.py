@@ -26,7 +26,7 @@ class HostMesh(msgspec.Struct, frozen=True, weakref=True):
     positions in `Proxy.egress`; none where there are not several. drawn_in: a service that only VirtualServices name:
     it has clusters, and nothing hears it. proxied: virtual hosts for callers of the node's HTTP proxies and sockets, by
     `table`; the engine, which is asked by host and port, has no use for them. passed: routers: `passed_clusters`, None
-    where they are the clusters."""
+    where they are the clusters. passes: a router's server that has TLS of the mesh find each cluster by name."""
 
     key: str
     order: str
@@ -40,6 +40,7 @@ class HostMesh(msgspec.Struct, frozen=True, weakref=True):
     proxied: tuple[VirtualHost, ...] = ()
     heard: tuple[tuple[str, Service], ...] = ()
     passed: tuple[Cluster, ...] | None = None
+    passes: bool = False
 
     @property
     def passed_clusters(self) -> tuple[Cluster, ...]:
@@ -59,3 +60,8 @@ class Mesh(msgspec.Struct, frozen=True):
     outbound: Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"] = "ALLOW_ANY"
     egress_cluster: str = ""
     proxy: Proxy = Proxy()
+
+    @property
+    def passes_by_name(self) -> bool:
+        """Whether a router has a server with AUTO_PASSTHROUGH: TLS of the mesh finds each cluster by name."""
+        return any(host.passes for host in self.hosts.values())

@@ -69,9 +69,8 @@ OWN_PROXY = "http_proxy"
 class Proxy(msgspec.Struct, frozen=True, gc=False):
     """Mesh-wide settings that no service has for itself. Seconds. detection_timeout 0: the first bytes are waited for
     as long as it takes. dynamic_dns: HTTP to unknown hosts is resolved by name (ALLOW_ANY_DYNAMIC_DNS).
-    passthrough: limits of connections to unknown destinations that go where they were dialled.
-    by_cluster_name: a router with an AUTO_PASSTHROUGH server: TLS of the mesh finds each cluster by name. egress: the
-    Sidecar's listeners, none: one for everything. http_port: of an HTTP proxy for the workload itself, 0: none.
+    passthrough: limits of connections to unknown destinations that go where they were dialled. egress: the Sidecar's
+    listeners, none: one for everything. http_port: of an HTTP proxy for the workload itself, 0: none.
     unknown_tls: what is spoken to hosts that dynamic_dns looks up. paths: in Istio's word what becomes of a path before
     anything looks at it. stat_name: pattern of clusters' names in statistics, "" = their own. callers: how HTTP is
     taken. idle_timeout: of connections that no service wants, None: Envoy's own. intercepted: connections of the
@@ -85,7 +84,6 @@ class Proxy(msgspec.Struct, frozen=True, gc=False):
     detection_timeout: float = 0.0
     passthrough: ConnectionPool = ConnectionPool(http=HttpPool(idle_timeout=PASSTHROUGH_IDLE, protocol="downstream"))
     dynamic_dns: bool = False
-    by_cluster_name: bool = False
     egress: tuple[EgressListener, ...] = ()
     http_port: int = 0
     unknown_tls: TlsOrigination | None = None

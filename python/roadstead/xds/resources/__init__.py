@@ -81,11 +81,12 @@ def resources(mesh: Mesh, node: Node) -> ResourceSet:
 
 def _discovered(mesh: Mesh) -> Iterator[tuple[str, Cluster, bool]]:
     """EDS clusters by name; True for those that pass the mesh's TLS on."""
+    by_name = mesh.passes_by_name
     for host in mesh.hosts.values():
         for cluster in host.clusters:
             if cluster.type == "EDS":
                 yield cluster.name, cluster, False
-        if mesh.proxy.by_cluster_name:
+        if by_name:
             for cluster in host.passed_clusters:
                 if cluster.type == "EDS":
                     yield sni_name(cluster.port, cluster.subset, cluster.host), cluster, True

@@ -53,9 +53,10 @@ class ClusterMaker:
         known, self._known = self._known, {}
         named, self._named = self._named, {}
         made: list[Message] = []
+        by_name = mesh.passes_by_name
         for host in mesh.hosts.values():
             made += [self._kept(self._known, known, cluster) for cluster in host.clusters]
-            if mesh.proxy.by_cluster_name:
+            if by_name:
                 made += [self._by_name(named, cluster) for cluster in host.passed_clusters]
         made += special_clusters(mesh, node)
         return made
