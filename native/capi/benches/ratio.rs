@@ -33,7 +33,7 @@ fn mesh() -> String {
                [[null, "{cluster}", 0, [1, 0, 140, false, 1024, 8388608, 65537, 2, 1.0, 0.0, 1.0, 10.0],
                  [4294967295, 4294967295, 4294967295, 4294967295, null, 0], [["", 0, null, [{}]]], 0, null, null]],
                [[null, {PORT}, [["{host}", 0]], [[null, [[1, "/", false], [], []], 0, [["{cluster}", 0, [], [], null]], [], [],
-                 null, null, null, null, 0, "", [], [], null, 5, null, 0, null]], false, []]], [], null]"#,
+                 null, null, null, null, 0, "", [], [], null, 5, null, 0, null, null]], false, []]], [], null]"#,
             endpoints.join(", ")
         )
     };

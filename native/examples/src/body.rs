@@ -1,5 +1,6 @@
 //! Bodies and answers: what this process says itself, and what a request is sent with.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -80,10 +81,10 @@ impl rewrite::Line<'_> for Line {
         self.0.as_str().eq_ignore_ascii_case(name)
     }
 
-    fn of(name: &str, value: &str) -> Self {
+    fn of(name: &str, value: Cow<'_, str>) -> Self {
         // Validation lets no other names and values through.
         let name = HeaderName::try_from(name).unwrap_or(HeaderName::from_static("x-invalid"));
-        Line(name, HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("")))
+        Line(name, HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("")))
     }
 }
 

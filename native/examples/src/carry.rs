@@ -225,7 +225,8 @@ impl Carried {
         let mut headers = asked.headers.clone();
         of_connection(&mut headers);
         let own = self.exchange.own_ops();
-        *request.headers_mut() = changed(&headers, |lines| self.exchange.apply(self.decision.request_ops(asked), &own, lines));
+        *request.headers_mut() =
+            changed(&headers, |lines| self.exchange.apply(self.decision.request_ops(asked), &own, lines));
         let authority = HeaderValue::from_str(self.decision.authority(asked)).ok()?;
         request.headers_mut().insert(HOST, authority);
         Some(())
