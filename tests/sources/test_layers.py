@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.sources.collecting import Sink, entry
 
@@ -117,6 +117,7 @@ STEP = st.tuples(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, max_size=12))
 async def test_in_force_is_the_last_piece_of_the_last_source_that_has_it(
     steps: list[tuple[int, str, dict[str, int] | None]],

@@ -19,18 +19,21 @@ class Gate:
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted: list[tuple[int, How]] = []
+        self._letting = False
         self.port = 0
         self.passed = 0
         self.cuts = 0
 
     async def open(self) -> None:
         """Let connections through (again)."""
+        self._letting = True
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
         """Drop all connections and let no new one in."""
         if self._server is not None:
+            self._letting = False
             self._server.close()
             self.drop()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -51,8 +54,12 @@ class Gate:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         after, how = self._wanted.pop(0) if self._wanted else (-1, "close")
+        self._open.add(writer)
         there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        self._open |= {writer, back}
+        self._open.add(back)
+        if writer.is_closing() or not self._letting:
+            # Broken before it was whole.
+            back.close()
         asking = asyncio.create_task(_copy(reader, back))
         try:
             await self._answer(there, writer, after, how)

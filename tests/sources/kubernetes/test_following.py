@@ -109,6 +109,21 @@ async def test_a_lost_connection_keeps_the_last_good_state(cluster: Cluster, tmp
         await sink.until(lambda: layers.status()[0].error == "")
 
 
+async def test_a_cluster_that_comes_and_goes(cluster: Cluster, tmp_path: Path) -> None:
+    """All kinds lose their connections at once, and look for the cluster again at once."""
+    await cluster.put(entry("a"))
+    gate, path = await cluster.reachable(tmp_path)
+    async with following(source(path)) as (sink, layers):
+        await sink.has(a="a")
+        for number in range(10):
+            await gate.shut()
+            await sink.until(lambda: "Cannot connect to host 127.0.0.1" in layers.status()[0].error)
+            await cluster.put(entry("a", f"v{number}"))
+            await gate.open()
+            await sink.has(a=f"v{number}")
+        await sink.until(lambda: layers.status()[0].error == "")
+
+
 async def test_what_is_forgotten_is_listed_again(cluster: Cluster, tmp_path: Path) -> None:
     """Also what was deleted while nobody watched, and only what changed is applied."""
     await cluster.put(entry("a") + entry("b") + entry("c"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from roadstead.sources.kubernetes.objects import Lines, Meta, TooLarge, meta_of
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b""))), st.lists(st.integers(1, 9)))
 def test_lines_do_not_depend_on_chunks(written: list[bytes], sizes: list[int]) -> None:
     text = b"".join(line + b"\n" for line in written)

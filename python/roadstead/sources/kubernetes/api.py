@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +72,17 @@ class Query(TypedDict, total=False):
     timeout_seconds: int
 
 
+class _Client:
+    """made: when (the loop's time). used: requests and answers that are under way."""
+
+    __slots__ = ("api", "made", "used")
+
+    def __init__(self, api: ApiClient, made: float) -> None:
+        self.api = api
+        self.made = made
+        self.used = 0
+
+
 class Api:
     """One client of a cluster, made when it is first needed, and again when it is refused (HTTP 401, TLS) or cannot
     connect: credentials, certificates and addresses change. timeout: seconds until it is connected. patience: seconds
@@ -80,8 +93,7 @@ class Api:
         self._context = context
         self._timeout = timeout
         self._patience = patience
-        self._client: ApiClient | None = None
-        self._made = 0.0
+        self._current: _Client | None = None
         self._making = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -90,50 +102,67 @@ class Api:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._client is not None:
-            await self._client.close()
+        if self._current is not None:
+            await self._current.api.close()
 
+    @asynccontextmanager
     async def get(
         self, objects: Objects, version: str, silence: float, **query: Unpack[Query]
-    ) -> aiohttp.ClientResponse:
-        """List or watch; the answer is the caller's to close. silence: seconds without a byte that are endured."""
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """List or watch. silence: seconds without a byte that are endured."""
         client = await self._connected()
-        custom = CustomObjectsApi(client)
+        client.used += 1
+        try:
+            answer = await self._ask(client.api, objects, version, silence, query)
+            try:
+                yield answer
+            finally:
+                # What is still to come is not for whoever uses the connection next.
+                answer.close()
+        except aiohttp.ClientConnectorError:
+            self._give_up(client)
+            raise
+        except Refused as refused:
+            if refused.code == 401:
+                self._give_up(client)
+            raise
+        finally:
+            client.used -= 1
+            # Not under the hands of others.
+            if client is not self._current and not client.used:
+                await client.api.close()
+
+    async def _ask(
+        self, api: ApiClient, objects: Objects, version: str, silence: float, query: Query
+    ) -> aiohttp.ClientResponse:
+        custom = CustomObjectsApi(api)
         if objects.namespace:
             ask = partial(custom.list_namespaced_custom_object, namespace=objects.namespace)
         else:
             ask = partial(custom.list_cluster_custom_object)
-        try:
-            answer: aiohttp.ClientResponse = await ask(
-                group=objects.kind.group,
-                version=version,
-                plural=objects.kind.plural,
-                _preload_content=False,
-                _request_timeout=(self._timeout, silence),
-                **query,
-            )
-        except aiohttp.ClientConnectorError:
-            await self._give_up(client)
-            raise
+        answer: aiohttp.ClientResponse = await ask(
+            group=objects.kind.group,
+            version=version,
+            plural=objects.kind.plural,
+            _preload_content=False,
+            _request_timeout=(self._timeout, silence),
+            **query,
+        )
         if answer.status == 200:
             return answer
-        refused = await _refusal(answer)
-        if refused.code == 401:
-            await self._give_up(client)
-        raise refused
+        raise await _refusal(answer)
 
-    async def _connected(self) -> ApiClient:
+    async def _connected(self) -> _Client:
         async with self._making:
-            if self._client is None:
-                self._client = ApiClient(await self._configuration())
-                self._made = asyncio.get_running_loop().time()
-            return self._client
+            if self._current is None:
+                configuration = await self._configuration()
+                self._current = _Client(ApiClient(configuration), asyncio.get_running_loop().time())
+            return self._current
 
-    async def _give_up(self, client: ApiClient) -> None:
+    def _give_up(self, client: _Client) -> None:
         """This one is not believed any more; a new one comes with the next request."""
-        if self._client is client and asyncio.get_running_loop().time() - self._made >= self._patience:
-            self._client = None
-            await client.close()
+        if self._current is client and asyncio.get_running_loop().time() - client.made >= self._patience:
+            self._current = None
 
     async def _configuration(self) -> Configuration:
         # Not a copy of the default one: what the program set for another cluster is none of ours.
@@ -168,15 +197,12 @@ class Api:
 
 
 async def body(answer: aiohttp.ClientResponse, most: int) -> bytes:
-    """All of an answer, which is closed; `TooLarge` where it has more bytes."""
+    """All of an answer; `TooLarge` where it has more bytes."""
     parts = bytearray()
-    async with answer:
-        async for chunk in answer.content.iter_any():
-            parts += chunk
-            if len(parts) > most:
-                # What was not read must not be taken for the next answer.
-                answer.close()
-                raise TooLarge(f"an answer of more than {most} bytes")
+    async for chunk in answer.content.iter_any():
+        parts += chunk
+        if len(parts) > most:
+            raise TooLarge(f"an answer of more than {most} bytes")
     return bytes(parts)
 
 
@@ -202,4 +228,6 @@ async def _refusal(answer: aiohttp.ClientResponse) -> Refused:
         status = status_of(await body(answer, _ERROR))
     except (TooLarge, msgspec.MsgspecError, aiohttp.ClientError):
         status = Status()
+    finally:
+        answer.close()
     return Refused(Status(code, status.reason or reason, status.message), max(0.0, min(wait, 60.0)))

@@ -138,7 +138,7 @@ class Follower:
     async def _watch(self) -> None:
         """Until the server ends it."""
         seconds = max(1, round(self._pace.watch * random.uniform(1, 1.5)))
-        answer = await self._api.get(
+        watch = self._api.get(
             self._objects,
             self._listing.version,
             seconds * 1.1,
@@ -147,17 +147,13 @@ class Follower:
             resource_version=self._version,
             timeout_seconds=seconds,
         )
-        self._intake.well(self._objects)
-        async with answer:
+        async with watch as answer:
+            self._intake.well(self._objects)
             keep_alive(answer)
             lines = Lines(_MOST)
-            try:
-                async for chunk in answer.content.iter_any():
-                    for line in lines.feed(chunk):
-                        await self._take(event_of(line))
-            finally:
-                # What is still to come is not for whoever uses the connection next.
-                answer.close()
+            async for chunk in answer.content.iter_any():
+                for line in lines.feed(chunk):
+                    await self._take(event_of(line))
 
     async def _take(self, event: Event) -> None:
         raw = bytes(event.object)

@@ -51,9 +51,9 @@ class Listing(msgspec.Struct):
             query: Query = {"limit": self.limit}
             if continue_:
                 query["_continue"] = continue_
-            answer = await api.get(self.objects, self.version, _SILENCE, **query)
             try:
-                return page_of(await body(answer, _MOST))
+                async with api.get(self.objects, self.version, _SILENCE, **query) as answer:
+                    return page_of(await body(answer, _MOST))
             except TooLarge:
                 if self.limit == 1:
                     raise
