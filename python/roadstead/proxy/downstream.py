@@ -136,6 +136,9 @@ class Downstream(Flow):
         if self.is_busy:
             if limits.stream_idle_timeout is not None and now - self.moved > limits.stream_idle_timeout:
                 self._expire("stream")
+        elif self._is_refused:
+            # Told already; the rest of what it sends is waited for, and not for long.
+            return
         elif self._reader.head_began is not None:
             if limits.headers_timeout is not None and now - self._reader.head_began > limits.headers_timeout:
                 self._expire("head")
