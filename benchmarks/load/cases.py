@@ -63,7 +63,7 @@ class Memory(NamedTuple):
 _PROGRAM = """
 import json, resource, sys
 from roadstead import Node, Registry
-import roadstead.config.yaml, roadstead.compile.host
+import roadstead.config.forms, roadstead.config.validate, roadstead.registry.engine, roadstead.registry.endpoints
 from pathlib import Path
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
@@ -97,8 +97,15 @@ def memory(engine: Literal["native", "fallback"], size: int) -> Memory:
 
 
 def imports() -> dict[str, float]:
-    """Seconds over the bare interpreter, median of several: `import roadstead` and `from roadstead import Registry`."""
-    statements = ("pass", "import roadstead", "from roadstead import Registry")
+    """Seconds over the bare interpreter, median of several. A registry loads what reading and compiling need; beside it what the
+    package requires from elsewhere."""
+    statements = (
+        "pass",
+        "import msgspec, yaml",
+        "import roadstead",
+        "from roadstead import Registry",
+        "from roadstead import Registry; Registry()",
+    )
     timings = measure([Case(statement, _python(statement)) for statement in statements], 11)
     bare = timings["pass"].median
     return {name: timing.median - bare for name, timing in timings.items() if name != "pass"}

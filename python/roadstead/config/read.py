@@ -10,7 +10,6 @@ from roadstead.config.dialect import Dialect
 from roadstead.config.findings import Finding, refuses
 from roadstead.config.mesh_config import MeshConfig, MeshNetworks
 from roadstead.config.meta import Resource, ResourceKey, Spec
-from roadstead.config.validate import validate, validate_beside, validate_mesh
 
 if TYPE_CHECKING:
     from roadstead.config.conform import Json
@@ -78,6 +77,10 @@ def _first(text: bytes, origin: str) -> Document | None:
 
 
 def _checked_settings(decoded: DecodedMesh[_Settings], document: Document, text: bytes) -> DecodedMesh[_Settings]:
+    from roadstead.config.validate import (
+        validate_mesh,
+    )  # the rules are loaded with the first thing to hold against them
+
     found: tuple[Finding, ...] = validate_mesh(decoded.value) if decoded.value is not None else ()
     if not found:
         return decoded
@@ -87,6 +90,8 @@ def _checked_settings(decoded: DecodedMesh[_Settings], document: Document, text:
 
 def _checked(resources: tuple[Resource[Spec], ...], dialect: Dialect) -> Decoded:
     """The resources without errors, and the findings of all."""
+    from roadstead.config.validate import validate
+
     kept: tuple[Resource[Spec], ...] = ()
     said: tuple[Finding, ...] = ()
     refused: tuple[ResourceKey, ...] = ()
@@ -104,6 +109,8 @@ def _beside(decoded: Decoded, dialect: Dialect) -> tuple[Finding, ...]:
     """What is to be said about refused resources beside what they were refused for."""
     if not decoded.partial:
         return ()
+    from roadstead.config.validate import validate_beside
+
     wrong = [finding.pointer for finding in decoded.findings if finding.severity == "error"]
     return tuple([said for resource in decoded.partial for said in validate_beside(resource, wrong, dialect)])
 

@@ -7,29 +7,27 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import RLock
-from typing import Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from roadstead import core
-from roadstead.compile.facts import key_of
-from roadstead.compile.touch import Touch
-from roadstead.config import Finding, MeshConfig, MeshNetworks, Resource, ResourceKey, Spec
-from roadstead.config.decode import Decoded
-from roadstead.config.dialect import Dialect
-from roadstead.config.files import read
-from roadstead.config.forms import Forms, Written
-from roadstead.config.read import read_mesh, read_networks
 from roadstead.errors import InputError
-from roadstead.mesh import Delta, Node
 from roadstead.registry.breath import Breath
-from roadstead.registry.intake import Delete, Put, keys_of, taken_in
-from roadstead.registry.refusal import Refused
-from roadstead.registry.settings import Settings
 from roadstead.registry.view import Shared, View
 
+# Reading and compiling are loaded with the first registry, not with its class.
+if TYPE_CHECKING:
+    from roadstead.compile.touch import Touch
+    from roadstead.config import Finding, MeshConfig, MeshNetworks, Resource, ResourceKey, Spec
+    from roadstead.config.decode import Decoded
+    from roadstead.config.dialect import Dialect
+    from roadstead.mesh import Delta, Node
+    from roadstead.registry.intake import Delete, Put
+    from roadstead.registry.refusal import Refused
+    from roadstead.registry.settings import Settings
+
 StrPath = str | os.PathLike[str]
-Changes = dict[ResourceKey, Resource[Spec] | None]
+Changes: TypeAlias = "dict[ResourceKey, Resource[Spec] | None]"
 
 
 class Registry(View):
@@ -61,6 +59,9 @@ class Registry(View):
     ) -> None:
         """An empty registry: every host is unknown. Raises InputError for a MeshConfig or MeshNetworks that is
         refused."""
+        from roadstead.compile.touch import Touch
+        from roadstead.mesh import Node
+
         if dialect not in ("istio", "extended"):
             raise ValueError(f"no dialect {dialect!r}: use 'extended' or 'istio'")
         settings, findings = _settings(mesh, networks, dialect)
@@ -89,6 +90,8 @@ class Registry(View):
 
         What cannot be used is left out and told in `diagnostics`. Raises FileNotFoundError for a path that is not
         there and InputError where nothing at all can be read as YAML or JSON."""
+        from roadstead.config.files import read
+
         registry = cls(
             node=node, mesh=mesh, networks=networks, dialect=dialect, backend=backend, seed=seed, clock=clock
         )
@@ -122,6 +125,8 @@ class Registry(View):
 
     def view(self, node: Node) -> View:
         """The same configuration for another node. It follows every `apply` as long as somebody holds it."""
+        from roadstead.compile.touch import Touch
+
         with self._shared.lock:
             view = View(self._shared, node)
             with _bulk(self._shared):
@@ -144,6 +149,10 @@ class Registry(View):
 
         An object that is refused (`Delta.diagnostics` says why) is refused alone: its previous version keeps serving.
         The delta's hosts and clusters are those of this registry's own node."""
+        from roadstead.compile.touch import Touch
+        from roadstead.mesh import Delta
+        from roadstead.registry.intake import keys_of, taken_in
+
         changes: Changes = dict.fromkeys(keys_of(delete))
         read = list(Breath().between(taken_in(put, self._dialect)))
         findings = [finding for decoded in read for finding in decoded.findings]
@@ -165,6 +174,9 @@ class Registry(View):
     # Loading
 
     def _load(self, texts: Iterable[tuple[str, bytes]]) -> None:
+        from roadstead.compile.touch import Touch
+        from roadstead.config.forms import Forms, Written
+
         readable = 0
         forms = Forms(self._dialect)
         unreadable: list[Finding] = []
@@ -208,6 +220,8 @@ class Registry(View):
     # Changing
 
     def _resettle(self, mesh: MeshConfig | None, networks: MeshNetworks | None) -> None:
+        from roadstead.registry.settings import Settings
+
         before = self._shared.settings
         self._shared.settings = Settings(mesh or before.mesh, networks or before.networks, before.extended)
         for view in list(self._shared.views):
@@ -245,6 +259,8 @@ class Registry(View):
         return different
 
     def _set(self, changes: Changes, touch: Touch) -> None:
+        from roadstead.compile.facts import key_of
+
         store, index = self._shared.store, self._shared.index
         for key, resource in Breath().between(changes.items()):
             if resource is None:
@@ -259,6 +275,8 @@ class Registry(View):
     @contextmanager
     def _holding(self, resources: Changes) -> Iterator[None]:
         """With these resources as they were; afterwards as they are."""
+        from roadstead.compile.touch import Touch
+
         now = {key: self._shared.store.get(key) for key in resources}
         self._set(resources, Touch())
         try:
@@ -268,6 +286,8 @@ class Registry(View):
 
     def _put_back(self, refused: Iterable[Refused], before: Changes, findings: list[Finding]) -> Changes:
         """The previous versions of what the engine refuses; what was refused before goes altogether."""
+        from roadstead.config import Finding, ResourceKey
+
         back: Changes = {}
         for piece in refused:
             origin = piece.origin
@@ -303,6 +323,12 @@ def _is_the_same(before: Resource[Spec], after: Resource[Spec]) -> bool:
 def _settings(
     mesh: MeshConfig | StrPath | None, networks: MeshNetworks | StrPath | None, dialect: Dialect
 ) -> tuple[Settings, tuple[Finding, ...]]:
+    from pathlib import Path
+
+    from roadstead.config import MeshConfig, MeshNetworks
+    from roadstead.config.read import read_mesh, read_networks
+    from roadstead.registry.settings import Settings
+
     findings: tuple[Finding, ...] = ()
     if mesh is None:
         mesh = MeshConfig()

@@ -11,23 +11,18 @@ from itertools import chain
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from roadstead.compile.clusters import arranger
-from roadstead.compile.index import Index
-from roadstead.compile.scope import ClientScope
-from roadstead.compile.touch import GATEWAYS, Touch, touched
-from roadstead.config import Finding, ResourceKey
-from roadstead.mesh import Cluster, Delta, Mesh, Node, Origin, Proxy
-from roadstead.registry.advice import advice
-from roadstead.registry.calls import Clusters, Connect, Explain, Find, FindMany, Route, RouteMany, Services, Sweep
-from roadstead.registry.endpoints import ClusterEndpoints, no_such_cluster
-from roadstead.registry.engine import Lock, NodeEngine, Staged
-from roadstead.registry.provenance import place_of, placed
-from roadstead.registry.settings import Settings, env_of
-from roadstead.registry.store import Resources, Store
-
+# Compiling, lowering and what they know of configuration are loaded with the first registry, not with its class.
 if TYPE_CHECKING:
     from roadstead._core import Cluster as LiveCluster
     from roadstead._core import Decision, Engine, HostColumn, Tally
+    from roadstead.compile.touch import Touch
+    from roadstead.config import Finding, ResourceKey
+    from roadstead.mesh import Delta, Mesh, Node, Origin, Proxy
+    from roadstead.registry.calls import Clusters, Connect, Explain, Find, FindMany, Route, RouteMany, Services, Sweep
+    from roadstead.registry.endpoints import ClusterEndpoints
+    from roadstead.registry.engine import Lock, Staged
+    from roadstead.registry.settings import Settings
+    from roadstead.registry.store import Resources
 
 
 class Shared:
@@ -36,6 +31,9 @@ class Shared:
     def __init__(
         self, engine: ModuleType, settings: Settings, seed: int | None, clock: Callable[[], int] | None
     ) -> None:
+        from roadstead.compile.index import Index
+        from roadstead.registry.store import Store
+
         self.engine = engine
         self.settings = settings
         self.seed = seed
@@ -90,6 +88,10 @@ class View:
     sweep: Sweep
 
     def __init__(self, shared: Shared, node: Node) -> None:
+        from roadstead.compile.scope import ClientScope
+        from roadstead.registry.engine import NodeEngine
+        from roadstead.registry.settings import env_of
+
         scope = ClientScope(env_of(node, shared.settings), shared.index, shared.store.load)
         self._shared = shared
         # After a fork there is another lock.
@@ -157,12 +159,17 @@ class View:
     @property
     def resources(self) -> Resources:
         """The resources in force, by (kind, namespace, name); decoded one by one when they are read."""
+        from roadstead.registry.store import Resources
+
         return Resources(self._shared.store)
 
     @property
     def diagnostics(self) -> tuple[Finding, ...]:
         """All that was found in what is loaded, refused documents included, and what this node's mesh adds to it; in
         order of place. Put together when asked for."""
+        from roadstead.registry.advice import advice
+        from roadstead.registry.provenance import placed
+
         with self._shared.lock:
             told = (*self._shared.findings.values(), *self._shared.refusals.values())
             found = [finding for said in told for finding in said]
@@ -201,6 +208,10 @@ class View:
     def endpoints(self, cluster: str) -> ClusterEndpoints:
         """The door for what resolvers, health checks and workloads report about a cluster's endpoints; no compile, one
         publish. Keep it for repeated use. NoSuchCluster for an unknown one."""
+        from roadstead.compile.clusters import arranger
+        from roadstead.mesh import Cluster
+        from roadstead.registry.endpoints import ClusterEndpoints, no_such_cluster
+
         live = self._node_engine.engine.cluster(cluster)
         if live is None or not isinstance(live.spec, Cluster):
             raise no_such_cluster(self._node_engine.engine, cluster)
@@ -216,11 +227,17 @@ class View:
     def locate(self, origin: Origin) -> str:
         """Where a piece of the mesh was written, as "file:line:column"; the file alone if it changed since, "" if the
         resource did not come from a file."""
+        from roadstead.registry.provenance import place_of
+
         return place_of(self._shared.store, origin)
 
     def findings(self, origin: Origin) -> tuple[Finding, ...]:
         """What `diagnostics` says about the resource that a piece of the mesh came from, its fields included; in order
         of place. `origin.path` is not looked at."""
+        from roadstead.config import ResourceKey
+        from roadstead.registry.advice import advice
+        from roadstead.registry.provenance import placed
+
         key = ResourceKey(origin.kind, origin.namespace, origin.name)
         resource = self._shared.store.get(key)
         with self._shared.lock:
@@ -245,6 +262,8 @@ class View:
     def stage(self, what: Touch, published: Lock = nullcontext) -> Staged:
         """Compile what a change touches; readers see nothing yet. published: the configuration as it was when what is
         published was made, for a while."""
+        from roadstead.compile.touch import GATEWAYS, touched
+
         mine = self._node_engine
         scope = mine.scope
         # A change may be staged again, without what an engine refused; what it made stale stays so.
@@ -272,6 +291,9 @@ class View:
 
     def publish(self, staged: Staged) -> Delta:
         """Make a staged change visible, and say what is new, different or gone."""
+        from roadstead.mesh import Delta
+        from roadstead.registry.advice import advice
+
         hosts, clusters = self._node_engine.publish(staged)
         self._node_engine.source.changing = False
         said = advice(chain.from_iterable(staged.advised.values()), self._shared.store)
@@ -286,5 +308,7 @@ class View:
 
     def resettle(self, settings: Settings) -> None:
         """Take over other mesh-wide settings; the next stage has to be of everything."""
+        from roadstead.registry.settings import env_of
+
         mine = self._node_engine
         mine.scope = mine.scope.with_env(env_of(mine.scope.env.node, settings))
