@@ -199,6 +199,8 @@ class Builder:
 
     def put_like(self, template: Template, names: tuple[str, ...], maker: Maker) -> None:
         """`put` of the template's unit with these names in their places and this maker."""
+    def put_rows(self, template: Template, names: Sequence[HostColumn], makers: Sequence[Maker] | None = None) -> None:
+        """`put_like` for each row of a column a name, all or nothing; parts are made when asked for. makers: None: the template's handles."""
 
 @final
 class Template:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from tests.registry import universe
 
 from roadstead.config import Source
@@ -13,6 +13,7 @@ from roadstead.registry.intake import read_text
 from roadstead.registry.store import Resources, Store
 
 
+@settings(deadline=None)
 @given(universe.documents)
 def test_what_comes_out_is_what_went_in(document: universe.Document) -> None:
     (resource,) = next(iter(read_text(universe.as_json(document), "f", "extended"))).resources

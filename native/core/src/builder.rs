@@ -1,6 +1,7 @@
 //! Changes: copy on write over a snapshot, unit by unit.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -11,6 +12,7 @@ use crate::error::Error;
 use crate::model::{self, Attach, Outbound, Paths};
 use crate::names::{Claim, Claims, Form, Listener, Name, NameKey, Node, NodeKey, Spot, hash_text};
 use crate::regex::Regexes;
+use crate::rows::RowName;
 use crate::snapshot::{Forms, Snapshot};
 use crate::text::Network;
 use crate::unit::{Compiled, Draft};
@@ -22,8 +24,8 @@ pub struct Builder<A: Attach> {
     pub(crate) next: Snapshot<A>,
     /// Clusters that took a name, for what lives in those they replace.
     pub(crate) made: HashMap<Arc<str>, Arc<Cluster<A>>>,
-    regexes: Regexes,
-    starts: Source<u64>,
+    pub(crate) regexes: Regexes,
+    pub(crate) starts: Source<u64>,
 }
 
 impl<A: Attach> std::fmt::Debug for Builder<A> {
@@ -42,19 +44,32 @@ impl<A: Attach> Builder<A> {
     /// Add or replace the unit of that key. Bad input changes nothing.
     pub fn put(&mut self, unit: model::Unit<A>) -> Result<(), Error> {
         let draft = Draft::new(unit, &mut self.regexes)?;
+        self.put_draft(draft);
+        Ok(())
+    }
+
+    pub(crate) fn put_draft(&mut self, draft: Draft<A>) {
         self.delete(&draft.id.key);
-        let compiled = Arc::new(self.link(draft));
+        let compiled = self.link(draft);
+        self.enter(compiled);
+    }
+
+    /// Into all tables but those of services and clusters.
+    pub(crate) fn enter(&mut self, compiled: Compiled<A>) {
+        let compiled = Arc::new(compiled);
         compiled.claims(|key, claim| self.add_name(key, claim));
         compiled.nodes(|key, claim| self.add_node(key, claim));
         compiled.heard().for_each(|port| counted(&mut self.next.forms.heard, port, 1));
         let hash = hash_text(compiled.id.key.as_bytes());
         let id = Arc::clone(&compiled.id);
         self.next.units.put(hash, compiled, |known| known.id.key == id.key);
-        Ok(())
     }
 
     /// Remove the unit of that key, if there is one.
     pub fn delete(&mut self, key: &str) {
+        if let Some((shelf, row)) = self.next.rows.unit(key).map(RowName::place) {
+            return self.delete_row(shelf, row);
+        }
         let hash = hash_text(key.as_bytes());
         let Some(old) = self.next.units.get(hash, |known| &*known.id.key == key).cloned() else {
             return;
@@ -63,7 +78,7 @@ impl<A: Attach> Builder<A> {
         old.heard().for_each(|port| counted(&mut self.next.forms.heard, port, -1));
         old.nodes(|key, claim| self.remove_node(&key, &claim.unit));
         old.claims(|key, claim| self.remove_name(&key, &claim.unit));
-        for weighted in weighted_of(&old) {
+        for weighted in old.weighted() {
             weighted.destinations.iter().for_each(|destination| self.release(&destination.cluster));
         }
         // Backwards, so that a unit put in its place gets the same positions again.
@@ -131,6 +146,7 @@ impl<A: Attach> Builder<A> {
     /// Leads the destinations to the clusters of their names, those to come included.
     fn resolve(&mut self, weighted: &mut Weighted) {
         for destination in &mut weighted.destinations {
+            self.make_way_for_cluster(&destination.cluster);
             let known = self.cluster_name(&destination.cluster);
             known.users += 1;
             destination.slot = known.slot;
@@ -144,13 +160,22 @@ impl<A: Attach> Builder<A> {
     }
 
     /// The entry of a name, made where there is none.
-    fn cluster_name(&mut self, name: &str) -> &mut ClusterName<A> {
+    pub(crate) fn cluster_name(&mut self, name: &str) -> &mut ClusterName<A> {
         let clusters = &mut self.next.clusters;
         let make = || {
             let slot = clusters.reserve();
             ClusterName { name: Arc::from(name), slot, users: 0, holders: SmallVec::new() }
         };
         self.next.cluster_names.get_or_put(hash_text(name.as_bytes()), |known| &*known.name == name, make)
+    }
+
+    /// A name that nobody knows yet, with the cluster that has it.
+    pub(crate) fn enter_cluster(&mut self, slot: u32, cluster: &Arc<Cluster<A>>) {
+        let name = Arc::clone(&cluster.name);
+        let holders = SmallVec::from_iter([Arc::clone(cluster)]);
+        let known = ClusterName { name, slot, users: 0, holders };
+        let hash = hash_text(cluster.name.as_bytes());
+        self.next.cluster_names.put(hash, known, |known| known.name == cluster.name);
     }
 
     fn forget_unused(&mut self, name: &str) {
@@ -165,6 +190,7 @@ impl<A: Attach> Builder<A> {
     fn add_cluster(&mut self, given: model::Cluster<A>, unit: &Arc<UnitId>) -> Arc<Cluster<A>> {
         let index = self.next.clusters_at.reserve();
         let start = (self.starts)();
+        self.make_way_for_cluster(&given.name);
         let known = self.cluster_name(&given.name);
         let cluster = Arc::new(Cluster {
             handle: Some(given.handle),
@@ -218,6 +244,7 @@ impl<A: Attach> Builder<A> {
             let add = |name: &mut Option<Arc<Name<A>>>| Arc::make_mut(name.get_or_insert_with(make)).claims.add(claim);
             return self.next.networks.change(network, add);
         }
+        self.make_way(&key);
         let (hash, mut fresh) = (key.hash(), false);
         let is = |known: &Name<A>| known.key == key;
         let name = self.next.names.get_or_put(hash, is, || {
@@ -249,6 +276,10 @@ impl<A: Attach> Builder<A> {
     }
 
     fn add_node(&mut self, key: NodeKey, claim: Claim<A>) {
+        self.make_way(&key.sni);
+        if let Some(address) = key.spot.address {
+            self.make_way(&NameKey::Network(Box::new(Network::host(address))));
+        }
         let (hash, mut fresh) = (key.hash(), false);
         let is = |known: &Node<A>| known.key == key;
         let node = self.next.nodes.get_or_put(hash, is, || {
@@ -258,10 +289,26 @@ impl<A: Attach> Builder<A> {
         node.claims.add(claim);
         if fresh {
             let Spot { address, port, network, .. } = key.spot;
-            let hash = Listener::hash(address, port);
-            let make = || Arc::new(Listener::new(address, port));
-            let listener = self.next.listeners.get_or_put(hash, |known| known.is(address, port), make);
-            Arc::make_mut(listener).add(network);
+            self.listener(address, port).add(network);
+        }
+    }
+
+    /// A listener, made where there is none.
+    pub(crate) fn listener(&mut self, address: Option<IpAddr>, port: u16) -> &mut Listener {
+        let hash = Listener::hash(address, port);
+        let make = || Arc::new(Listener::new(address, port));
+        Arc::make_mut(self.next.listeners.get_or_put(hash, |known| known.is(address, port), make))
+    }
+
+    /// Take a node away from a listener, which goes with the last one.
+    pub(crate) fn leave_listener(&mut self, address: Option<IpAddr>, port: u16, network: Option<Network>) {
+        let hash = Listener::hash(address, port);
+        if let Some(listener) = self.next.listeners.get_mut(hash, |known| known.is(address, port)) {
+            let listener = Arc::make_mut(listener);
+            listener.remove(network);
+            if listener.is_empty() {
+                self.next.listeners.remove(hash, |known| known.is(address, port));
+            }
         }
     }
 
@@ -276,49 +323,44 @@ impl<A: Attach> Builder<A> {
         }
         self.next.nodes.remove(hash, |known| known.key == *key);
         let Spot { address, port, network, .. } = key.spot;
-        let hash = Listener::hash(address, port);
-        if let Some(listener) = self.next.listeners.get_mut(hash, |known| known.is(address, port)) {
-            let listener = Arc::make_mut(listener);
-            listener.remove(network);
-            if listener.is_empty() {
-                self.next.listeners.remove(hash, |known| known.is(address, port));
-            }
-        }
+        self.leave_listener(address, port, network);
     }
 }
 
 /// The network of a key, unless it is one address alone.
-fn wide(key: &NameKey) -> Option<Network> {
+pub(crate) fn wide(key: &NameKey) -> Option<Network> {
     match key {
         NameKey::Network(network) => Some(**network).filter(|network| !network.is_host()),
         NameKey::Host(..) => None,
     }
 }
 
-fn weighted_of<A: Attach>(unit: &Compiled<A>) -> impl Iterator<Item = &Weighted> {
-    let routes = unit.hosts.iter().flat_map(|host| &host.routes).filter_map(|route| route.weighted.as_ref());
-    routes.chain(unit.chains.iter().map(|chain| &chain.weighted))
-}
-
 impl Forms {
     fn count(&mut self, key: &NameKey, step: isize) {
         match key {
-            NameKey::Network(network) => {
-                let count = &mut self.addresses[usize::from(network.v6)];
-                *count = count.saturating_add_signed(step);
-            }
-            NameKey::Host(Form::Exact, _) => {}
-            NameKey::Host(Form::Prefix, text) => counted(&mut self.prefixes, text.len(), step),
-            NameKey::Host(Form::Suffix, text) if text.starts_with(b".") => {
-                self.dotted = self.dotted.saturating_add_signed(step);
-            }
-            NameKey::Host(Form::Suffix, text) if text.is_empty() => {}
-            NameKey::Host(Form::Suffix, text) => counted(&mut self.suffixes, text.len(), step),
+            NameKey::Network(network) => self.count_address(network.v6, step),
+            NameKey::Host(form, text) => self.count_host(*form, text, step),
+        }
+    }
+
+    pub(crate) fn count_address(&mut self, v6: bool, step: isize) {
+        let count = &mut self.addresses[usize::from(v6)];
+        *count = count.saturating_add_signed(step);
+    }
+
+    /// text: without the star.
+    pub(crate) fn count_host(&mut self, form: Form, text: &[u8], step: isize) {
+        match form {
+            Form::Exact => {}
+            Form::Prefix => counted(&mut self.prefixes, text.len(), step),
+            Form::Suffix if text.starts_with(b".") => self.dotted = self.dotted.saturating_add_signed(step),
+            Form::Suffix if text.is_empty() => {}
+            Form::Suffix => counted(&mut self.suffixes, text.len(), step),
         }
     }
 }
 
-fn counted<K: Ord>(counts: &mut std::collections::BTreeMap<K, usize>, key: K, step: isize) {
+pub(crate) fn counted<K: Ord>(counts: &mut std::collections::BTreeMap<K, usize>, key: K, step: isize) {
     let count = counts.get(&key).copied().unwrap_or(0).saturating_add_signed(step);
     if count == 0 {
         counts.remove(&key);

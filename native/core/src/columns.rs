@@ -41,6 +41,15 @@ impl HostColumn {
         self.ends.is_empty()
     }
 
+    /// All strings in one, and where each ends.
+    pub(crate) fn whole(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn ends(&self) -> &[usize] {
+        &self.ends
+    }
+
     /// The string of a row.
     pub fn text(&self, at: usize) -> &str {
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);

@@ -219,7 +219,7 @@ impl<A: Attach> Decision<A> {
     #[inline]
     pub fn cluster(&self) -> Option<&Arc<Cluster<A>>> {
         match (self.slot, self.kind) {
-            (Some(slot), _) => self.snapshot.clusters.get(slot),
+            (Some(slot), _) => self.snapshot.at_slot(slot),
             (None, Kind::Passthrough) if self.notes.by_name => Some(&self.snapshot.dynamic),
             (None, Kind::Passthrough) => Some(&self.snapshot.passthrough),
             (None, Kind::Refused) => Some(&self.snapshot.blackhole),
@@ -228,6 +228,14 @@ impl<A: Attach> Decision<A> {
                 Outbound::RegistryOnly | Outbound::Gateway | Outbound::AllowAnyDynamicDns => None,
             },
             (None, _) => None,
+        }
+    }
+
+    /// The index of the cluster, which is not made for it where it is kept as columns.
+    pub fn cluster_index(&self) -> Option<u32> {
+        match self.slot {
+            Some(slot) => self.snapshot.index_at_slot(slot),
+            None => self.cluster().map(|cluster| cluster.index),
         }
     }
 

@@ -87,7 +87,7 @@ impl<A: Attach> Engine<A> {
             return Err(Error::Stale);
         }
         for (name, cluster) in &builder.made {
-            let known = before.cluster(name);
+            let known = before.known_cluster(name);
             if known.is_none_or(|known| !Arc::ptr_eq(known, cluster)) {
                 cluster.live.begin(known.map(|known| &*known.live), now);
             }
@@ -146,8 +146,8 @@ impl<A: Attach> Engine<A> {
     /// In a forked child: what the parent holds is not held here.
     pub fn forked(&self) {
         let snapshot = self.load();
-        let special = [&snapshot.passthrough, &snapshot.blackhole, &snapshot.dynamic].map(Some);
-        for cluster in snapshot.clusters().chain(special).flatten() {
+        let special = [&snapshot.passthrough, &snapshot.blackhole, &snapshot.dynamic];
+        for cluster in snapshot.known_clusters().chain(special) {
             if let Some(live) = cluster.live.awake() {
                 live.forked();
             }
@@ -177,8 +177,7 @@ impl<A: Attach> Engine<A> {
         rows("out", out.len(), hosts.len())?;
         let snapshot = self.load();
         for ((row, port), out) in hosts.rows().zip(ports).zip(out) {
-            let found = snapshot.find_hashed(row, *port);
-            *out = found.map_or(-1, |found| found.service.index as i32);
+            *out = snapshot.index_hashed(row, *port).map_or(-1, |index| index as i32);
         }
         Ok(())
     }
@@ -204,10 +203,8 @@ impl<A: Attach> Engine<A> {
             let path = snapshot.normal_path(path);
             let request = PlainRequest::get(hosts.text(at), &path);
             let decision = routing::route(&snapshot, &request, Some(*port), draw(at));
-            *out = match decision.cluster() {
-                Some(cluster) if decision.kind == Kind::Forward => i32::try_from(cluster.index).unwrap_or(-1),
-                _ => -1,
-            };
+            let index = decision.cluster_index().filter(|_| decision.kind == Kind::Forward);
+            *out = index.and_then(|index| i32::try_from(index).ok()).unwrap_or(-1);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 
 pub mod balance;
 pub mod builder;
+mod bulk;
 pub mod chains;
 pub mod choose;
 pub mod cluster;
@@ -35,10 +36,14 @@ pub mod request;
 pub mod rewrite;
 pub mod rng;
 pub mod routing;
+mod rows;
+mod shelf;
+mod sketch;
 pub mod snapshot;
 mod sync;
 mod table;
 pub mod tally;
+pub mod template;
 pub mod text;
 mod trie;
 mod unit;

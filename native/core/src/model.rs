@@ -11,7 +11,7 @@ use crate::outliers::Policy;
 /// What the embedder attaches to the engine's objects.
 ///
 /// `Handle` comes in with a unit, `Labels` with an endpoint; `Cell` starts empty and lets an embedder keep an object it made.
-pub trait Attach: Send + Sync + 'static {
+pub trait Attach: std::fmt::Debug + Send + Sync + 'static {
     type Handle: std::fmt::Debug + Send + Sync;
     type Labels: std::fmt::Debug + Send + Sync;
     type Cell: std::fmt::Debug + Default + Send + Sync;

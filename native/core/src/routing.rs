@@ -235,7 +235,7 @@ fn through<A: Attach, R: Request<A> + ?Sized>(
 fn forwarded<A: Attach>(snapshot: &View<A>, begun: Begun, matched: Matched<A>, weighted: &Weighted) -> Decision<A> {
     let at = weighted.choose(begun.draw);
     let slot = weighted.destinations[at].slot;
-    let kind = if snapshot.clusters.get(slot).is_some() { Kind::Forward } else { Kind::NoCluster };
+    let kind = if snapshot.has_slot(slot) { Kind::Forward } else { Kind::NoCluster };
     decided(snapshot, begun, kind, matched, Some(at as u32), Some(slot))
 }
 

@@ -9,8 +9,9 @@ use crate::chains::Chain;
 use crate::cluster::{Cluster, ClusterName, Dormant, Service, UnitId};
 use crate::columns::Row;
 use crate::model::{Attach, ClusterType, LbConfig, LbPolicy, Limits, Outbound, Paths, Transport};
-use crate::names::{Claim, Found, HostKey, Listener, Name, NameKey, Node, Spot, hash_network, hash_text};
+use crate::names::{Claim, Found, HostKey, Listener, Name, Node, Spot, hash_network, hash_text};
 use crate::normal_path::normal_path;
+use crate::rows::{ListenerRef, NameRef, Rows};
 use crate::table::{Paged, Sharded};
 use crate::text::{Network, dotted_suffixes, ip_of, normal_host};
 use crate::trie::Trie;
@@ -33,6 +34,8 @@ pub struct Snapshot<A: Attach> {
     pub(crate) listeners: Sharded<Arc<Listener>>,
     pub(crate) nodes: Sharded<Node<A>>,
     pub(crate) units: Sharded<Arc<Compiled<A>>>,
+    /// Units that are kept as columns; what they claim stands in no other table.
+    pub(crate) rows: Rows<A>,
     pub(crate) services_at: Paged<Service<A>>,
     pub(crate) clusters_at: Paged<Cluster<A>>,
     pub(crate) forms: Forms,
@@ -70,6 +73,7 @@ impl<A: Attach> Clone for Snapshot<A> {
             listeners: self.listeners.clone(),
             nodes: self.nodes.clone(),
             units: self.units.clone(),
+            rows: self.rows.clone(),
             services_at: self.services_at.clone(),
             clusters_at: self.clusters_at.clone(),
             forms: self.forms.clone(),
@@ -93,6 +97,7 @@ impl<A: Attach> Default for Snapshot<A> {
             listeners: Sharded::default(),
             nodes: Sharded::default(),
             units: Sharded::default(),
+            rows: Rows::default(),
             services_at: Paged::default(),
             clusters_at: Paged::default(),
             forms: Forms::default(),
@@ -121,40 +126,89 @@ fn special<A: Attach>(name: &str, kind: ClusterType, port: u16) -> Arc<Cluster<A
 impl<A: Attach> Snapshot<A> {
     // Tables
 
+    /// Whether nothing was put yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.units.is_empty() && self.rows.is_empty()
+    }
+
     #[inline]
-    pub(crate) fn name(&self, key: HostKey<'_>) -> Option<&Name<A>> {
-        self.names.get(key.hash(), |name| name.key.is(key))
+    pub(crate) fn name(&self, key: HostKey<'_>) -> Option<NameRef<'_, A>> {
+        self.hashed(key, key.hash())
+    }
+
+    #[inline]
+    fn hashed(&self, key: HostKey<'_>, hash: u64) -> Option<NameRef<'_, A>> {
+        match self.rows.find(hash, key) {
+            Some(name) => Some(NameRef::Row(name)),
+            None => self.names.get(hash, |name| name.key.is(key)).map(NameRef::Own),
+        }
     }
 
     /// The name that is one address alone.
-    fn address(&self, address: IpAddr) -> Option<&Name<A>> {
+    fn address(&self, address: IpAddr) -> Option<NameRef<'_, A>> {
         if self.forms.addresses[usize::from(address.is_ipv6())] == 0 {
             return None;
         }
         let network = Network::host(address);
-        self.names.get(hash_network(network), |name| name.key.is_network(network))
+        match self.rows.network(network) {
+            Some(name) => Some(NameRef::Row(name)),
+            None => self.names.get(hash_network(network), |name| name.key.is_network(network)).map(NameRef::Own),
+        }
     }
 
     /// The cluster that has the name.
     pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster<A>>> {
-        let known = self.cluster_names.get(hash_text(name.as_bytes()), |known| &*known.name == name)?;
-        known.holders.first()
+        match self.cluster_names.get(hash_text(name.as_bytes()), |known| &*known.name == name) {
+            Some(known) => known.holders.first(),
+            None => self.rows.cluster(name).map(|(row, at)| row.shelf.cluster(row.row(), at)),
+        }
+    }
+
+    /// The same, unless nobody has asked for it yet.
+    pub(crate) fn known_cluster(&self, name: &str) -> Option<&Arc<Cluster<A>>> {
+        match self.cluster_names.get(hash_text(name.as_bytes()), |known| &*known.name == name) {
+            Some(known) => known.holders.first(),
+            None => self.rows.cluster(name).and_then(|(row, at)| row.shelf.known_cluster(row.row(), at)),
+        }
     }
 
     /// Where the cluster that has the name is found.
     pub(crate) fn cluster_slot(&self, name: &str) -> Option<u32> {
-        let known = self.cluster_names.get(hash_text(name.as_bytes()), |known| &*known.name == name)?;
-        (!known.holders.is_empty()).then_some(known.slot)
+        match self.cluster_names.get(hash_text(name.as_bytes()), |known| &*known.name == name) {
+            Some(known) => (!known.holders.is_empty()).then_some(known.slot),
+            None => self.rows.cluster(name).map(|(row, at)| row.shelf.slot(row.row(), at)),
+        }
+    }
+
+    /// The cluster of a slot.
+    #[inline]
+    pub(crate) fn at_slot(&self, slot: u32) -> Option<&Arc<Cluster<A>>> {
+        self.clusters.get(slot).or_else(|| self.rows.at_slot(slot))
+    }
+
+    #[inline]
+    pub(crate) fn has_slot(&self, slot: u32) -> bool {
+        self.clusters.get(slot).is_some() || self.rows.index_at_slot(slot).is_some()
+    }
+
+    /// The index of a slot's cluster.
+    pub(crate) fn index_at_slot(&self, slot: u32) -> Option<u32> {
+        self.clusters.get(slot).map(|cluster| cluster.index).or_else(|| self.rows.index_at_slot(slot))
     }
 
     /// All services in order of their index; None where one was removed.
     pub fn services(&self) -> impl Iterator<Item = Option<&Arc<Service<A>>>> {
-        self.services_at.iter()
+        (0..).zip(self.services_at.iter()).map(|(at, known)| known.or_else(|| self.rows.service_at(at)))
     }
 
     /// All clusters in order of their index; None where one was removed.
     pub fn clusters(&self) -> impl Iterator<Item = Option<&Arc<Cluster<A>>>> {
-        self.clusters_at.iter()
+        (0..).zip(self.clusters_at.iter()).map(|(at, known)| known.or_else(|| self.rows.cluster_at(at)))
+    }
+
+    /// Clusters that somebody has asked for, and all that stand in the tables.
+    pub(crate) fn known_clusters(&self) -> impl Iterator<Item = &Arc<Cluster<A>>> {
+        self.clusters_at.iter().flatten().chain(self.rows.known_clusters())
     }
 
     // Names
@@ -165,7 +219,11 @@ impl<A: Attach> Snapshot<A> {
     }
 
     /// The first that `pick` takes of the wildcard names for a normalised host: longest suffix, longest prefix, `*`.
-    pub(crate) fn wildcard<'s, T>(&'s self, host: &str, mut pick: impl FnMut(&'s Name<A>) -> Option<T>) -> Option<T> {
+    pub(crate) fn wildcard<'s, T>(
+        &'s self,
+        host: &str,
+        mut pick: impl FnMut(NameRef<'s, A>) -> Option<T>,
+    ) -> Option<T> {
         let mut try_key = |key: HostKey<'_>| self.name(key).and_then(&mut pick);
         let forms = &self.forms;
         if !forms.suffixes.is_empty() {
@@ -213,10 +271,17 @@ impl<A: Attach> Snapshot<A> {
     /// `find` for a host that was hashed before.
     #[inline]
     pub fn find_hashed(&self, row: Row<'_>, port: u16) -> Option<Found<'_, A>> {
-        let name = self.names.get(row.hash, |name| name.key.is(row.key));
-        match name.and_then(|name| name.service(port)) {
+        match self.hashed(row.key, row.hash).and_then(|name| name.service(port)) {
             Some(found) => Some(found),
             None => self.find_other(row.text, port),
+        }
+    }
+
+    /// The index of the service that `find_hashed` gives.
+    pub(crate) fn index_hashed(&self, row: Row<'_>, port: u16) -> Option<u32> {
+        match self.hashed(row.key, row.hash).and_then(|name| name.service_index(port)) {
+            Some(found) => Some(found),
+            None => self.find_other(row.text, port).map(|found| found.service.index),
         }
     }
 
@@ -259,18 +324,15 @@ impl<A: Attach> Snapshot<A> {
 
     /// The network by which the owner of an IP is found.
     pub(crate) fn network_at(&self, address: IpAddr, port: u16) -> Option<Network> {
-        self.held(address, |name| match &name.key {
-            NameKey::Network(network) if name.service(port).is_some() => Some(**network),
-            _ => None,
-        })
+        self.held(address, |name| name.service_index(port).and_then(|_| name.network()))
     }
 
     /// The first that `pick` takes of the names that hold an address: itself, then the networks around, longest first.
     #[inline]
-    fn held<'s, T>(&'s self, address: IpAddr, mut pick: impl FnMut(&'s Name<A>) -> Option<T>) -> Option<T> {
+    fn held<'s, T>(&'s self, address: IpAddr, mut pick: impl FnMut(NameRef<'s, A>) -> Option<T>) -> Option<T> {
         match self.address(address).and_then(&mut pick) {
             Some(found) => Some(found),
-            None => self.networks.find(address, |name| pick(name)),
+            None => self.networks.find(address, |name| pick(NameRef::Own(name))),
         }
     }
 
@@ -281,7 +343,7 @@ impl<A: Attach> Snapshot<A> {
     }
 
     /// The first that `pick` takes of the names that a normalised host goes by: itself (an IP: its networks), then wildcards.
-    fn known_name<T>(&self, host: &str, mut pick: impl FnMut(&Name<A>) -> Option<T>) -> Option<T> {
+    fn known_name<T>(&self, host: &str, mut pick: impl FnMut(NameRef<'_, A>) -> Option<T>) -> Option<T> {
         if let Some(found) = self.name(HostKey::of(host)).and_then(&mut pick) {
             return Some(found);
         }
@@ -292,11 +354,8 @@ impl<A: Attach> Snapshot<A> {
     }
 
     /// The text of a name that a host goes by: an IP goes by its own.
-    fn known_text(host: &str, name: &Name<A>) -> String {
-        match name.key {
-            NameKey::Network(_) => host.to_owned(),
-            NameKey::Host(..) => name.key.text(),
-        }
+    fn known_text(host: &str, name: NameRef<'_, A>) -> String {
+        if name.network().is_some() { host.to_owned() } else { name.text() }
     }
 
     /// The name under which a normalised host is known at a port.
@@ -316,9 +375,8 @@ impl<A: Attach> Snapshot<A> {
 
     /// Filter chains of the service that a normalised host selects.
     pub(crate) fn chains_of(&self, host: &str, port: u16) -> &[Claim<A>] {
-        let chains = |name: &'_ Name<A>| name.chains(port).len();
         match self.name(HostKey::of(host)) {
-            Some(name) if chains(name) > 0 => name.chains(port),
+            Some(name) if !name.chains(port).is_empty() => name.chains(port),
             _ => self
                 .wildcard(host, |name| Some(name.chains(port)).filter(|chains| !chains.is_empty()))
                 .unwrap_or_default(),
@@ -327,8 +385,11 @@ impl<A: Attach> Snapshot<A> {
 
     // Listeners
 
-    fn listener(&self, address: Option<IpAddr>, port: u16) -> Option<&Arc<Listener>> {
-        self.listeners.get(Listener::hash(address, port), |listener| listener.is(address, port))
+    fn listener(&self, address: Option<IpAddr>, port: u16) -> Option<ListenerRef<'_>> {
+        match self.listeners.get(Listener::hash(address, port), |listener| listener.is(address, port)) {
+            Some(listener) => Some(ListenerRef::Own(listener)),
+            None => address.filter(|address| self.rows.listens(*address, port)).map(ListenerRef::Row),
+        }
     }
 
     /// Whether HTTP that was dialled to an address is routed as HTTP, and then the virtual host that takes all of it (None: the
@@ -357,8 +418,10 @@ impl<A: Attach> Snapshot<A> {
     }
 
     fn node(&self, spot: Spot, sni: HostKey<'_>) -> &[Claim<A>] {
-        let node = self.nodes.get(spot.hash(sni.hash()), |node| node.key.is(spot, sni));
-        node.map_or(&[], |node| node.claims.all())
+        match self.nodes.get(spot.hash(sni.hash()), |node| node.key.is(spot, sni)) {
+            Some(node) => node.claims.all(),
+            None => self.rows.node(spot, sni),
+        }
     }
 
     /// The chain that takes a connection to an address: its own listener, else the wildcard one; inside, the most specific
@@ -376,13 +439,13 @@ impl<A: Attach> Snapshot<A> {
             None => self.listener(None, port)?,
         };
         let network = address.and_then(|address| listener.network(address));
-        let spot = Spot::new(listener.address, port, network);
+        let spot = Spot::new(listener.address(), port, network);
         let claims = self.by_sni(spot, sni);
         let chains = || claims.iter().filter_map(Claim::chain);
         let found =
             [transport, Transport::Any].into_iter().find_map(|wanted| chains().find(|chain| chain.transport == wanted));
         found.or_else(|| {
-            let spot = Spot::new(listener.address, port, None);
+            let spot = Spot::new(listener.address(), port, None);
             self.node(spot, HostKey::of("")).iter().filter_map(Claim::chain).find(|chain| chain.is_match_all())
         })
     }

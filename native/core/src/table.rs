@@ -151,6 +151,10 @@ impl<T: Clone> Sharded<T> {
         (&mut Arc::make_mut(&mut self.branches[branch])[shard], tag)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.branches.iter().flat_map(|branch| branch.iter()).all(|shard| shard.used == 0)
+    }
+
     #[inline]
     pub fn get(&self, hash: u64, is: impl FnMut(&T) -> bool) -> Option<&T> {
         let (shard, tag) = self.shard(hash);
@@ -232,7 +236,21 @@ impl<T> Paged<T> {
         })
     }
 
+    /// That many positions in a row; they take no room while they are empty.
+    pub fn reserve_many(&mut self, count: u32) -> u32 {
+        let first = self.len;
+        self.len += count;
+        let wanted = (self.len as usize).div_ceil(PAGE);
+        if wanted > self.pages.len() {
+            self.pages.resize(wanted, Arc::new(Page([const { None }; PAGE])));
+        }
+        first
+    }
+
     pub fn set(&mut self, at: u32, value: Option<Arc<T>>) {
+        if value.is_none() && self.get(at).is_none() {
+            return;
+        }
         let at = at as usize;
         if let Some(page) = self.pages.get_mut(at / PAGE) {
             Arc::make_mut(page).0[at % PAGE] = value;

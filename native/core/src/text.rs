@@ -81,6 +81,14 @@ impl Network {
         Network::around(address, width(address.is_ipv6()))
     }
 
+    /// The address that it is alone.
+    pub fn address(self) -> Option<IpAddr> {
+        self.is_host().then(|| match self.v6 {
+            true => IpAddr::V6(Ipv6Addr::from_bits(self.bits)),
+            false => IpAddr::V4(Ipv4Addr::from_bits(self.bits as u32)),
+        })
+    }
+
     pub fn is_host(self) -> bool {
         self.length == width(self.v6)
     }

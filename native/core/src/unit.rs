@@ -10,7 +10,7 @@ use crate::model::{self, Attach, LocalityGroup};
 use crate::names::{Claim, NameKey, NodeKey, Owner, Place, Role, Spot};
 use crate::regex::Regexes;
 use crate::text::{Network, fold, ip_of, port_start};
-use crate::virtual_host::VirtualHost;
+use crate::virtual_host::{VirtualHost, Weighted};
 
 /// Envoy's limit.
 const MOST_PRIORITY: u32 = 128;
@@ -100,6 +100,12 @@ impl<A: Attach> Compiled<A> {
         for chain in &self.chains {
             claim(host_key(&chain.host), Role::Chain, chain.port, 0, Owner::Chain(Arc::clone(chain)));
         }
+    }
+
+    /// Destinations of its routes and chains.
+    pub fn weighted(&self) -> impl Iterator<Item = &Weighted> {
+        let routes = self.hosts.iter().flat_map(|host| &host.routes).filter_map(|route| route.weighted.as_ref());
+        routes.chain(self.chains.iter().map(|chain| &chain.weighted))
     }
 
     /// Ports where its virtual hosts make the wildcard listener take HTTP.

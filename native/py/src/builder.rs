@@ -7,10 +7,12 @@ use pyo3::types::PyTuple;
 use roadstead_core::builder;
 use roadstead_core::cluster::Cluster;
 use roadstead_core::model::{Outbound, Paths};
+use roadstead_core::template::Piece;
 
-use crate::attach::{Handle, PyAttach};
+use crate::attach::{Handle, Kept, PyAttach};
+use crate::columns::HostColumn;
 use crate::engine::Engine;
-use crate::template::Template;
+use crate::template::{Attached, Template};
 use crate::{convert, errors};
 
 #[pyclass(frozen, module = "roadstead._core")]
@@ -49,7 +51,7 @@ fn spec_handle(py: Python<'_>, spec: Option<Py<PyAny>>) -> PyResult<Option<Handl
     let handle = |spec: Py<PyAny>| {
         let policy = names.iter().map(|name| spec.bind(py).getattr_opt(*name)).collect::<PyResult<Vec<_>>>()?;
         let policy = PyTuple::new(py, policy)?.unbind();
-        Ok(Handle::given(spec, Some(policy)))
+        Ok(Handle::given(Kept::Own(spec), Piece::Cluster, Some(Kept::Own(policy))))
     };
     spec.map(handle).transpose()
 }
@@ -84,6 +86,27 @@ impl Builder {
     ) -> PyResult<()> {
         let unit = template.unit(names, maker)?;
         let put = self.change(py, |open| open.as_mut().map(|builder| builder.put(unit)))?;
+        put.ok_or_else(|| closed(py))?.map_err(|error| errors::from_core(py, &error))
+    }
+
+    #[pyo3(signature = (template, names, makers=None))]
+    fn put_rows(
+        &self,
+        py: Python<'_>,
+        template: &Template,
+        names: Vec<PyRef<'_, HostColumn>>,
+        makers: Option<Vec<Py<PyAny>>>,
+    ) -> PyResult<()> {
+        let columns: Vec<_> = names.iter().map(|column| column.column()).collect();
+        let makers = match makers {
+            Some(makers) if columns.first().is_some_and(|column| column.len() != makers.len()) => {
+                return Err(errors::engine(py, &format!("{} makers are not one for each row", makers.len())));
+            }
+            makers => Attached::new(makers),
+        };
+        let template = template.core();
+        let put = |builder: &mut builder::Builder<PyAttach>| builder.put_rows(template, &columns, Arc::new(makers));
+        let put = self.change(py, |open| py.detach(|| open.as_mut().map(put)))?;
         put.ok_or_else(|| closed(py))?.map_err(|error| errors::from_core(py, &error))
     }
 

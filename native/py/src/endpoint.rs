@@ -53,7 +53,7 @@ impl Endpoint {
             locality: PyString::intern(py, &group.locality).unbind(),
             priority: group.priority,
             weight: endpoint.def.weight,
-            labels: labels.map_or_else(|| no_labels(py), |labels| labels.clone_ref(py)),
+            labels: labels.map_or_else(|| no_labels(py), |labels| labels.get().clone_ref(py)),
             hostname: PyString::new(py, &endpoint.def.hostname).unbind(),
             eds: endpoint.def.health,
             slot: Arc::clone(&state.slots()[index as usize]),

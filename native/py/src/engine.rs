@@ -153,7 +153,7 @@ impl Engine {
     }
 
     fn template(&self, unit: &Bound<'_, PyAny>) -> PyResult<Template> {
-        Template::new(unit.py(), self.interning(|interned| convert::unit(unit, interned))?)
+        Template::new(unit.py(), self.interning(|interned| convert::template(unit, interned))?)
     }
 
     fn publish(&self, py: Python<'_>, builder: &Builder) -> PyResult<()> {

@@ -1,12 +1,15 @@
 //! The YAML reader of `roadstead-yaml`, as plain tuples. Runs without the GIL.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use foldhash::fast::FixedState;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
-use roadstead_yaml::{Document, Limits, Places, Position, Problem, form, load, positions};
+use roadstead_yaml::{
+    Document, Formed, FormedDocument, Limits, Places, Position, Problem, load, load_forms, positions,
+};
 
 /// (JSON or None, ordinal, line, message or None, line and column of the problem or 0).
 type Row<'py> = (Option<Bound<'py, PyBytes>>, usize, usize, Option<String>, usize, usize);
@@ -60,33 +63,44 @@ pub fn yaml_forms<'py>(
 ) -> PyResult<Vec<FormRow<'py>>> {
     let limits = Limits { max_depth, max_aliases, max_scalar, max_bytes };
     let places = Places::new(places.iter().map(String::as_str));
-    let documents = py.detach(|| load(data, &limits));
+    let halves = py.detach(|| load_forms(data, &places, &limits));
     // One object for equal forms, and for equal names: whoever looks one up hashes it once, and it is there once.
     let mut forms: HashMap<Vec<u8>, Bound<'py, PyBytes>, FixedState> = HashMap::default();
     let mut known: HashMap<Box<str>, Bound<'py, PyString>, FixedState> = HashMap::default();
-    let mut text = |text: &str| match known.get(text) {
+    let mut rows = Vec::new();
+    for Formed { forms: texts, names, documents } in halves {
+        let texts: Vec<_> =
+            texts.into_iter().map(|text| same(&mut forms, text, |text| PyBytes::new(py, text))).collect();
+        let names: Vec<_> =
+            names.into_iter().map(|name| same(&mut known, name, |name| PyString::new(py, name))).collect();
+        for FormedDocument { index, line, form } in documents {
+            rows.push(match form {
+                Ok((form, used)) => {
+                    let used = PyTuple::new(py, used.iter().map(|name| &names[*name]))?;
+                    (Some(texts[form].clone()), index, line, None, 0, 0, used)
+                }
+                Err(Problem { message, line: at, column }) => {
+                    (None, index, line, Some(message), at, column, PyTuple::empty(py))
+                }
+            });
+        }
+    }
+    Ok(rows)
+}
+
+/// The object that was made of an equal one, or is made now.
+fn same<'py, K: Hash + Eq, T>(
+    known: &mut HashMap<K, Bound<'py, T>, FixedState>,
+    key: K,
+    make: impl FnOnce(&K) -> Bound<'py, T>,
+) -> Bound<'py, T> {
+    match known.get(&key) {
         Some(made) => made.clone(),
-        None => known.entry(Box::from(text)).or_insert(PyString::new(py, text)).clone(),
-    };
-    let mut row = |Document { index, line, json }| {
-        let json = match json {
-            Ok(json) => json,
-            Err(Problem { message, line: at, column }) => {
-                return Ok((None, index, line, Some(message), at, column, PyTuple::empty(py)));
-            }
-        };
-        let form = form(&json, &places);
-        let names = PyTuple::new(py, form.names.iter().map(|name| text(name)))?;
-        let form = match forms.get(&form.text) {
-            Some(form) => form.clone(),
-            None => {
-                let made = PyBytes::new(py, &form.text);
-                forms.entry(form.text).or_insert(made).clone()
-            }
-        };
-        Ok((Some(form), index, line, None, 0, 0, names))
-    };
-    documents.into_iter().map(&mut row).collect()
+        None => {
+            let made = make(&key);
+            known.entry(key).or_insert(made).clone()
+        }
+    }
 }
 
 /// (JSON pointer, line and column of the key, line and column of the value).

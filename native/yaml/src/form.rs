@@ -6,7 +6,10 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use crate::tree::value_end;
+use crate::{Document, Problem};
 
 /// Where names may stand: JSON pointers, `*` for every item of a list.
 #[derive(Debug, Default)]
@@ -47,6 +50,53 @@ pub fn form<'j>(json: &'j [u8], places: &Places) -> Form<'j> {
     walk.value(0, places);
     walk.form.text.extend_from_slice(&json[walk.copied..]);
     walk.form
+}
+
+/// Documents as forms and names. Equal forms are one, equal names too.
+#[derive(Debug, Default)]
+pub struct Formed {
+    pub forms: Vec<Vec<u8>>,
+    pub names: Vec<Box<str>>,
+    pub documents: Vec<FormedDocument>,
+}
+
+/// One document that is not empty.
+#[derive(Debug)]
+pub struct FormedDocument {
+    /// Ordinal in the text.
+    pub index: usize,
+    /// 1-based line of its first content.
+    pub line: usize,
+    /// Positions of its form and of its names.
+    pub form: Result<(usize, Box<[usize]>), Problem>,
+}
+
+impl Formed {
+    pub(crate) fn new(read: impl Iterator<Item = Document>, places: &Places) -> Self {
+        let mut made = Formed::default();
+        let mut forms: HashMap<Vec<u8>, usize, FixedState> = HashMap::default();
+        let mut names: HashMap<Box<str>, usize, FixedState> = HashMap::default();
+        for Document { index, line, json } in read {
+            let form = json.map(|json| {
+                let Form { text, names: used } = form(&json, places);
+                let used = used.into_iter().map(|name| match names.get(name) {
+                    Some(known) => *known,
+                    None => {
+                        made.names.push(name.into());
+                        *names.entry(name.into()).or_insert(made.names.len() - 1)
+                    }
+                });
+                let used = used.collect();
+                let known = forms.get(&text).copied().unwrap_or_else(|| {
+                    made.forms.push(text.clone());
+                    *forms.entry(text).or_insert(made.forms.len() - 1)
+                });
+                (known, used)
+            });
+            made.documents.push(FormedDocument { index, line, form });
+        }
+        made
+    }
 }
 
 struct Walk<'j> {

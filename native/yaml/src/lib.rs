@@ -4,7 +4,8 @@
 //! it means to Kubernetes; keys keep their order. The crate knows nothing of Istio and nothing of Python.
 //!
 //! [`split`] cuts the text into documents, so that an error costs one document. [`plain`] reads the block style most files are
-//! written in; what it does not know goes through saphyr-parser in [`events`]. Both feed [`tree`], which writes the JSON.
+//! written in; what it does not know goes through saphyr-parser in [`events`]. Both feed [`tree`], which writes the JSON. Large
+//! texts are read by two threads.
 #![forbid(unsafe_code)]
 
 mod events;
@@ -15,7 +16,7 @@ mod split;
 mod tree;
 
 pub use events::Position;
-pub use form::{Form, Places, form};
+pub use form::{Form, Formed, FormedDocument, Places, form};
 
 /// How much one document may cost. A document over a limit is refused; the others are read.
 #[derive(Clone, Copy, Debug)]
@@ -55,39 +56,51 @@ const LARGE: usize = 1 << 20;
 pub fn load(text: &[u8], limits: &Limits) -> Vec<Document> {
     let text = split::normalised(text);
     let chunks = split::documents(&text);
+    let made = halves(&text, &chunks, |part, first| read(&text, part, first, limits).collect::<Vec<_>>());
+    made.into_iter().flatten().collect()
+}
+
+/// The same documents with the names taken out: by halves of the text, each with the forms and names it met.
+pub fn load_forms(text: &[u8], places: &Places, limits: &Limits) -> Vec<Formed> {
+    let text = split::normalised(text);
+    let chunks = split::documents(&text);
+    halves(&text, &chunks, |part, first| Formed::new(read(&text, part, first, limits), places))
+}
+
+/// What is made of the chunks, in order: of a large text by two threads, half of its bytes each. `make` also gets the ordinal
+/// of the first.
+fn halves<T: Send>(text: &[u8], chunks: &[split::Chunk], make: impl Fn(&[split::Chunk], usize) -> T + Sync) -> Vec<T> {
     if text.len() < LARGE {
-        return read(&text, &chunks, 0, limits);
+        return vec![make(chunks, 0)];
     }
-    let half = chunks.len() / 2;
+    let half = chunks.partition_point(|chunk| chunk.start() < text.len() / 2);
     let (first, second) = chunks.split_at(half);
     std::thread::scope(|scope| {
-        let other = std::thread::Builder::new().spawn_scoped(scope, || read(&text, second, half, limits));
-        let mut made = read(&text, first, 0, limits);
+        let other = std::thread::Builder::new().spawn_scoped(scope, || make(second, half));
+        let made = make(first, 0);
         // Where no thread is to be had, or one went wrong, this one does it all.
         let rest = other.ok().and_then(|other| other.join().ok());
-        made.extend(rest.unwrap_or_else(|| read(&text, second, half, limits)));
-        made
+        vec![made, rest.unwrap_or_else(|| make(second, half))]
     })
 }
 
 /// The documents of chunks, the first of which has that ordinal.
-fn read(text: &[u8], chunks: &[split::Chunk], first: usize, limits: &Limits) -> Vec<Document> {
-    let mut out = Vec::with_capacity(chunks.len());
-    for (index, chunk) in (first..).zip(chunks) {
+fn read<'t>(
+    text: &'t [u8],
+    chunks: &'t [split::Chunk],
+    first: usize,
+    limits: &'t Limits,
+) -> impl Iterator<Item = Document> + 't {
+    (first..).zip(chunks).filter_map(move |(index, chunk)| {
         let json = match chunk.checked(text) {
             Err(problem) => Err(problem),
             Ok(body) => match plain::json(body, limits) {
                 Some(json) => Ok(json),
-                None => match events::json(body, chunk.line, limits) {
-                    Ok(None) => continue,
-                    Ok(Some(json)) => Ok(json),
-                    Err(problem) => Err(problem),
-                },
+                None => events::json(body, chunk.line, limits).transpose()?,
             },
         };
-        out.push(Document { index, line: chunk.content_line, json });
-    }
-    out
+        Some(Document { index, line: chunk.content_line, json })
+    })
 }
 
 /// Places of the nodes of document `index` that are reached before its end or its first error, in order of writing. A field that

@@ -94,6 +94,10 @@ fn is_blank(line: &[u8]) -> bool {
 }
 
 impl Chunk {
+    pub fn start(&self) -> usize {
+        self.range.start
+    }
+
     /// The document's text, or the first character that may not stand in it.
     pub fn checked<'t>(&self, text: &'t [u8]) -> Result<&'t str, Problem> {
         let body = self.valid(text);

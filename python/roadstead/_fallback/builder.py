@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar, final
 
 from roadstead import _lowered as low
 from roadstead._fallback.chains import Chain
 from roadstead._fallback.checks import check
 from roadstead._fallback.cluster import Cluster
+from roadstead._fallback.columns import HostColumn, hosts_of
 from roadstead._fallback.hosts import Address, Sharded, ip_of, network_of
 from roadstead._fallback.matching import fold
 from roadstead._fallback.overlay import Live
@@ -173,6 +174,29 @@ class Builder:
     def put_like(self, template: Template, names: tuple[str, ...], maker: low.Maker) -> None:
         """`put` of the template's unit with these names in their places and this maker."""
         self.put(template._filled(names, maker))
+
+    def put_rows(
+        self, template: Template, names: Sequence[HostColumn], makers: Sequence[low.Maker] | None = None
+    ) -> None:
+        """`put_like` for each row: a column for each name, a maker for each row; all or none of them."""
+        self._open()
+        columns = [hosts_of(column) for column in names]
+        rows = len(columns[0]) if columns else 0
+        if any(len(column) != rows for column in columns) or template._last >= len(columns):
+            raise EngineError("a column for each name of the template is needed, all of one length")
+        if makers is not None and len(makers) != rows:
+            raise EngineError(f"{len(makers)} makers are not one for each row")
+        units = []
+        for row in range(rows):
+            maker = None if makers is None else makers[row]
+            units.append(template._filled(tuple([column[row] for column in columns]), maker))
+            try:
+                check(units[-1])
+                Compiled(units[-1], self._live)
+            except EngineError as error:
+                raise EngineError(f"row {row}: {error}") from None
+        for unit in units:
+            self.put(unit)
 
     def delete(self, key: str) -> None:
         """Remove the unit of that key, if there is one."""

@@ -10,6 +10,7 @@ from roadstead import _lowered as low
 from roadstead.errors import EngineError
 
 _PLACE = re.compile("\x01(\\d+)\x02")
+_WRITTEN = re.compile(r"\\x01(\d+)\\x02")
 
 T = TypeVar("T")
 
@@ -18,9 +19,11 @@ T = TypeVar("T")
 class Template:
     """A unit of which others are made."""
 
-    __slots__ = ("_unit",)
+    __slots__ = ("_last", "_unit")
 
     _unit: low.Unit
+    # The highest index of a name, -1 without any.
+    _last: int
 
     @classmethod
     def _of(cls, unit: low.Unit) -> Template:
@@ -35,9 +38,10 @@ class Template:
             )
         made = cls()
         made._unit = unit
+        made._last = max((int(index) for index in _WRITTEN.findall(repr(unit))), default=-1)
         return made
 
-    def _filled(self, names: tuple[str, ...], maker: low.Maker) -> low.Unit:
+    def _filled(self, names: tuple[str, ...], maker: low.Maker | None) -> low.Unit:
         return _texts(self._unit, lambda place: names[int(place[1])])._replace(maker=maker)
 
 

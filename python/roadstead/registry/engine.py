@@ -24,13 +24,15 @@ from roadstead.registry.lower import OUTBOUND, PATHS, Lowering, facts
 from roadstead.registry.made import RECENT, Source, UnitMaker, keeping
 from roadstead.registry.refusal import Refused, refused_pieces
 from roadstead.registry.rejected import NOBODY, Table, nobody, rejected_tables, served
-from roadstead.registry.templates import Templates
+from roadstead.registry.templates import Row, Templates, UnitTemplate
 
 if TYPE_CHECKING:
-    from roadstead._core import Builder, Engine
+    from roadstead._core import Builder, Engine, HostColumn
 
 # Units for which what is published and what replaces it are in memory together.
 _AT_ONCE = 1024
+# Units that are staged together where they differ in names only.
+_ROWS = 2048
 # What most units read of others.
 _NOTHING: tuple[Collection[str], dict[int, PortPlace | None]] = ((), {})
 
@@ -73,8 +75,8 @@ class NodeEngine:
     business."""
 
     __slots__ = (
-        "_lowering", "_outbound", "_rejected", "_tables", "_unknown", "advised", "engine", "notes", "scope", "source",
-        "stale", "units",
+        "_column", "_lowering", "_outbound", "_rejected", "_tables", "_unknown",
+        "advised", "engine", "notes", "scope", "source", "stale", "units",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +95,7 @@ class NodeEngine:
         # What the clusters of the outbound policy are, and under which settings.
         self._unknown: tuple[Env, UnknownCluster, UnknownCluster] | None = None
         self.engine = cast("Engine", module.Engine(seed=seed, clock=clock))
+        self._column = cast("type[HostColumn]", module.HostColumn)
         # Of what is staged; that of what is published is the source's.
         self.scope = scope
         self.source = Source(scope, lock)
@@ -132,19 +135,21 @@ class NodeEngine:
         strict = not self.scope.env.extended
         templates = Templates(self.scope, self.engine, self._lowering, rejected if strict else None)
         breath = Breath()
+        alike = _Alike(self, staged)
         for first in range(0, len(units), _AT_ONCE):
             some = units[first : first + _AT_ONCE]
             before = self._published(some, published, breath)
             for unit in some:
                 breath.take()
-                if unit not in before and self._stage_like(staged, unit, templates):
+                if unit not in before and (found := templates.of(unit)) is not None:
+                    alike.add(unit, *found)
                     continue
                 if unit == GATEWAYS:
                     self._stage_gateways(staged, before)
                 else:
                     self._stage(staged, unit, compile_host(self.scope, unit), before.get(unit))
-                tokens, ports = self.scope.notes()
-                staged.notes[unit] = (tokens, ports) if tokens or ports else _NOTHING
+                self._stage_notes(staged, unit)
+        alike.done()
         self._stage_settings(staged)
         return staged
 
@@ -202,25 +207,28 @@ class NodeEngine:
         for key, host in made.items():
             self._stage(staged, key, host, before.get(key))
 
-    def _stage_like(self, staged: Staged, key: str, templates: Templates) -> bool:
-        """Stage a new unit that differs from others in names only; False where it has to be compiled by itself."""
-        found = templates.of(key)
-        if found is None:
-            return False
-        template, names = found
-        maker = UnitMaker(self.source, key)
+    def stage_rows(self, staged: Staged, template: UnitTemplate, rows: Sequence[Row]) -> None:
+        """Stage new units that differ in names only."""
         try:
-            template.put(staged.builder, names, maker)
+            template.put(staged.builder, self._column, rows)
         except EngineError:
-            # Compiled by itself it is told which piece is meant.
-            return False
-        if about := template.tls_rules(names):
-            staged.advised[key] = advised(about, self.scope.index)
-        staged.made[key] = maker
-        staged.clusters += template.clusters(names)
-        tokens = template.notes(names)
-        staged.notes[key] = (tokens, {}) if tokens else _NOTHING
-        return True
+            # Compiled by itself each is told which piece is meant.
+            for key, _, _ in rows:
+                self._stage(staged, key, compile_host(self.scope, key), None)
+                self._stage_notes(staged, key)
+            return
+        for key, names, maker in rows:
+            if about := template.tls_rules(names):
+                staged.advised[key] = advised(about, self.scope.index)
+            staged.made[key] = maker
+            staged.clusters += template.clusters(names)
+            tokens = template.notes(names)
+            staged.notes[key] = (tokens, {}) if tokens else _NOTHING
+
+    def _stage_notes(self, staged: Staged, unit: str) -> None:
+        """What the unit just compiled read of others."""
+        tokens, ports = self.scope.notes()
+        staged.notes[unit] = (tokens, ports) if tokens or ports else _NOTHING
 
     def _stage(self, staged: Staged, key: str, host: HostMesh | None, before: HostMesh | None) -> None:
         if before == host:
@@ -284,6 +292,30 @@ class NodeEngine:
         self.scope.forget()
         self.source.rest()
         self.engine.trim()
+
+
+class _Alike:
+    """New units of a change that differ from others in names only, until there are enough to be staged together."""
+
+    __slots__ = ("_engine", "_rows", "_staged")
+
+    def __init__(self, engine: NodeEngine, staged: Staged) -> None:
+        self._engine = engine
+        self._staged = staged
+        self._rows: dict[UnitTemplate, list[Row]] = {}
+
+    def add(self, key: str, template: UnitTemplate, names: tuple[str, ...]) -> None:
+        rows = self._rows.setdefault(template, [])
+        rows.append((key, names, UnitMaker(self._engine.source, key)))
+        # It keeps its place among the others.
+        self._staged.made[key] = None
+        if len(rows) >= _ROWS:
+            self._engine.stage_rows(self._staged, template, self._rows.pop(template))
+
+    def done(self) -> None:
+        for template, rows in self._rows.items():
+            self._engine.stage_rows(self._staged, template, rows)
+        self._rows.clear()
 
 
 def _whole(host: HostMesh, reason: str) -> Refused:

@@ -3,7 +3,8 @@ engine as names alone."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from roadstead import _lowered as low
 from roadstead.compile.alike import Alike, Likeness
@@ -13,10 +14,15 @@ from roadstead.config import ResourceKey
 from roadstead.errors import EngineError
 from roadstead.registry.advice import tls_rules
 from roadstead.registry.lower import Lowering
+from roadstead.registry.made import UnitMaker
 from roadstead.registry.rejected import Table, rejected_tables, served
 
 if TYPE_CHECKING:
-    from roadstead._core import Builder, Engine, Template
+    from roadstead._core import Builder, Engine, HostColumn, Template
+
+
+Row: TypeAlias = tuple[str, tuple[str, ...], UnitMaker]
+"""A host: key, names, maker of its unit."""
 
 
 class UnitTemplate:
@@ -40,9 +46,10 @@ class UnitTemplate:
         self.tls_rules = filling(rules)
         self.notes = filling(notes)
 
-    def put(self, builder: Builder, names: tuple[str, ...], maker: low.Maker) -> None:
-        """The unit of the host with these names."""
-        builder.put_like(self._template, names, maker)
+    def put(self, builder: Builder, column: Callable[[Iterable[str]], HostColumn], rows: Sequence[Row]) -> None:
+        """The units of the hosts with these names. EngineError where one is refused; nothing is put then."""
+        columns = [column(names) for names in zip(*[names for _, names, _ in rows], strict=True)]
+        builder.put_rows(self._template, columns, [maker for _, _, maker in rows])
 
 
 class Templates:
@@ -102,4 +109,4 @@ def _policies(unit: low.Unit) -> tuple[object, ...]:
     return (*[cluster.policy for cluster in unit.clusters], *routes)
 
 
-__all__ = ["Templates", "UnitTemplate"]
+__all__ = ["Row", "Templates", "UnitTemplate"]

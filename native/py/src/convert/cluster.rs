@@ -10,10 +10,11 @@ use roadstead_core::model::{
     OutlierDetection, Retry,
 };
 use roadstead_core::outliers::{MOST_SECONDS, Policy};
+use roadstead_core::template::Piece;
 
 use super::Handles;
 use super::fields::Fields;
-use crate::attach::{Piece, PyAttach};
+use crate::attach::{Kept, PyAttach};
 use crate::errors;
 
 /// Policies and locality names that many clusters share are made once.
@@ -87,7 +88,7 @@ pub fn cluster(
         kind: fields.code(2, &ClusterType::CODES)?,
         lb: interned.balancers.get(&*fields.get(3)?, lb_config)?,
         limits: interned.limits.get(&*fields.get(4)?, limits)?,
-        groups: fields.list(5, |item| group(&item, interned))?,
+        groups: fields.list(5, |item| group(&item, interned, handles.shared))?,
         port_override: fields.number(6)?,
         outliers: fields.optional(8)?.map(|given| interned.outliers.get(&given, outliers)).transpose()?,
     })
@@ -95,24 +96,24 @@ pub fn cluster(
 
 /// Endpoint groups alone, for the endpoints' own door.
 pub fn groups(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Vec<LocalityGroup<PyAttach>>> {
-    value.try_iter()?.map(|item| group(&item?, interned)).collect()
+    value.try_iter()?.map(|item| group(&item?, interned, false)).collect()
 }
 
-fn group(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<LocalityGroup<PyAttach>> {
+fn group(value: &Bound<'_, PyAny>, interned: &mut Interned, shared: bool) -> PyResult<LocalityGroup<PyAttach>> {
     let fields = Fields::of(value, "LocalityGroup", 4)?;
     let locality = fields.get(0)?;
     Ok(LocalityGroup {
         locality: interned.locality(locality.cast::<PyString>()?.to_str()?),
         priority: fields.within(1, 0..=MOST_PRIORITY)?,
         weight: fields.optional_number(2)?,
-        endpoints: fields.list(3, |item| endpoint(&item))?,
+        endpoints: fields.list(3, |item| endpoint(&item, shared))?,
     })
 }
 
-fn endpoint(value: &Bound<'_, PyAny>) -> PyResult<Endpoint<PyAttach>> {
+fn endpoint(value: &Bound<'_, PyAny>, shared: bool) -> PyResult<Endpoint<PyAttach>> {
     let fields = Fields::of(value, "Endpoint", 8)?;
     Ok(Endpoint {
-        labels: fields.optional(5)?.map(|labels| labels.to_owned().unbind()),
+        labels: fields.optional(5)?.map(|labels| Kept::new(labels.to_owned().unbind(), shared)),
         address: fields.text(0)?,
         port: fields.number(1)?,
         kind: fields.code(2, &EndpointKind::CODES)?,

@@ -6,16 +6,28 @@ mod route;
 
 use pyo3::prelude::*;
 use roadstead_core::model::{Port, Protocol, Service, Unit};
+use roadstead_core::template::Piece;
 
-use crate::attach::{Handle, Piece, PyAttach};
+use crate::attach::{Handle, Kept, PyAttach};
 use fields::Fields;
 
 pub use cluster::{Interned, groups};
 
 /// A `_lowered.Unit` (or a plain tuple of the same shape).
 pub fn unit(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Unit<PyAttach>> {
+    whole(value, interned, false)
+}
+
+/// The same of which others are made.
+pub fn template(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Unit<PyAttach>> {
+    whole(value, interned, true)
+}
+
+/// shared: what it comes with is for many units.
+fn whole(value: &Bound<'_, PyAny>, interned: &mut Interned, shared: bool) -> PyResult<Unit<PyAttach>> {
     let fields = Fields::of(value, "Unit", 7)?;
-    let mut handles = Handles { maker: fields.optional(6)?.map(|maker| maker.to_owned()), counts: [0; 5] };
+    let maker = fields.optional(6)?.map(|maker| maker.to_owned());
+    let mut handles = Handles { maker, shared, counts: [0; 5] };
     Ok(Unit {
         key: fields.string(0)?,
         order: fields.string(1)?,
@@ -29,6 +41,7 @@ pub fn unit(value: &Bound<'_, PyAny>, interned: &mut Interned) -> PyResult<Unit<
 /// The handles of one unit: what came with each piece, or its place for the unit's maker.
 struct Handles<'py> {
     maker: Option<Bound<'py, PyAny>>,
+    shared: bool,
     /// Pieces of each sort so far.
     counts: [u32; 5],
 }
@@ -37,8 +50,10 @@ impl Handles<'_> {
     /// The handle of the next piece of a sort. policy: the field that has one.
     fn next(&mut self, fields: &Fields<'_, '_>, piece: Piece, policy: Option<usize>) -> PyResult<Handle> {
         let policy = policy.map(|field| fields.optional_tuple(field)).transpose()?.flatten();
+        let policy = policy.map(|policy| Kept::new(policy, self.shared));
         let Some(maker) = &self.maker else {
-            return Ok(Handle::given(fields.get(0)?.to_owned().unbind(), policy));
+            let object = Kept::new(fields.get(0)?.to_owned().unbind(), self.shared);
+            return Ok(Handle::given(object, piece, policy));
         };
         let count = &mut self.counts[piece as usize];
         let at = *count;

@@ -6,11 +6,12 @@ use roadstead_core::model::{
     self, Action, Chain, Cors, Destination, Fault, HashKind, HashPolicy, HeaderMatch, HeaderOp, Match, MatchKind,
     Mirror, OpKind, PieceKind, QueryMatch, Redirect, Retry, Route, Transport, ValueMatch, VirtualHost,
 };
+use roadstead_core::template::Piece;
 
 use super::Handles;
 use super::cluster::Interned;
 use super::fields::Fields;
-use crate::attach::{Piece, PyAttach};
+use crate::attach::PyAttach;
 
 pub fn virtual_host(
     value: &Bound<'_, PyAny>,
