@@ -11,8 +11,9 @@ from roadstead import core
 from roadstead.config import Resource, ServiceEntry
 from roadstead.config.decode import Decoded
 from roadstead.config.dialect import Dialect
-from roadstead.config.forms import Forms, Written
+from roadstead.config.forms import PLACES, Forms, Written
 from roadstead.config.read import read
+from roadstead.config.yaml import forms
 
 ENTRY = """apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -113,3 +114,28 @@ def test_where_names_are_compared_with_something_each_document_is_read(spec: str
     head = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: a}}\nspec:\n  "
     text = "\n---\n".join((head + spec).format(host=host) for host in ("a.test", "b.test"))
     assert not any(isinstance(one, Written) for one in Forms("extended").read(text.encode()))
+
+
+def test_a_text_that_two_threads_read_comes_in_order_and_with_its_lines() -> None:
+    """Over a megabyte, errors in both halves, documents of very different sizes."""
+    entries = [
+        ENTRY.format(name=f"s-{at}", namespace="here", host=f"h-{at}.test", address="10.0.0.1").removesuffix("---\n")
+        for at in range(6_000)
+    ]
+    entries[7] = entries[5_500] = "a: [\n"
+    entries[20] += f"# {'x' * 300_000}\n"
+    text = "---\n".join(entries)
+    assert len(text) > 1 << 20
+    lines = [1]
+    for entry in entries:
+        lines.append(lines[-1] + entry.count("\n") + 1)
+    rows = list(forms(text.encode(), PLACES))
+    assert [row[1] for row in rows] == list(range(len(entries)))
+    # A document begins with its marker, but the first.
+    assert [row[2] for row in rows] == [1, *list(lines[1:-1])]
+    bad = {row[1]: row[4] for row in rows if row[3] is not None}
+    assert bad == {at: lines[at] + 1 for at in (7, 5_500)}
+    if core.BACKEND == "fallback":
+        return
+    assert [row[6][0] for row in rows if row[3] is None] == [f"s-{at}" for at in range(6_000) if at not in bad]
+    assert len({row[0] for row in rows}) == 2

@@ -280,3 +280,12 @@ def test_nothing_is_made_before_it_is_read(engine: ModuleType) -> None:
     assert (decision.kind, decision.cluster.name) == ("forward", "outbound|80||b.test")
     assert decision.route == ("route", 0, "b.test", "10.0.0.2")
     assert decision.cluster.spec == ("cluster", 0, "b.test", "10.0.0.2")
+
+
+def test_the_last_row_of_a_key_counts(engine: ModuleType) -> None:
+    """Also where something is in the way of an earlier one."""
+    made = engine.Engine(seed=1)
+    rows = [("a.test", "10.0.0.2"), ("b.test", "10.0.0.2"), ("a.test", "10.0.0.4"), ("b.test", "10.0.0.1")]
+    rows_of(engine, made, listening, rows)
+    assert [made.find(host, 80).addresses for host in ("a.test", "b.test")] == [("10.0.0.4",), ("10.0.0.1",)]
+    assert made.find("10.0.0.2", 80) is None
