@@ -48,6 +48,7 @@ struct Carried {
     asked: Arc<Asked>,
     exchange: Exchange,
     tries: Tries<Loaded>,
+    is_copy: bool,
 }
 
 /// What came of a try, where the exchange lets its response through.
@@ -63,14 +64,14 @@ impl Carried {
             let mut acting = acting(engine, &decision, &asked, &draw, &mut tries);
             Exchange::of(&mut acting, how, Asked::lines(&asked.headers), copy, now)
         };
-        Carried { engine: Arc::clone(engine), decision, asked, exchange, tries }
+        Carried { engine: Arc::clone(engine), decision, asked, exchange, tries, is_copy: copy }
     }
 
     fn report(
         &mut self,
         work: impl FnOnce(&mut Exchange, i64, &mut Acting<'_, Loaded, Asked>) -> Result<(), Wrong<Infallible>>,
     ) {
-        let Carried { engine, decision, asked, exchange, tries } = self;
+        let Carried { engine, decision, asked, exchange, tries, .. } = self;
         let draw = || engine.draws.draw();
         let now = engine.core.now();
         if let Err(Wrong::Report(message)) = work(exchange, now, &mut acting(engine, decision, asked, &draw, tries)) {
@@ -110,7 +111,8 @@ impl Carried {
                 }
                 Step::Try { number, .. } => {
                     let number = *number;
-                    if number == 1 {
+                    // Of a copy there are no copies, though its decision still knows the rule's.
+                    if number == 1 && !self.is_copy {
                         self.mirror(&payload);
                     }
                     passed = self.attempt(&mut payload, number).await;
