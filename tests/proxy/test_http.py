@@ -65,6 +65,23 @@ async def test_the_url_counts_not_the_host_header(made: Servers, engine_name: st
     assert (answer.status, server.requests[0].header("host")) == (200, "api.test")
 
 
+async def test_preflights_are_answered(made: Servers, engine_name: str) -> None:
+    server = made.http()
+    rule = "corsPolicy: {allowOrigins: [{exact: 'https://a.io'}], allowMethods: [PUT], maxAge: 60s}"
+    async with running(entry(server.port, http=rule), engine_name) as proxy:
+        asks = ("Origin: https://a.io", "Access-Control-Request-Method: PUT")
+        answer = await proxy.get(URL, *asks, method="OPTIONS")
+        assert (answer.status, server.requests) == (200, [])
+        told = {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
+        assert told == {
+            "access-control-allow-origin": "https://a.io",
+            "access-control-allow-methods": "PUT",
+            "access-control-max-age": "60",
+        }
+        answer = await proxy.get(URL, "Origin: https://a.io")
+        assert (answer.body, answer.headers["access-control-allow-origin"]) == (b"ok", "https://a.io")
+
+
 async def test_connections_live_on(made: Servers, engine_name: str) -> None:
     server = made.http()
     async with running(entry(server.port), engine_name) as proxy:
