@@ -193,7 +193,7 @@ async def test_connections_are_counted(port: int, dead: int, engine_name: str, b
         return {(one.name[10:-6], one.labels["response_flags"]): one.value for one in found if one.value}
 
     opened = {("connections_opened", "-"): 1.0}
-    moved = {("sent_bytes", "-"): 6.0, ("received_bytes", "-"): 11.0}
+    moved = {("sent_bytes", "-"): 11.0, ("received_bytes", "-"): 6.0}
     if blocking:
         made = create_connection(registry, HOST, 5432, recorder=recorder)
         assert counted() == opened
@@ -219,10 +219,10 @@ async def test_bytes_of_a_descriptor_that_was_taken(port: int, engine_name: str)
     with socket.socket(fileno=create_connection(registry, HOST, 5432, recorder=recorder).detach()) as taken:
         assert await asyncio.to_thread(talk, taken) == b"echo hello\n"
         found = {one.name: one.value for family in recorder.collect() for one in family.samples}
-        assert found["istio_tcp_sent_bytes_total"] == 6
+        assert found["istio_tcp_received_bytes_total"] == 6
     give_back()
     found = {one.name: one.value for family in recorder.collect() for one in family.samples}
-    assert (found["istio_tcp_connections_closed_total"], found["istio_tcp_received_bytes_total"]) == (1, 11)
+    assert (found["istio_tcp_connections_closed_total"], found["istio_tcp_sent_bytes_total"]) == (1, 11)
 
 
 async def test_unknown_hosts(port: int, engine_name: str) -> None:

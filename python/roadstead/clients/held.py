@@ -25,7 +25,7 @@ class Flow(Protocol):
     read: Callable[[], tuple[int, int]] | None
 
     def moved(self, sent: int, received: int) -> None:
-        """So many bytes, since it was opened."""
+        """So many bytes, since it was opened; see `opened`."""
 
     def closed(self, flags: str = "") -> None:
         """It is over."""
@@ -35,7 +35,8 @@ class ConnectionRecorder(Protocol):
     """Hears of connections (`metrics.istio.ConnectionRecorder`)."""
 
     def opened(self, decision: Decision, read: Callable[[], tuple[int, int]] | None = None) -> Flow:
-        """One was let in. read: tells the bytes (sent, received) so far."""
+        """One was let in. read: tells the bytes so far as Istio names them: sent are those of responses, received those
+        of requests, whoever counts."""
 
 
 class Place:
@@ -150,8 +151,8 @@ def _watch(number: int, place: Place) -> None:
 
 
 def moved(made: socket.socket) -> tuple[int, int]:
-    """Bytes (sent, received) of a TCP connection as the system counts them, those of TLS included; (0, 0) where it
-    does not tell."""
+    """Bytes (of responses, of requests) of a client's TCP connection as the system counts them, those of TLS included;
+    (0, 0) where it does not tell."""
     try:
         told = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO)
     except (OSError, AttributeError):
@@ -159,7 +160,7 @@ def moved(made: socket.socket) -> tuple[int, int]:
     if len(told) < _TCP_INFO:
         return 0, 0
     received, sent, again = (struct.unpack_from("=Q", told, at)[0] for at in (_RECEIVED, _SENT, _SENT_AGAIN))
-    return sent - again, received
+    return received, sent - again
 
 
 def _moved_of(number: int, mark: tuple[int, int]) -> tuple[int, int]:

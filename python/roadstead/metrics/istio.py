@@ -83,11 +83,11 @@ class Flow:
         self._recorder = recorder
         self.about = about
         self.read = read
-        # Bytes (sent, received) that are counted already.
+        # Bytes of responses and of requests that are counted already.
         self.told = (0, 0)
 
     def moved(self, sent: int, received: int) -> None:
-        """So many bytes went to the other side and came from there, since it was opened."""
+        """So many bytes of responses (sent) and of requests (received) passed since it was opened."""
         self._recorder.moved(self, (sent, received))
 
     def closed(self, flags: str = "") -> None:
@@ -116,8 +116,8 @@ class ConnectionRecorder(Collector):
         self._open: set[Flow] = set()
 
     def opened(self, decision: Decision, read: Callable[[], tuple[int, int]] | None = None) -> Flow:
-        """A connection was let in. read: tells the bytes (sent, received) so far, and is asked when it is closed and
-        whenever somebody reads the metrics; else `Flow.moved` does."""
+        """A connection was let in. read: tells the bytes so far (sent: of responses, received: of requests, as Istio
+        names them), and is asked when it is closed and whenever somebody reads the metrics; else `Flow.moved` does."""
         declared = decision.cluster_name.startswith("outbound|")
         flow = Flow(self, self._describe(decision, "" if declared else decision.authority), read)
         with self._lock:
