@@ -17,6 +17,7 @@ from benchmarks.load import cases as load
 from benchmarks.lookup import cases as lookup
 from benchmarks.metrics import cases as metrics
 from benchmarks.pick import cases as pick
+from benchmarks.reload import cases as reload
 from benchmarks.resources import cases as resources
 from benchmarks.route import cases as route
 from benchmarks.update import cases as update
@@ -62,10 +63,25 @@ def _page(rounds: int) -> Iterator[str]:
     yield from _section(
         f"Envoy's clusters, {size:,} services", resources.__doc__, resources.cases(size), max(1, rounds // 5)
     )
+    yield from _reloads(size)
     yield from _upkeep(rounds)
     yield from _peers()
     yield PROXY.read_text(encoding="utf-8")
     yield from _missed()
+
+
+def _reloads(size: int) -> Iterator[str]:
+    yield f"## Reload, {size:,} services"
+    yield ""
+    yield (reload.__doc__ or "").strip()
+    yield ""
+    yield "| what changes | visible after | decisions | median | 999 of 1,000 | owed | holds | with the wait for the interpreter |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for one in reload.reloads(size):
+        holds = "yes" if one.worst <= reload.LIMIT else "no"
+        taken = f"{one.decisions:,} | {_time(one.median)} | {_time(one.worst)} | ≤ {_time(reload.LIMIT)} | {holds}"
+        yield f"| {one.what} | {_time(one.seconds)} | {taken} | {_time(one.late)} |"
+    yield ""
 
 
 def _upkeep(rounds: int) -> Iterator[str]:
