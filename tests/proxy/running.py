@@ -138,14 +138,14 @@ class Running:
 @asynccontextmanager
 async def running(
     mesh: str | Registry,
-    engine: str = "native",
+    engine: str | None = None,
     *,
     listeners: Sequence[tuple[str, str]] = (("http", "127.0.0.1:0"),),
     config: MeshConfig | None = None,
     limits: Limits | None = None,
     **options: Any,
 ) -> AsyncIterator[Running]:
-    """A proxy over a mesh, and its end: nothing may be left open."""
+    """A proxy over a mesh, and its end: nothing may be left open. engine: default the one that is installed."""
     registry = mesh if isinstance(mesh, Registry) else Registry.from_text(mesh, mesh=config, backend=engine, seed=1)
     out = io.StringIO()
     proxy = Proxy(
