@@ -170,7 +170,7 @@ class Registry(View):
                 if mesh is not None or networks is not None:
                     self._resettle(mesh, networks)
                     touch.everything = True
-                delta = self._change(self._different(changes), touch, findings)
+                delta = self._change(changes, touch, findings)
             # Thousands of passing objects go one after the other, and not at once.
             while read:
                 breath.take()
@@ -236,7 +236,7 @@ class Registry(View):
     def _change(self, changes: Changes, touch: Touch, findings: list[Finding]) -> Delta:
         """Take the changes in, stage them in every view, put back what an engine refuses, publish. Of this view's own
         node is what comes back."""
-        before = {key: self._shared.store.get(key) for key in Breath().between(changes)}
+        before = self._replaced(changes)
         published = dict(before)
         self._set(changes, touch)
         # Only the store keeps what was taken in, so that a bulk load's memory can be used again.
@@ -251,18 +251,19 @@ class Registry(View):
         deltas = {view: view.publish(one) for view, one in staged.items()}
         return deltas[self]
 
-    def _different(self, changes: Changes) -> Changes:
-        """The changes without those that only put a resource elsewhere: of them nothing but the place is noted. Who
-        writes one line of a large file changes one resource."""
+    def _replaced(self, changes: Changes) -> Changes:
+        """What the changes replace. Those that only put a resource elsewhere are taken out: of them nothing but the
+        place is noted. Who writes one line of a large file changes one resource."""
         store = self._shared.store
-        different: Changes = {}
-        for key, resource in Breath().between(changes.items()):
+        replaced: Changes = {}
+        for key, resource in Breath().between(list(changes.items())):
             before = store.get(key)
             if resource is not None and before is not None and _is_the_same(before, resource):
                 store.move(key, resource)
+                del changes[key]
             else:
-                different[key] = resource
-        return different
+                replaced[key] = before
+        return replaced
 
     def _set(self, changes: Changes, touch: Touch) -> None:
         from roadstead.compile.facts import key_of
