@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.clients.meshes import entry
 from tests.clients.servers import Answer, Servers, servers
-from tests.proxy.meshes import entry
 from tests.proxy.running import until
 
 URL = "http://api.test/"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from tests.clients.meshes import URL, entry
 from tests.clients.servers import Answer, Servers, servers
-from tests.clients.ways import CLIENTS, URL, Way, entry
+from tests.clients.ways import CLIENTS, Way
 
 from roadstead import Registry
 from roadstead.clients.httpx import Transport

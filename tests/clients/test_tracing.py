@@ -11,8 +11,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from tests.clients.meshes import URL, entry
 from tests.clients.servers import Answer, Servers, servers
-from tests.clients.ways import CLIENTS, URL, Way, entry
+from tests.clients.ways import CLIENTS, Way
 
 from roadstead.clients.tracing import Spans
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.clients.authority import Authority
+from tests.clients.meshes import entry
 from tests.clients.servers import Answer, Servers
-from tests.proxy.meshes import entry
 from tests.proxy.running import CLOSED, Client, Running, running, until
 
 from roadstead import Registry

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.clients.meshes import URL, entry
 from tests.clients.servers import Answer, Servers
-from tests.proxy.meshes import URL, entry
 from tests.proxy.running import Client, running, until
 from tests.proxy.test_connections import connect, echoing, tcp_entry
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from tests.cli.test_proxy import running as process
+from tests.clients.meshes import entry
 from tests.clients.servers import Servers
-from tests.proxy.meshes import entry
 from tests.proxy.running import running, until
 
 if TYPE_CHECKING:

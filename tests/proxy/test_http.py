@@ -8,8 +8,8 @@ from typing import Any
 
 import h11
 import pytest
+from tests.clients.meshes import URL, entry
 from tests.clients.servers import Answer, Servers
-from tests.proxy.meshes import URL, entry
 from tests.proxy.running import CLOSED, running, until
 
 from roadstead.proxy import Limits

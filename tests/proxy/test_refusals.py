@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.clients.meshes import URL, entry
 from tests.clients.servers import Answer, Servers
-from tests.proxy.meshes import URL, entry
 from tests.proxy.running import CLOSED, running, until
 
 from roadstead import InputError, Registry

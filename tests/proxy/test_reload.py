@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from tests.clients.meshes import entry
 from tests.clients.servers import Answer, Servers
-from tests.proxy.meshes import entry
 from tests.proxy.running import CLOSED, Running, running
 from tests.proxy.test_connections import connect, echoing, tcp_entry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, cast
 
 import grpc
 import grpc.aio
@@ -13,11 +13,21 @@ from roadstead.clients.bodies import BodyWatch
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed
 from roadstead.clients.drive import ASYNCHRONOUS, Tasks, drive
 from roadstead.clients.grpc_blocking import failed_of, told
-from roadstead.clients.grpc_calls import Calls, Failed, Kept, Metadata, Where, metadata_of, status_of, text_of
+from roadstead.clients.grpc_calls import (
+    Calls,
+    Deserialize,
+    Failed,
+    Kept,
+    Metadata,
+    Methods,
+    Serialize,
+    Where,
+    metadata_of,
+    status_of,
+    text_of,
+)
 from roadstead.steps import Try
 
-Serialize: TypeAlias = "Callable[[object], bytes] | None"
-Deserialize: TypeAlias = "Callable[[bytes], object] | None"
 _NOTHING = object()
 _ENOUGH = object()
 
@@ -249,7 +259,7 @@ class _Method:
                     result.response.call.cancel()
 
 
-class AioChannel(grpc.aio.Channel):
+class AioChannel(Methods[_Method], grpc.aio.Channel):
     """Sub-channels to the endpoints that calls are sent to, opened when they are first needed."""
 
     def __init__(self, calls: Calls) -> None:
@@ -257,29 +267,9 @@ class AioChannel(grpc.aio.Channel):
         self.kept: Kept[grpc.aio.Channel] = Kept(_opened)
         self.copies = Tasks()
 
-    def unary_unary(
-        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
-        _registered_method: bool | None = False,
-    ) -> _Method:  # fmt: skip
-        return _Method(self, "unary_unary", method, request_serializer, response_deserializer)
-
-    def unary_stream(
-        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
-        _registered_method: bool | None = False,
-    ) -> _Method:  # fmt: skip
-        return _Method(self, "unary_stream", method, request_serializer, response_deserializer)
-
-    def stream_unary(
-        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
-        _registered_method: bool | None = False,
-    ) -> _Method:  # fmt: skip
-        return _Method(self, "stream_unary", method, request_serializer, response_deserializer)
-
-    def stream_stream(
-        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
-        _registered_method: bool | None = False,
-    ) -> _Method:  # fmt: skip
-        return _Method(self, "stream_stream", method, request_serializer, response_deserializer)
+    def method(self, kind: str, name: str, serialize: Serialize, deserialize: Deserialize) -> _Method:
+        """Of Methods."""
+        return _Method(self, kind, name, serialize, deserialize)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """Connections are those of the endpoints: the channel itself is always ready."""

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, cast
 
 import grpc
 
 from roadstead.clients.bodies import BodyWatch
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed
 from roadstead.clients.drive import BLOCKING, Copies, drive, finished
-from roadstead.clients.grpc_calls import Calls, Failed, Kept, Metadata, Where, metadata_of, status_of, text_of
+from roadstead.clients.grpc_calls import (
+    Calls,
+    Deserialize,
+    Failed,
+    Kept,
+    Metadata,
+    Methods,
+    Serialize,
+    Where,
+    metadata_of,
+    status_of,
+    text_of,
+)
 from roadstead.steps import Try
-
-Serialize: TypeAlias = "Callable[[object], bytes] | None"
-Deserialize: TypeAlias = "Callable[[bytes], object] | None"
 
 
 class CallError(grpc.RpcError, grpc.Call):
@@ -311,7 +320,7 @@ class Pending(grpc.Future, grpc.Call):
         return self._known().details()
 
 
-class Channel(grpc.Channel):
+class Channel(Methods[_Method], grpc.Channel):
     """Sub-channels to the endpoints that calls are sent to, opened when they are first needed."""
 
     def __init__(self, calls: Calls) -> None:
@@ -320,29 +329,9 @@ class Channel(grpc.Channel):
         self.copies = Copies()
         self._threads: ThreadPoolExecutor | None = None
 
-    def unary_unary(
-        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
-        _registered_method: bool | None = False,
-    ) -> _Method:  # fmt: skip
-        return _Method(self, "unary_unary", method, request_serializer, response_deserializer)
-
-    def unary_stream(
-        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
-        _registered_method: bool | None = False,
-    ) -> _Method:  # fmt: skip
-        return _Method(self, "unary_stream", method, request_serializer, response_deserializer)
-
-    def stream_unary(
-        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
-        _registered_method: bool | None = False,
-    ) -> _Method:  # fmt: skip
-        return _Method(self, "stream_unary", method, request_serializer, response_deserializer)
-
-    def stream_stream(
-        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
-        _registered_method: bool | None = False,
-    ) -> _Method:  # fmt: skip
-        return _Method(self, "stream_stream", method, request_serializer, response_deserializer)
+    def method(self, kind: str, name: str, serialize: Serialize, deserialize: Deserialize) -> _Method:
+        """Of Methods."""
+        return _Method(self, kind, name, serialize, deserialize)
 
     def threads(self) -> ThreadPoolExecutor:
         """For calls that somebody wants a future of."""

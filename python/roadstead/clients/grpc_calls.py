@@ -25,6 +25,9 @@ Metadata: TypeAlias = "Sequence[tuple[str, Value]]"
 Option: TypeAlias = "tuple[str, str | int]"
 R = TypeVar("R")
 C = TypeVar("C")
+M = TypeVar("M")
+Serialize: TypeAlias = "Callable[[object], bytes] | None"
+Deserialize: TypeAlias = "Callable[[bytes], object] | None"
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 # What the library itself says of a call, and the caller's metadata cannot.
 _OWN = frozenset(("host", "content-type", "te", "grpc-timeout", "user-agent", "content-length"))
@@ -54,6 +57,38 @@ class Where(NamedTuple):
     target: str
     credentials: grpc.ChannelCredentials | None
     options: list[Option]
+
+
+class Methods(Generic[M]):
+    """The makers of a channel's calls, as grpc names them: of all four kinds the same way."""
+
+    def method(self, kind: str, name: str, serialize: Serialize, deserialize: Deserialize) -> M:
+        """Calls of one method. kind: the name of the maker."""
+        raise NotImplementedError
+
+    def unary_unary(
+        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
+        _registered_method: bool | None = False,
+    ) -> M:  # fmt: skip
+        return self.method("unary_unary", method, request_serializer, response_deserializer)
+
+    def unary_stream(
+        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
+        _registered_method: bool | None = False,
+    ) -> M:  # fmt: skip
+        return self.method("unary_stream", method, request_serializer, response_deserializer)
+
+    def stream_unary(
+        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
+        _registered_method: bool | None = False,
+    ) -> M:  # fmt: skip
+        return self.method("stream_unary", method, request_serializer, response_deserializer)
+
+    def stream_stream(
+        self, method: str, request_serializer: Serialize = None, response_deserializer: Deserialize = None,
+        _registered_method: bool | None = False,
+    ) -> M:  # fmt: skip
+        return self.method("stream_stream", method, request_serializer, response_deserializer)
 
 
 class Calls:
@@ -232,4 +267,18 @@ def _credentials(terms: Terms, tls: TlsOrigination) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(read(files.root), read(files.key), read(files.certificate))
 
 
-__all__ = ["CODES", "Calls", "Failed", "Kept", "Metadata", "Option", "Where", "metadata_of", "status_of", "text_of"]
+__all__ = [
+    "CODES",
+    "Calls",
+    "Deserialize",
+    "Failed",
+    "Kept",
+    "Metadata",
+    "Methods",
+    "Option",
+    "Serialize",
+    "Where",
+    "metadata_of",
+    "status_of",
+    "text_of",
+]
