@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Protocol, cast
 
@@ -17,6 +14,7 @@ import msgspec
 from roadstead.dns.answer import Family, Resolver
 from roadstead.dns.clusters import endpoints_of, names_of
 from roadstead.dns.names import ISTIO, NameState, Policy
+from roadstead.due import Due
 from roadstead.errors import LookupFailed
 from roadstead.mesh import Cluster, Endpoint
 
@@ -109,10 +107,7 @@ class Upkeep:
         self._draw = draw
         self._names: dict[Key, _Name] = {}
         self._clusters: dict[str, _Wanted] = {}
-        self._queue: list[tuple[float, Key]] = []
-        self._changed = asyncio.Event()
-        # What the loop sleeps until; whatever is due later need not wake it.
-        self._wakes = 0.0
+        self._due: Due[Key] = Due(clock, _APART)
 
     # What is wanted
 
@@ -175,39 +170,27 @@ class Upkeep:
 
     async def run(self) -> None:
         """Look up what is due, until cancelled; the resolver is closed then."""
-        tasks: set[asyncio.Task[None]] = set()
         try:
-            while True:
-                self._changed.clear()
-                for key in self._due():
-                    task = asyncio.create_task(self._look_up(key))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
-                await self._sleep()
+            await self._due.run(self._begin)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await self._resolver.close()
 
-    def _due(self) -> list[Key]:
-        """Names to look up now. What changed by itself is handed over, what nobody uses any more is let go."""
+    def _begin(self, key: Key) -> Coroutine[object, object, None] | None:
+        """The look-up of a name that is due. What changed by itself is handed over, what nobody uses any more is let
+        go."""
         now = self._clock()
-        due: list[Key] = []
-        while self._queue and self._queue[0][0] <= now:
-            _, key = heapq.heappop(self._queue)
-            name = self._names.get(key)
-            if name is None or name.asking:
-                continue
-            self._hand_all(name)
-            if name.state.due > now:
-                self._plan(key, name, now)
-            elif self._is_idle(name, now):
-                self._let_go(key, name)
-            else:
-                name.asking = True
-                due.append(key)
-        return due
+        name = self._names.get(key)
+        if name is None or name.asking:
+            return None
+        self._hand_all(name)
+        if name.state.due > now:
+            self._plan(key, name, now)
+            return None
+        if self._is_idle(name, now):
+            self._let_go(key, name)
+            return None
+        name.asking = True
+        return self._look_up(key)
 
     async def _look_up(self, key: Key) -> None:
         async with self._slots:
@@ -229,23 +212,13 @@ class Upkeep:
         self._hand_all(name)
         name.word.set()
 
-    async def _sleep(self) -> None:
-        """Until the next name is due, or one that is due earlier came."""
-        now = self._clock()
-        self._wakes = max(now + _APART, self._queue[0][0]) if self._queue else math.inf
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._wakes - now if self._queue else None):
-                await self._changed.wait()
-
     # Keeping the books
 
     def _need(self, key: Key) -> _Name:
         name = self._names.get(key)
         if name is None:
             name = self._names[key] = _Name(self._policy_of(key[0]))
-            heapq.heappush(self._queue, (self._clock(), key))
-            # Somebody waits for it.
-            self._changed.set()
+            self._due.now(key)
         return name
 
     def _policy_of(self, name: str) -> Policy:
@@ -256,10 +229,7 @@ class Upkeep:
 
     def _plan(self, key: Key, name: _Name, now: float) -> None:
         changes = name.state.changes_at(now)
-        due = name.state.due if changes is None else min(changes, name.state.due)
-        heapq.heappush(self._queue, (due, key))
-        if due < self._wakes:
-            self._changed.set()
+        self._due.plan(name.state.due if changes is None else min(changes, name.state.due), key)
 
     def _hand_all(self, name: _Name) -> None:
         for cluster in sorted(name.clusters):

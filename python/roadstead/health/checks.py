@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol
 
 import msgspec
 
+from roadstead.due import Due
 from roadstead.health.session import Event, Health, Result, Session
 from roadstead.health.target import Target
 from roadstead.mesh import Endpoint, HealthCheck
@@ -71,9 +70,7 @@ class Checks:
         self._clock = clock
         self._probes: dict[Target, _Probe] = {}
         self._targets: dict[str, dict[Place, list[Target]]] = {}
-        self._queue: list[tuple[float, int, Target]] = []
-        self._turn = 0
-        self._changed = asyncio.Event()
+        self._due: Due[Target] = Due(clock)
 
     def watch(
         self,
@@ -127,31 +124,14 @@ class Checks:
 
     async def run(self) -> None:
         """Check what is due, until cancelled."""
-        tasks: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                self._changed.clear()
-                now = self._clock()
-                while self._queue and self._queue[0][0] <= now:
-                    target = heapq.heappop(self._queue)[2]
-                    known = self._probes.get(target)
-                    if known is not None and not known.asking:
-                        known.asking = True
-                        task = asyncio.create_task(self._check(target, known))
-                        tasks.add(task)
-                        task.add_done_callback(tasks.discard)
-                await self._sleep()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._due.run(self._begin)
 
-    async def _sleep(self) -> None:
-        """Until the next check is due or something changed."""
-        seconds = max(0.0, self._queue[0][0] - self._clock()) if self._queue else None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
+    def _begin(self, target: Target) -> Coroutine[object, object, None] | None:
+        known = self._probes.get(target)
+        if known is None or known.asking:
+            return None
+        known.asking = True
+        return self._check(target, known)
 
     async def _check(self, target: Target, known: _Probe) -> None:
         async with self._slots:
@@ -167,13 +147,13 @@ class Checks:
                 # Each check that passed is told: it ends an ejection. One that failed and decides nothing is not.
                 self._tell(place)
         if delays and self._probes.get(target) is known:
-            self._plan(target, min(delays))
+            self._due.plan(self._clock() + min(delays), target)
 
     def _add(self, place: Place, target: Target) -> None:
         known = self._probes.get(target)
         if known is None:
             known = self._probes[target] = _Probe()
-            self._plan(target, 0.0)
+            self._due.now(target)
         known.places[place] = Session(target.check)
 
     def _remove(self, place: Place, target: Target) -> None:
@@ -187,11 +167,6 @@ class Checks:
         found = {self._probes[target].places[place].health for target in self._targets[place[0]][place]}
         health: Health = "unhealthy" if "unhealthy" in found else "degraded" if "degraded" in found else "healthy"
         self._sink.set_health(*place, health)
-
-    def _plan(self, target: Target, seconds: float) -> None:
-        self._turn += 1
-        heapq.heappush(self._queue, (self._clock() + seconds, self._turn, target))
-        self._changed.set()
 
 
 def _flags(sessions: Sequence[Session]) -> str:
