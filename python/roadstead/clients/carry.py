@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from roadstead.clients.bodies import BodyWatch, Count, HeaderList, Recorder, Watcher, told_by
-from roadstead.clients.tls import Originator, server_name
+from roadstead.clients.tls import Originator, bare, server_name
 from roadstead.errors import EndpointsPending, TlsRefused
 from roadstead.mesh import UNLIMITED, ConnectionPool, TlsOrigination
 from roadstead.steps import Delay, Forward, Respond, Step, Try
@@ -235,7 +235,7 @@ def _call(exchange: Exchange, step: Try, headers: HeaderList, terms: Terms, *, w
             f"{decision.cluster_name}: the DestinationRule's tls would carry the caller's own TLS inside (https to a"
             " port that originates TLS): ask for http, or leave tls out of the rule"
         )
-    sni = server_name(tls, authority) if tls is not None else _bare(authority) if decision.application_tls else ""
+    sni = server_name(tls, authority) if tls is not None else bare(authority) if decision.application_tls else ""
     return Call(
         cluster.name,
         cast("ConnectionPool | None", cluster.connection_pool),
@@ -262,9 +262,3 @@ def _is_limited(decision: Decision) -> bool:
     """Whether requests of the cluster may have to wait for a connection."""
     pool = cast("ConnectionPool | None", decision.connection_pool)
     return pool is not None and (pool.tcp.max_connections != UNLIMITED or pool.http.max_pending_requests != UNLIMITED)
-
-
-def _bare(authority: str) -> str:
-    """A Host without its port."""
-    host, colon, port = authority.rpartition(":")
-    return (host if colon and port.isdigit() else authority).strip("[]")

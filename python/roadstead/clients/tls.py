@@ -107,8 +107,13 @@ def server_name(tls: TlsOrigination, authority: str) -> str:
     """The SNI of a connection. authority: the request's host as it is sent; it counts where the policy names none."""
     if tls.sni:
         return tls.sni
-    host = authority.rpartition(":")[0] if authority.rpartition(":")[2].isdigit() else authority
-    return host.strip("[]") if tls.auto_sni or tls.verify == "auto" else ""
+    return bare(authority) if tls.auto_sni or tls.verify == "auto" else ""
+
+
+def bare(authority: str) -> str:
+    """A Host without its port."""
+    host, colon, port = authority.rpartition(":")
+    return (host if colon and port.isdigit() else authority).strip("[]")
 
 
 def _context(tls: TlsOrigination, files: Files, alpn: Sequence[str]) -> ssl.SSLContext:

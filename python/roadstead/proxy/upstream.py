@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from roadstead.clients.carry import Call
 from roadstead.clients.dial import Target, adial
+from roadstead.clients.sent import idle_time
 from roadstead.errors import MissingExtra
 from roadstead.mesh import ConnectionPool
 from roadstead.proxy.flow import Body, Flow
@@ -20,9 +21,6 @@ try:
     import httptools
 except ImportError as error:
     raise MissingExtra("the proxy", "proxy", "httptools") from error
-
-# Seconds an idle connection is kept where the policy says nothing (Envoy's default).
-_IDLE = 3600.0
 
 
 class Cut(Exception):
@@ -306,8 +304,7 @@ class Pools:
             pool.open -= 1
             pool.wake()
             raise
-        idle = _IDLE if policy.http.idle_timeout is None else policy.http.idle_timeout or None
-        self._keys[made] = (call.cluster, key, idle)
+        self._keys[made] = (call.cluster, key, idle_time(policy))
         if made.is_lost:
             self.forget(made)
             raise ConnectionResetError("the upstream closed the connection at once")
