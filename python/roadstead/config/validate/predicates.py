@@ -7,7 +7,7 @@ from collections.abc import Callable, Sized
 from functools import lru_cache
 
 from roadstead.host import is_ip as _is_ip
-from roadstead.protocol import Protocol
+from roadstead.protocol import WORDS, Protocol
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 _WILD_LABEL = re.compile(r"\*|\*?-?[A-Za-z0-9](?:[-A-Za-z0-9]*[A-Za-z0-9])?")
@@ -15,6 +15,8 @@ _QUALIFIED = re.compile(r"(?:[A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _VALUE = re.compile(r"(?:[^%\x00-\x08\x0a-\x1f\x7f]|%%|%[^%()\s]+(?:\([^()]*\))?(?::\d+)?%)*")
+_LABEL_RULE = "1 to 63 letters, digits and dashes, no dash at an end"
+_QUALIFIED_RULE = "letters, digits and - _ . between them"
 _LONGEST_NAME = 255
 _LONGEST_LABEL = 63
 _LONGEST_REGEX = 1024
@@ -52,7 +54,7 @@ def not_negative(number: float) -> str:
 
 @lru_cache(maxsize=4096)
 def label(text: str) -> str:
-    return "" if _LABEL.fullmatch(text) else f"{text!r} is not a DNS label"
+    return "" if _LABEL.fullmatch(text) else f"{text!r} is not a DNS label: {_LABEL_RULE}"
 
 
 def optional_label(text: str) -> str:
@@ -73,7 +75,7 @@ def wild_domain(name: str) -> str:
         return complaint
     first, dot, rest = name.partition(".")
     if len(first) > _LONGEST_LABEL or not _WILD_LABEL.fullmatch(first) or (first.startswith("-")):
-        return f"{name!r} is not a domain name: label {first!r} is invalid"
+        return f"{name!r} is not a domain name: label {first!r} is not {_LABEL_RULE}"
     return _labels(rest, name) if dot else ""
 
 
@@ -91,7 +93,7 @@ def _labels(rest: str, name: str) -> str:
         labels.pop()  # the absolute form
     for part in labels:
         if not _LABEL.fullmatch(part):
-            return f"{name!r} is not a domain name: label {part!r} is invalid"
+            return f"{name!r} is not a domain name: label {part!r} is not {_LABEL_RULE}"
     return ""
 
 
@@ -133,7 +135,7 @@ def own_sni(name: str) -> str:
 
 
 def protocol(word: str) -> str:
-    return "" if Protocol(word) else f"{word!r} is not a protocol"
+    return "" if Protocol(word) else f"{word!r} is not a protocol: one of {', '.join(WORDS)}"
 
 
 def optional_protocol(word: str) -> str:
@@ -153,8 +155,8 @@ def _label_pair(item: tuple[str, str]) -> str:
     key, value = item
     prefix, slash, name = key.rpartition("/")
     if len(name) > _LONGEST_LABEL or not _QUALIFIED.fullmatch(name) or (slash and fqdn(prefix)):
-        return f"{key!r} is not a label's name"
-    return "" if not value or _QUALIFIED.fullmatch(value) else f"{value!r} is not a label's value"
+        return f"{key!r} is not a label's name: at most 63 {_QUALIFIED_RULE}, after a domain and / perhaps"
+    return "" if not value or _QUALIFIED.fullmatch(value) else f"{value!r} is not a label's value: {_QUALIFIED_RULE}"
 
 
 def selector(labels: dict[str, str]) -> str:
