@@ -393,7 +393,8 @@ def test_header_operations(engine: ModuleType) -> None:
         ("X-GONE", "2"),
     ]
     expected = [("x-set", "new"), ("k", "v"), ("x-add", "one"), ("x-empty", "e"), ("x-fresh", "f"), ("x-add", "more")]
-    assert decision.apply(given) == decision.apply_response(given) == expected
+    for form in (list, tuple, iter):
+        assert decision.apply(form(given)) == decision.apply_response(form(given)) == expected
     assert decision.apply({}) == [("x-set", "new"), ("x-fresh", "f"), ("x-add", "more")]
 
 

@@ -17,7 +17,7 @@ use crate::cluster::{self, Cluster};
 use crate::engine::Engine;
 use crate::errors;
 use crate::exchange::{Asked, Exchange};
-use crate::headers::{self, Headers};
+use crate::headers::{self, Headers, Lines};
 use crate::request::Lent;
 use crate::service;
 
@@ -249,24 +249,23 @@ impl Decision {
     }
 
     fn apply<'py>(&self, headers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
-        let mut lines = headers::pairs(headers)?;
+        let given = Lines::of(headers)?;
+        let mut lines = given.open()?;
         self.read(headers.py(), |request| rewrite::apply(self.core.request_ops(request), &mut lines))?;
-        PyList::new(headers.py(), lines)
+        headers::list(headers.py(), lines)
     }
 
     #[pyo3(signature = (headers, status=0))]
     fn apply_response<'py>(&self, headers: &Bound<'py, PyAny>, status: u16) -> PyResult<Bound<'py, PyList>> {
-        let mut lines = headers::pairs(headers)?;
+        let given = Lines::of(headers)?;
         let operations = self.read(headers.py(), |request| {
-            let header = |name: &str| {
-                let line = lines.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-                line.map(|(_, value)| value.clone())
-            };
+            let header = |name: &str| given.first(name);
             let status = if status == 0 { self.core.status() } else { status };
             self.core.response_ops(request, &Told { status, header: &header })
         })?;
+        let mut lines = given.open()?;
         rewrite::apply(operations, &mut lines);
-        PyList::new(headers.py(), lines)
+        headers::list(headers.py(), lines)
     }
 
     #[getter]

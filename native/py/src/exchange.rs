@@ -12,7 +12,7 @@ use roadstead_core::overlay::{Outcome, acquire_retry, release_retry};
 use crate::cluster;
 use crate::decision::Decision;
 use crate::errors;
-use crate::headers;
+use crate::headers::{self, Lines};
 use crate::lease::{Hold, RequestLease};
 use crate::steps;
 
@@ -224,13 +224,13 @@ impl Exchange {
 
     fn apply<'py>(&self, headers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = headers.py();
-        let mut lines = headers::pairs(headers)?;
+        let given = Lines::of(headers)?;
+        let mut lines = given.open()?;
         let decision = self.decision.get();
         let rule = decision.read(py, |request| decision.core.request_ops(request))?;
-        let inner = self.inner(py)?;
-        inner.core.apply(rule, &inner.core.own_ops(), &mut lines);
-        drop(inner);
-        PyList::new(py, lines)
+        let own = self.inner(py)?.core.own_ops();
+        self.inner(py)?.core.apply(rule, &own, &mut lines);
+        headers::list(py, lines)
     }
 
     #[pyo3(signature = (now=None))]

@@ -1,5 +1,6 @@
 //! Request headers as Python gives them: read only when a rule asks, names without regard to case, repeats kept.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 
 use pyo3::exceptions::PyTypeError;
@@ -7,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use roadstead_core::request::HeaderName;
+use roadstead_core::rewrite;
 
 use crate::attach::PyAttach;
 use crate::known_keys::{Marks, mark};
@@ -149,7 +151,6 @@ fn with_bytes<T>(value: &Bound<'_, PyAny>, read: impl FnOnce(&[u8]) -> T) -> PyR
 pub fn joined(headers: &Bound<'_, PyAny>, names: &[&str]) -> PyResult<Vec<Option<String>>> {
     let mut values: Vec<Option<String>> = vec![None; names.len()];
     let mut open = vec![true; names.len()];
-    let mut items = headers.clone();
     if let Ok(dict) = headers.cast_exact::<PyDict>() {
         for (at, name) in names.iter().enumerate() {
             if let Some(value) = dict.get_item(name)? {
@@ -160,37 +161,104 @@ pub fn joined(headers: &Bound<'_, PyAny>, names: &[&str]) -> PyResult<Vec<Option
             return Ok(values);
         }
     }
-    if let Some(method) = headers.getattr_opt(intern!(headers.py(), "items"))? {
-        items = method.call0()?;
-    }
-    for pair in items.try_iter()? {
-        let (key, value) = pair?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
-        for (at, name) in names.iter().enumerate() {
-            if open[at] && is_name(&key, name)? {
-                let line = text(&value)?;
+    each(headers, |_, key, value| {
+        with_bytes(key, |key| names.iter().position(|name| key.eq_ignore_ascii_case(name.as_bytes())))?
+            .filter(|at| open[*at])
+            .map_or(Ok(()), |at| {
+                let line = text(value)?;
                 match &mut values[at] {
                     Some(joined) => *joined = format!("{joined},{line}"),
                     none => *none = Some(line),
                 }
-            }
-        }
-    }
+                Ok(())
+            })
+    })?;
     Ok(values)
 }
 
-/// Every header as text, for `Decision.apply`.
-pub fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+/// Every line in order: the pair where it is a tuple, its name and its value.
+fn each<'py>(
+    headers: &Bound<'py, PyAny>,
+    mut visit: impl FnMut(Option<&Bound<'py, PyTuple>>, &Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
+    let mut one = |pair: Bound<'py, PyAny>| match pair.cast_exact::<PyTuple>() {
+        Ok(line) if line.len() == 2 => visit(Some(line), &line.get_item(0)?, &line.get_item(1)?),
+        _ => {
+            let (name, value) = pair.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
+            visit(None, &name, &value)
+        }
+    };
+    // The usual kind first: asking a list for `items` costs as much as reading it.
+    if let Ok(list) = headers.cast_exact::<PyList>() {
+        return list.iter().try_for_each(one);
+    }
     let items = match headers.getattr_opt(intern!(headers.py(), "items"))? {
         Some(items) => items.call0()?,
         None => headers.clone(),
     };
-    items
-        .try_iter()?
-        .map(|pair| {
-            let (name, value) = pair?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
-            Ok((text(&name)?, text(&value)?))
-        })
-        .collect()
+    items.try_iter()?.try_for_each(|pair| one(pair?))
+}
+
+/// The lines that `apply` was given, as pairs of text.
+pub struct Lines<'py> {
+    held: Vec<(Bound<'py, PyTuple>, Bound<'py, PyString>)>,
+}
+
+/// A line on its way through the operations: one that none touched stays the object it is.
+pub enum Line<'o, 'py> {
+    Given { pair: &'o Bound<'py, PyTuple>, name: &'o str },
+    Made { name: &'o str, value: Cow<'o, str> },
+}
+
+impl<'py> Lines<'py> {
+    pub fn of(headers: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let py = headers.py();
+        let mut held = Vec::with_capacity(headers.cast_exact::<PyList>().map_or(8, PyListMethods::len));
+        each(headers, |pair, name, value| {
+            held.push(match (pair, name.cast::<PyString>(), value.is_instance_of::<PyString>()) {
+                (Some(pair), Ok(name), true) => (pair.clone(), name.clone()),
+                _ => {
+                    let name = PyString::new(py, &text(name)?);
+                    (PyTuple::new(py, [&name, &PyString::new(py, &text(value)?)])?, name)
+                }
+            });
+            Ok(())
+        })?;
+        Ok(Lines { held })
+    }
+
+    /// To work on. UnicodeEncodeError where a name is no text.
+    pub fn open(&self) -> PyResult<Vec<Line<'_, 'py>>> {
+        self.held.iter().map(|(pair, name)| Ok(Line::Given { pair, name: name.to_str()? })).collect()
+    }
+
+    /// The value of the first line of that name.
+    pub fn first(&self, name: &str) -> Option<String> {
+        let is_it = |(_, known): &&(_, Bound<'py, PyString>)| {
+            known.to_str().is_ok_and(|known| known.eq_ignore_ascii_case(name))
+        };
+        self.held.iter().find(is_it).and_then(|(pair, _)| pair.get_item(1).ok()?.extract().ok())
+    }
+}
+
+impl<'o> rewrite::Line<'o> for Line<'o, '_> {
+    fn is(&self, name: &str) -> bool {
+        let (Line::Given { name: own, .. } | Line::Made { name: own, .. }) = self;
+        own.eq_ignore_ascii_case(name)
+    }
+
+    fn of(name: &'o str, value: Cow<'o, str>) -> Self {
+        Line::Made { name, value }
+    }
+}
+
+/// What came of the lines.
+pub fn list<'py>(py: Python<'py>, lines: Vec<Line<'_, 'py>>) -> PyResult<Bound<'py, PyList>> {
+    let pairs = lines.into_iter().map(|line| match line {
+        Line::Given { pair, .. } => Ok(pair.clone()),
+        Line::Made { name, value } => (name, value).into_pyobject(py),
+    });
+    PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?)
 }
 
 /// Bytes are read as the octets they are (Latin-1), as HTTP libraries do.
