@@ -123,7 +123,7 @@ async def test_a_slow_reader_holds_the_other_up(engine_name: str, who: str) -> N
         else:
             writer.write(b"POST http://api.test/ HTTP/1.1\r\nHost: api.test\r\nContent-Length: 999999999\r\n\r\n")
             sent = await _as_much_as_goes(writer)
-            [upstream] = proxy.proxy._shared.pools._keys
+            [upstream] = proxy.proxy._shared.pools._known
             size = upstream.transport.get_write_buffer_size() + upstream.body._size
             assert sent < 64 << 20
         assert size < 2 << 20
@@ -171,7 +171,7 @@ async def test_peers_that_vanish_are_asked_for(made: Servers, engine_name: str) 
         client = await proxy.client()
         assert (await client.ask("GET http://api.test/ HTTP/1.1\r\nHost: api.test\r\n\r\n")).status == 200
         [down] = proxy.proxy._clients
-        [up] = proxy.proxy._shared.pools._keys
+        [up] = proxy.proxy._shared.pools._known
         for transport, idle in ((down.transport, 60), (up.transport, 30)):
             sock = transport.get_extra_info("socket")
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

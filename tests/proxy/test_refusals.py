@@ -42,7 +42,6 @@ SMUGGLED = {
     "a zero byte": (POST + "X: a\0b\r\n\r\n", 400),
     "chunked in HTTP/1.0": (f"POST {URL} HTTP/1.0\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     "HTTP/0.9": (f"GET {URL}\r\n\r\n", 505),
-    "HTTP/2 on its own": ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "HTTP/3": (f"GET {URL} HTTP/3.0\r\n{HOST}\r\n", 400),
     "no method": (f"{URL} HTTP/1.1\r\n{HOST}\r\n", 400),
     "a method nobody knows": (f"FOO {URL} HTTP/1.1\r\n{HOST}\r\n", 400),

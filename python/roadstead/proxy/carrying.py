@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from roadstead.clients.bodies import BodyWatch, HeaderList
 from roadstead.clients.carry import Carrying, Local, Passed, carry
@@ -14,8 +14,9 @@ from roadstead.clients.drive import ASYNCHRONOUS, drive
 from roadstead.errors import TlsRefused
 from roadstead.mesh import ConnectionPool
 from roadstead.metrics.access_log import Entry
-from roadstead.proxy.flow import Body
+from roadstead.proxy.codec import Answering, Asking, Cut, Switchable, split, unframed
 from roadstead.proxy.messages import (
+    TRAILERS,
     Refusal,
     Request,
     Target,
@@ -27,27 +28,24 @@ from roadstead.proxy.outgoing import Outgoing
 from roadstead.proxy.sending import Sender
 from roadstead.proxy.shared import milliseconds, reason, wall
 from roadstead.proxy.tunnel import End, address_of, opened, splice
-from roadstead.proxy.upstream import Cut, Upstream
+from roadstead.proxy.upstream import Upstream
 from roadstead.steps import Done
 
 if TYPE_CHECKING:
     from roadstead._core import Decision
-    from roadstead.proxy.downstream import Downstream
 
 _LOG = logging.getLogger("roadstead.proxy")
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ESTABLISHED = b"HTTP/1.1 200 OK\r\n\r\n"
-_LAST_CHUNK = b"0\r\n\r\n"
-# Framing is ours on each side.
-_FRAMING = frozenset(["content-length", "transfer-encoding", "connection", "host"])
+_GRPC = "application/grpc"
 
 
 class Carrier:
     """For one request; `run` or `refused`, once."""
 
-    def __init__(self, client: Downstream, request: Request | None) -> None:
-        self._client = client
-        self._shared = client.shared
+    def __init__(self, answering: Answering, request: Request | None) -> None:
+        self._answering = answering
+        self._client = answering.client
+        self._shared = answering.client.shared
         self._request = request
         self._loop = asyncio.get_running_loop()
         self._decision: Decision | None = None
@@ -60,6 +58,9 @@ class Carrier:
         self._termination: str | None = None
         self._failure: str | None = None
         self._sent = 0
+        # Of the response, -1: none was told.
+        self._grpc_status = -1
+        self._is_grpc = False
         self._request_id: str | None = None
         self._upstream_host: str | None = None
         self._upstream_local: str | None = None
@@ -82,7 +83,7 @@ class Carrier:
         except asyncio.CancelledError:
             if self._sender is not None:
                 self._sender.abort()
-            if not self._client.is_expired:
+            if not self._answering.is_expired:
                 self._flags = "DC"
                 self._details = "downstream_remote_disconnect"
                 self._tell()
@@ -101,7 +102,7 @@ class Carrier:
         if self._has_begun:
             self._flags, self._details = "SI", "stream_idle_timeout"
             self._tell()
-            self._client.cut()
+            self._answering.cut()
         else:
             self._refuse(Refusal(504, "stream_idle_timeout", "nothing moved for too long", "SI"))
 
@@ -112,7 +113,9 @@ class Carrier:
         target = self._target = target_of(request, client.through)
         if request.method == "CONNECT":
             return await self._connect(request, target)
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in end_to_end(request.headers)]
+        headers = split(end_to_end(request.headers))
+        if request.version == "2" and TRAILERS in request.headers:
+            headers.append(("te", "trailers"))
         self._complete(headers, target)
         decision = self._decision = shared.view.route(
             target.authority,
@@ -124,9 +127,15 @@ class Carrier:
             source_ip=client.remote_ip or None,
         )
         shared.admit(decision, target.host, target.port, may_pass=client.may_pass)
-        outgoing = _outgoing(request, decision, shared.limits.kept_bytes, trusted=shared.terms.trusted)
-        waits = request.version == "1.1" and request.value(b"expect") is not None
-        wanted = partial(client.write, _CONTINUE) if waits else None
+        needs = shared.terms.trusted or decision.retry is not None or bool(decision.mirrors)
+        outgoing = Outgoing(
+            request.body,
+            length=request.length,
+            is_streamed=request.is_streamed,
+            most=shared.limits.kept_bytes if needs else 0,
+        )
+        waits = request.version != "1.0" and request.value(b"expect") is not None
+        wanted = self._answering.proceed if waits else None
         sender = self._sender = Sender(shared, request, outgoing, wanted)
         outcome = await self._driven(decision, headers, outgoing, sender)
         if isinstance(outcome, Local):
@@ -145,6 +154,8 @@ class Carrier:
                 request_id = headers[at][1]
             elif name == "x-forwarded-proto":
                 target = target._replace(scheme="")
+            elif name == "content-type":
+                self._is_grpc = _is_grpc(headers[at][1])
         headers.insert(0, ("host", target.authority))
         if target.scheme:
             headers.append(("x-forwarded-proto", target.scheme))
@@ -155,9 +166,9 @@ class Carrier:
 
     async def _driven(
         self, decision: Decision, headers: HeaderList, outgoing: Outgoing, sender: Sender
-    ) -> Passed[Upstream] | Local:
+    ) -> Passed[Asking] | Local:
         """Do what the exchange says, until there is an answer."""
-        work: Carrying[Upstream] = carry(
+        work: Carrying[Asking] = carry(
             decision,
             headers,
             self._shared.terms,
@@ -174,14 +185,14 @@ class Carrier:
     def _answer(self, local: Local) -> bool:
         """This process answers itself."""
         self._flags, self._details = local.flags, local.details
-        headers = [line for line in local.headers if line[0].lower() not in _FRAMING]
+        headers = unframed(local.headers)
         body = local.body
         target = self._target
         if not body and target is not None and (text := reason(local.decision, target.host, target.port)):
             body = text.encode() + b"\n"
         return self._say(local.status, headers, body)
 
-    async def _pass(self, request: Request, passed: Passed[Upstream], sender: Sender) -> bool:
+    async def _pass(self, request: Request, passed: Passed[Asking], sender: Sender) -> bool:
         """Pass an upstream's response on as it comes."""
         upstream = passed.response
         watch = passed.watch
@@ -190,11 +201,11 @@ class Carrier:
         self._upstream_time = sender.upstream_time
         self._details = "via_upstream"
         try:
-            if upstream.is_raw:
-                return await self._switched(request, passed, watch, sender)
-            keep = await self._copied(request, passed, watch, sender)
+            if isinstance(upstream, Upstream) and upstream.is_raw:
+                return await self._switched(request, passed, upstream, sender)
+            await self._copied(passed, sender)
         except Cut as cut:
-            watch.broke("protocol_error" if cut.is_protocol else "connection_termination")
+            watch.broke(cut.ending)
             self._failure = str(cut)
         except TimeoutError:
             await sender.until(passed.deadline or 0)
@@ -207,58 +218,52 @@ class Carrier:
             self._flags = passed.exchange.flags
             sender.release()
             self._tell()
-            return keep
+            return self._answering.keep
         sender.abort()
         step = passed.exchange.step
         self._flags = passed.exchange.flags
         if isinstance(step, Done):
             self._details = step.details
         self._tell()
-        self._client.cut()
+        self._answering.cut()
         return False
 
-    async def _copied(self, request: Request, passed: Passed[Upstream], watch: BodyWatch, sender: Sender) -> bool:
-        """Head and body to the client, no faster than it reads; whether the connection can go on."""
-        client, upstream = self._client, passed.response
-        body: Body = upstream.body
-        bodiless = request.method == "HEAD" or passed.status in (204, 304)
-        headers = [line for line in passed.headers if line[0].lower() not in _FRAMING]
+    async def _copied(self, passed: Passed[Asking], sender: Sender) -> None:
+        """Head and body to the client, no faster than it reads."""
+        answering, body, watch = self._answering, passed.response.body, passed.watch
+        headers = unframed(passed.headers)
         headers.append(("x-envoy-upstream-service-time", str(sender.upstream_time or 0)))
-        length = sender.length
-        is_chunked = False
-        keep = request.keep and not self._shared.is_draining and sender.is_sent
-        if length is not None:
-            if passed.status != 204:
-                headers.append(("content-length", str(length)))
-        elif body.is_here and not bodiless:
-            headers.append(("content-length", str(body.total)))
-        elif not bodiless:
-            is_chunked = request.version == "1.1"
-            keep = keep and is_chunked
-            if is_chunked:
-                headers.append(("transfer-encoding", "chunked"))
-        self._connection(request, headers, keep=keep)
-        head = response_head(passed.status, headers)
+        answering.keep = answering.keep and not self._shared.is_draining and sender.is_sent
         self._has_begun = True
+        self._heard(passed.headers, watch)
         if body.is_here:
             block = body.now()
             self._sent = watch.received = len(block)
-            client.write(head + (_chunk(block) + _LAST_CHUNK if is_chunked else block))
+            answering.finish(passed.status, headers, sender.length, block, body.trailers)
         else:
-            client.write(head)
+            answering.begin(passed.status, headers, sender.length)
             async with asyncio.timeout(self._left(passed)):
                 while block := await body.take():
                     self._sent = watch.received = self._sent + len(block)
-                    client.write(_chunk(block) if is_chunked else block)
-                    await client.room()
-            if is_chunked:
-                client.write(_LAST_CHUNK)
-        return keep
+                    answering.write(block)
+                    await answering.room()
+            answering.end(body.trailers)
+        if body.trailers:
+            self._heard(split(body.trailers), watch)
 
-    async def _switched(self, request: Request, passed: Passed[Upstream], watch: BodyWatch, sender: Sender) -> bool:
+    def _heard(self, headers: HeaderList, watch: BodyWatch | None = None) -> None:
+        """What a head or trailers say of a gRPC call."""
+        if self._is_grpc:
+            for name, value in headers:
+                if name.lower() == "grpc-status" and value.isdigit():
+                    self._grpc_status = int(value)
+                    if watch is not None:
+                        watch.grpc_status = self._grpc_status
+
+    async def _switched(self, request: Request, passed: Passed[Asking], upstream: Upstream, sender: Sender) -> bool:
         """101: both sides speak another protocol from now on."""
-        client, upstream = self._client, passed.response
-        headers = [line for line in passed.headers if line[0].lower() not in _FRAMING]
+        client = self._whole()
+        headers = unframed(passed.headers)
         headers += [("connection", "upgrade"), ("upgrade", request.upgrade.decode("latin-1"))]
         client.write(response_head(101, headers))
         self._has_begun = True
@@ -276,26 +281,33 @@ class Carrier:
             request.body.total, self._sent = near.total, far.total
             sender.abort()
             self._shared.pools.forget(upstream)
-        watch.ended()
+        passed.watch.ended()
         self._tell()
         return False
+
+    def _whole(self) -> Switchable:
+        """The client's connection, for another protocol."""
+        whole = self._answering.whole
+        if whole is None:
+            raise Refusal(501, "upgrade_failed", "CONNECT and other protocols are taken in HTTP/1.1, not within HTTP/2")
+        return whole
 
     # CONNECT
 
     async def _connect(self, request: Request, target: Target) -> bool:
         """A tunnel to where the registry leads a connection; what is HTTP by declaration is looked into."""
-        client, shared = self._client, self._shared
+        client, shared, whole = self._client, self._shared, self._whole()
         if client.through is not None:
             raise Refusal(400, "nested_connect", "a CONNECT within a CONNECT")
         service = shared.view.find(target.host, target.port)
         kinds = [kind for number, _, kind in service.ports if number == target.port] if service is not None else []
         if kinds == [_HTTP]:
-            client.write(_ESTABLISHED)
+            whole.write(_ESTABLISHED)
             self._has_begun = True
             self._status = 200
-            raw = await client.first_raw()
+            raw = await whole.first_raw()
             if raw[:1] != _HANDSHAKE:
-                client.look_into(target.host, target.port)
+                whole.look_into(target.host, target.port)
                 return True
         sni = target.host if kinds == [_TLS] else None
         decision = self._decision = shared.view.connect(
@@ -306,11 +318,11 @@ class Carrier:
         self._upstream_host = address_of(made.target)
         try:
             if kinds != [_HTTP]:
-                client.write(_ESTABLISHED)
+                whole.write(_ESTABLISHED)
             self._has_begun = True
             self._status = 200
             near = End()
-            first = client.hand_over(near)
+            first = whole.hand_over(near)
             made.place.read_by(lambda: (made.end.total, near.total))
             try:
                 self._termination = await splice(near, made.end, first, made.target.pool) or None
@@ -332,37 +344,32 @@ class Carrier:
         if self._has_begun or self._client.is_lost:
             # Too late for an answer: what was begun must not look whole.
             self._tell()
-            self._client.cut()
+            self._answering.cut()
             return False
+        request = self._request
+        self._is_grpc = request is not None and _is_grpc(request.text(b"content-type") or "")
+        if self._is_grpc:
+            return self._say(200, _grpc_headers(refusal), b"")
         return self._say(refusal.status, [], f"{refusal.text}\n".encode())
 
     def _say(self, status: int, headers: HeaderList, body: bytes) -> bool:
-        request = self._request
+        request, answering = self._request, self._answering
         self._status = status
-        keep = request is not None and request.keep and not self._shared.is_draining and request.body.is_here
-        lines = list(headers)
-        if body and not any(name.lower() == "content-type" for name, _ in lines):
-            lines.append(("content-type", "text/plain"))
-        lines.append(("content-length", str(len(body))))
-        self._connection(request, lines, keep=keep)
+        answering.keep = (
+            answering.keep and not self._shared.is_draining and request is not None and request.body.is_here
+        )
+        if body and not any(name.lower() == "content-type" for name, _ in headers):
+            headers = [*headers, ("content-type", "text/plain")]
         if request is None or request.method != "HEAD":
             self._sent = len(body)
-        else:
-            body = b""
         self._has_begun = True
-        self._client.write(response_head(status, lines) + body)
+        self._heard(headers)
+        length = None if self._is_grpc else len(body)
+        answering.finish(status, headers, length, b"" if request and request.method == "HEAD" else body, [])
         self._tell()
-        return keep
+        return answering.keep
 
-    def _connection(self, request: Request | None, headers: HeaderList, *, keep: bool) -> None:
-        if not keep:
-            headers.append(("connection", "close"))
-            if self._shared.is_draining:
-                self._shared.counts["downstream_cx_drain_close"] += 1
-        elif request is not None and request.version == "1.0":
-            headers.append(("connection", "keep-alive"))
-
-    def _left(self, passed: Passed[Upstream]) -> float | None:
+    def _left(self, passed: Passed[Asking]) -> float | None:
         return None if passed.deadline is None else self._shared.terms.seconds_until(passed.deadline)
 
     # Telling of it
@@ -381,6 +388,8 @@ class Carrier:
                 nanoseconds=int((now - began) * 1e9),
                 request_bytes=received,
                 response_bytes=self._sent,
+                grpc=self._is_grpc,
+                grpc_status=self._grpc_status,
             )
         client = self._client
         route = getattr(decision.route, "name", None) if decision is not None else None
@@ -419,24 +428,27 @@ _HTTP, _TLS = 0, 2
 _HANDSHAKE = b"\x16"
 
 
-def _outgoing(request: Request, decision: Decision, most: int, *, trusted: bool) -> Outgoing:
-    length, is_chunked = None, False
-    for name, value in request.headers:
-        lower = name.lower()
-        if lower == b"content-length":
-            length = int(value)
-        elif lower == b"transfer-encoding":
-            is_chunked = True
-    needs = trusted or decision.retry is not None or bool(decision.mirrors)
-    return Outgoing(request.body, length=length, is_chunked=is_chunked, most=most if needs else 0)
+def _is_grpc(content_type: str) -> bool:
+    """As Envoy tells it: gRPC-Web is another one."""
+    return content_type.startswith(_GRPC) and content_type[len(_GRPC) : len(_GRPC) + 1] in {"", "+", ";"}
+
+
+def _grpc_headers(refusal: Refusal) -> HeaderList:
+    """A refusal as gRPC is told of it (Envoy: sendLocalReply)."""
+    code = _GRPC_STATUS.get(refusal.status, 2)
+    return [
+        ("content-type", "application/grpc"),
+        ("grpc-status", str(code)),
+        ("grpc-message", quote(refusal.text, " ")),
+    ]
+
+
+# Envoy: Grpc::Utility::httpToGrpcStatus.
+_GRPC_STATUS = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 
 
 def _pool(pool: object) -> ConnectionPool:
     return pool if isinstance(pool, ConnectionPool) else ConnectionPool()
-
-
-def _chunk(block: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(block), block) if block else b""
 
 
 __all__ = ["Carrier"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from roadstead.proxy.carrying import Carrier
 from roadstead.proxy.flow import Flow
+from roadstead.proxy.http1_answer import Answer
+from roadstead.proxy.http2_downstream import PREFACE, Http2Downstream
 from roadstead.proxy.messages import Refusal, Request
 from roadstead.proxy.reader import RequestReader
 from roadstead.proxy.shared import name_of
@@ -27,9 +29,17 @@ _KEEPALIVE = (60, 10, 6)
 
 class Downstream(Flow):
     """may_pass: requests to what nobody declared are let through, where the mesh lets them. gone: called once when the
-    connection is. through: host and port of the CONNECT that the requests came in."""
+    connection is. through: host and port of the CONNECT that the requests came in. taken: called where the client turns
+    out to speak HTTP/2: the connection is that one's from now on."""
 
-    def __init__(self, shared: Shared, *, may_pass: bool, gone: Callable[[Downstream], None]) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        *,
+        may_pass: bool,
+        gone: Callable[[Downstream | Http2Downstream], None],
+        taken: Callable[[Http2Downstream], None],
+    ) -> None:
         super().__init__()
         self.shared = shared
         self.may_pass = may_pass
@@ -37,6 +47,9 @@ class Downstream(Flow):
         self.is_busy = False
         self.local = self.remote = self.remote_ip = ""
         self._gone = gone
+        self._taken = taken
+        # What came so far of what may be the preface of HTTP/2; None: it is not.
+        self._preface: bytes | None = b""
         self._queue: deque[Request | Refusal] = deque()
         self._raw = b""
         self._next: asyncio.Future[None] | None = None
@@ -64,6 +77,12 @@ class Downstream(Flow):
         self.moved = self._loop.time()
         if self._is_refused:
             return
+        if self._preface is not None:
+            data = self._preface + data
+            if PREFACE.startswith(data[: len(PREFACE)]):
+                self._may_be_http2(data)
+                return
+            self._preface = None
         try:
             raw = self._reader.feed(data)
         except Refusal as refusal:
@@ -104,7 +123,24 @@ class Downstream(Flow):
     def look_into(self, host: str, port: int) -> None:
         """What comes in a CONNECT is HTTP: it is read like any other."""
         self.through = (host, port)
+        self._preface = b""
         self.http_again()
+
+    def _may_be_http2(self, data: bytes) -> None:
+        self._preface = data
+        if self._reader.head_began is None:
+            self._reader.head_began = self.moved
+        if len(data) < len(PREFACE):
+            return
+        names = (self.local, self.remote, self.remote_ip)
+        made = Http2Downstream(self.shared, may_pass=self.may_pass, gone=self._gone, through=self.through, names=names)
+        self._taken(made)
+        self._is_handed_over = True
+        self.transport.set_protocol(made)
+        made.connection_made(self.transport)
+        made.data_received(data)
+        if not self.is_busy:
+            self._task.cancel()
 
     def http_again(self) -> None:
         """The upgrade was not taken up; what came after it was the next request."""
@@ -201,7 +237,8 @@ class Downstream(Flow):
                 item = await self._take()
                 self.is_busy = True
                 self.moved = self._loop.time()
-                carrier = Carrier(self, item if isinstance(item, Request) else None)
+                request = item if isinstance(item, Request) else None
+                carrier = Carrier(Answer(self, request), request)
                 keep = await (carrier.refused(item) if isinstance(item, Refusal) else carrier.run(item))
                 self.is_busy = False
                 self._expired = None

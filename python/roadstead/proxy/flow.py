@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from typing import cast
+from typing import Protocol, cast
 
 
 def cut(transport: asyncio.Transport) -> None:
@@ -89,13 +89,24 @@ class Flow(asyncio.Protocol):
                 waiter.set_result(None)
 
 
+class Source(Protocol):
+    """Where blocks come from."""
+
+    def hold(self) -> None:
+        """Read nothing more until as many `release`."""
+
+    def release(self) -> None:
+        """End one hold."""
+
+
 class Body:
     """A body on its way: blocks come in as they are read, and are taken one by one; beyond `most` bytes that nobody
-    took the connection they come from is held up. total: bytes so far."""
+    took the connection they come from is held up. total: bytes so far. trailers: header lines after it, once it
+    ended."""
 
-    __slots__ = ("_blocks", "_error", "_flow", "_held", "_most", "_size", "_waiter", "ended", "total")
+    __slots__ = ("_blocks", "_error", "_flow", "_held", "_most", "_size", "_waiter", "ended", "total", "trailers")
 
-    def __init__(self, flow: Flow, most: int) -> None:
+    def __init__(self, flow: Source, most: int) -> None:
         self._flow = flow
         self._most = most
         self._blocks: deque[bytes] = deque()
@@ -105,6 +116,12 @@ class Body:
         self._waiter: asyncio.Future[None] | None = None
         self.ended = False
         self.total = 0
+        self.trailers: list[tuple[bytes, bytes]] = []
+
+    @property
+    def unread(self) -> int:
+        """Bytes that are here and that nobody took."""
+        return self._size
 
     @property
     def is_here(self) -> bool:
@@ -162,4 +179,4 @@ class Body:
             self._waiter.set_result(None)
 
 
-__all__ = ["Body", "Flow", "cut"]
+__all__ = ["Body", "Flow", "Source", "cut"]

@@ -13,8 +13,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     again or copied (per_request_buffer_limit_bytes). buffer_bytes: read ahead of the slower side, for each direction of
     a connection. connections: of clients, tunnels included. headers_timeout: from the first byte of a head to its last,
     or until a TLS client says its server name. idle_timeout: between two requests. stream_idle_timeout: within a
-    request while nothing moves. connect_attempts: picks of an endpoint until one answers, for connections
-    (max_connect_attempts)."""
+    request while nothing moves. streams: of HTTP/2, requests of one client at a time (max_concurrent_streams).
+    premature_resets: streams of a client given up at once and unanswered, where they are most of its streams
+    (overload.premature_reset_total_stream_count). connect_attempts: picks of an endpoint until one answers, for
+    connections (max_connect_attempts)."""
 
     header_bytes: int = 60 * 1024
     headers: int = 100
@@ -25,10 +27,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     headers_timeout: float | None = 15.0
     idle_timeout: float | None = 3600.0
     stream_idle_timeout: float | None = 300.0
+    streams: int = 100
+    premature_resets: int = 500
     connect_attempts: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("header_bytes", "headers", "kept_bytes", "buffer_bytes", "connections", "connect_attempts"):
+        for name in (
+            *("header_bytes", "headers", "kept_bytes", "buffer_bytes", "connections", "streams", "premature_resets"),
+            "connect_attempts",
+        ):
             least = 0 if name == "kept_bytes" else 1
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is at least {least}, not {getattr(self, name)}")

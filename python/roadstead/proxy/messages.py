@@ -26,6 +26,8 @@ _HOP: Final = frozenset(
         b"http2-settings",
     ]
 )
+TRAILERS: Final = (b"te", b"trailers")
+"""What a client of HTTP/2 may say of trailers, and Envoy passes on."""
 # What `Connection` may not take away.
 _END_TO_END: Final = frozenset(
     [b"host", b"content-length", b"content-type", b"authorization", b"cookie", b"x-request-id"]
@@ -56,10 +58,14 @@ class Target(NamedTuple):
 
 
 class Request:
-    """A head that came, and its body on the way. headers: as they came. keep: the connection lives on after it.
-    upgrade: it asks for another protocol. began: the loop's time of its first byte."""
+    """A head that came, and its body on the way. version: 1.0, 1.1 or 2. headers: as they came. keep: the connection
+    lives on after it. upgrade: it asks for another protocol. length: of its body; None: not told. is_streamed: there is
+    one all the same. began: the loop's time of its first byte."""
 
-    __slots__ = ("began", "body", "headers", "keep", "method", "raw_target", "started", "upgrade", "version")
+    __slots__ = (
+        *("began", "body", "headers", "is_streamed", "keep", "length", "method", "raw_target", "started", "upgrade"),
+        "version",
+    )
 
     def __init__(
         self, method: str, raw_target: bytes, version: str, headers: Lines, body: Body, began: float, started: float
@@ -71,6 +77,8 @@ class Request:
         self.body = body
         self.keep = True
         self.upgrade = b""
+        self.length: int | None = None
+        self.is_streamed = False
         self.began = began
         self.started = started
 
@@ -152,7 +160,8 @@ def _is_name(host: str) -> bool:
 
 
 def end_to_end(headers: Lines) -> Lines:
-    """Without what belongs to the connection, and without what frames the body (Content-Length stays)."""
+    """Without what belongs to the connection, and without what frames the body (Content-Length stays). TE: trailers is
+    said for the whole way in HTTP/2 (gRPC asks for it): see `TRAILERS`."""
     named = b",".join([value for name, value in headers if name.lower() == b"connection"]).lower()
     also = {word.strip() for word in named.split(b",")} - _END_TO_END if named else ()
     return [line for line in headers if (key := line[0].lower()) not in _HOP and key not in also]
@@ -162,6 +171,25 @@ def connection_words(headers: Lines) -> set[bytes]:
     """What `Connection` names, in lower case."""
     named = b",".join([value for name, value in headers if name.lower() == b"connection"]).lower()
     return {word.strip() for word in named.split(b",")}
+
+
+def encoded(headers: Iterable[tuple[str, str]]) -> Lines:
+    """Header lines as HTTP/2 sends them. Refusal where one of them would be two."""
+    made = [(_encoded(name.lower()), _encoded(value)) for name, value in headers]
+    text = b"".join([name + value for name, value in made])
+    if b"\n" in text or b"\r" in text or b"\0" in text:
+        raise _unsendable()
+    return made
+
+
+def chunk(block: bytes) -> bytes:
+    """A block of a body whose length nobody knows; b"" is none."""
+    return b"%x\r\n%b\r\n" % (len(block), block) if block else b""
+
+
+def header_size(lines: Lines) -> int:
+    """Bytes of a head."""
+    return sum(len(name) + len(value) for name, value in lines)
 
 
 def request_head(method: str, path: str, authority: str, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -181,12 +209,16 @@ def _joined(lines: list[str]) -> bytes:
     text = "\r\n".join(lines)
     breaks = len(lines) - 1
     if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text or lines[0].count(" ") < 2:
-        raise Refusal(502, "unsendable_head", "what the configuration sets in the head holds a line break")
+        raise _unsendable()
     try:
         return f"{text}\r\n\r\n".encode("latin-1")
     except UnicodeEncodeError:
         # What came over the wire is Latin-1 to us; what the configuration sets may be any text.
         return b"\r\n".join([_encoded(line) for line in lines]) + b"\r\n\r\n"
+
+
+def _unsendable() -> Refusal:
+    return Refusal(502, "unsendable_head", "what the configuration sets in the head holds a line break")
 
 
 def _encoded(line: str) -> bytes:
@@ -197,12 +229,16 @@ def _encoded(line: str) -> bytes:
 
 
 __all__ = [
+    "TRAILERS",
     "Lines",
     "Refusal",
     "Request",
     "Target",
+    "chunk",
     "connection_words",
+    "encoded",
     "end_to_end",
+    "header_size",
     "request_head",
     "response_head",
     "split_authority",

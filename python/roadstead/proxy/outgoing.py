@@ -6,32 +6,39 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from roadstead.proxy.flow import Body
+from roadstead.proxy.messages import Lines
 
 
 class Outgoing:
-    """most: bytes that are kept; 0 where nobody needs it again. One reader at a time, but for `whole`."""
+    """length: None where nobody told it; is_streamed: there is a body all the same. most: bytes that are kept;
+    0 where nobody needs it again. One reader at a time, but for `whole`."""
 
-    __slots__ = ("_body", "_is_streamed", "_kept", "_most", "_size", "_whole", "is_chunked", "length")
+    __slots__ = ("_body", "_is_going", "_kept", "_most", "_size", "_whole", "is_streamed", "length")
 
-    def __init__(self, body: Body, *, length: int | None, is_chunked: bool, most: int) -> None:
+    def __init__(self, body: Body, *, length: int | None, is_streamed: bool, most: int) -> None:
         self._body = body
         self._kept: list[bytes] | None = []
         self._size = 0
         self._most = most
-        self._is_streamed = False
+        self._is_going = False
         self._whole: asyncio.Future[bytes | None] | None = None
         self.length = length
-        self.is_chunked = is_chunked
+        self.is_streamed = is_streamed
 
     @property
     def is_empty(self) -> bool:
         """There is no body."""
-        return not self.is_chunked and not self.length
+        return not self.is_streamed and not self.length
 
     @property
     def is_replayable(self) -> bool:
         """It can be sent again from its beginning, as far as is known by now."""
         return self._kept is not None
+
+    @property
+    def trailers(self) -> Lines:
+        """Header lines after it, once all of it was read."""
+        return self._body.trailers
 
     @property
     def is_here(self) -> bool:
@@ -49,7 +56,7 @@ class Outgoing:
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """What is kept, then what comes. Raises what the client's side breaks with."""
-        self._is_streamed = True
+        self._is_going = True
         for block in list(self._kept or ()):
             yield block
         while block := await self._body.take():
@@ -63,7 +70,7 @@ class Outgoing:
             return b""
         if self._kept is None:
             return None
-        if self._body.is_here and not self._is_streamed:
+        if self._body.is_here and not self._is_going:
             return self.read()
         if self._whole is None:
             self._whole = asyncio.get_running_loop().create_future()
@@ -85,7 +92,7 @@ class Outgoing:
             self._kept.append(block)
 
     def _settle(self) -> None:
-        self._is_streamed = False
+        self._is_going = False
         if self._whole is not None and not self._whole.done():
             self._whole.set_result(None if self._kept is None else b"".join(self._kept))
 

@@ -12,6 +12,7 @@ from roadstead.errors import InputError
 from roadstead.proxy.connection import Connection, Wanted
 from roadstead.proxy.downstream import Downstream
 from roadstead.proxy.flow import cut
+from roadstead.proxy.http2_downstream import Http2Downstream
 from roadstead.proxy.limits import Limits
 from roadstead.proxy.listeners import Listener
 from roadstead.proxy.shared import Shared
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from roadstead.metrics.istio import ConnectionRecorder, RequestRecorder
     from roadstead.registry.view import View
 
-_Client: TypeAlias = Downstream | Connection
+_Client: TypeAlias = Downstream | Http2Downstream | Connection
 # Connections that wait to be accepted.
 _BACKLOG = 1024
 # A host that no configuration declares (RFC 6761).
@@ -176,7 +177,7 @@ class Proxy:
         may_pass = one.is_loopback or self._allows
         made: _Client
         if one.kind == "http":
-            made = Downstream(self._shared, may_pass=may_pass, gone=self._forget)
+            made = Downstream(self._shared, may_pass=may_pass, gone=self._forget, taken=self._clients.add)
         else:
             made = Connection(
                 self._shared,

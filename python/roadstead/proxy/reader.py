@@ -54,7 +54,7 @@ class RequestReader:
         if self.head_began is not None:
             self._fed += len(data)
             if self._fed > self._limits.header_bytes:
-                raise _too_large(self._limits)
+                raise head_too_large(self._limits)
         return b""
 
     @property
@@ -123,7 +123,7 @@ class RequestReader:
             return
         self._count += 1
         if self._count > self._limits.headers:
-            self._refuse(Refusal(431, "http1.too_many_headers", f"more than {self._limits.headers} headers", "DPE"))
+            self._refuse(too_many_headers(self._limits))
         self._grow(len(name) + len(value))
         if self._body is None:
             self._headers.append((name, value))
@@ -155,7 +155,7 @@ class RequestReader:
         assert self._body is not None
         most = self._limits.body_bytes
         if most is not None and self._body.total + len(block) > most:
-            self._refuse(_body_too_large(most))
+            self._refuse(body_too_large(most))
         self._body.feed(block)
 
     def on_message_complete(self) -> None:
@@ -173,11 +173,11 @@ class RequestReader:
 
     def _check(self, request: Request) -> None:
         """What llhttp lets through and could be read in two ways, or goes beyond the limits."""
-        length = coded = 0
+        coded = 0
         for name, value in request.headers:
             lower = name.lower()
             if lower == b"content-length":
-                length = int(value)
+                request.length = int(value)
             elif lower == b"transfer-encoding":
                 coded += 1
             elif lower == b"expect" and value.lower() != _EXPECTED:
@@ -186,14 +186,15 @@ class RequestReader:
                 self._refuse(Refusal(501, "http1.codec_error", f"Transfer-Encoding: {value.decode('latin-1')}", "DPE"))
         if coded and (coded > 1 or request.version == "1.0"):
             self._refuse(Refusal(400, "http1.codec_error", "Transfer-Encoding twice, or in HTTP/1.0", "DPE"))
+        request.is_streamed = bool(coded)
         most = self._limits.body_bytes
-        if most is not None and length > most:
-            self._refuse(_body_too_large(most))
+        if most is not None and request.length is not None and request.length > most:
+            self._refuse(body_too_large(most))
 
     def _grow(self, size: int) -> None:
         self._size += size
         if self._size > self._limits.header_bytes:
-            self._refuse(_too_large(self._limits))
+            self._refuse(head_too_large(self._limits))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Raise through llhttp, which says only that a callback failed."""
@@ -201,12 +202,19 @@ class RequestReader:
         raise refusal
 
 
-def _too_large(limits: Limits) -> Refusal:
+def head_too_large(limits: Limits) -> Refusal:
+    """Beyond `Limits.header_bytes`."""
     return Refusal(431, "http1.headers_too_large", f"a head of more than {limits.header_bytes} bytes", "DPE")
 
 
-def _body_too_large(most: int) -> Refusal:
+def too_many_headers(limits: Limits) -> Refusal:
+    """Beyond `Limits.headers`."""
+    return Refusal(431, "http1.too_many_headers", f"more than {limits.headers} headers", "DPE")
+
+
+def body_too_large(most: int) -> Refusal:
+    """Beyond `Limits.body_bytes`."""
     return Refusal(413, "request_payload_too_large", f"a body of more than {most} bytes")
 
 
-__all__ = ["RequestReader"]
+__all__ = ["RequestReader", "body_too_large", "head_too_large", "too_many_headers"]

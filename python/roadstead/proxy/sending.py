@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 
 from roadstead.clients.carry import Answered, Broken, Call
 from roadstead.errors import TlsRefused
-from roadstead.proxy.messages import Refusal, Request, end_to_end, request_head
+from roadstead.proxy.codec import Asked, Asking, Cut, Head, split, unframed
+from roadstead.proxy.messages import Refusal, Request, end_to_end
 from roadstead.proxy.outgoing import Outgoing
 from roadstead.proxy.shared import milliseconds, name_of
-from roadstead.proxy.upstream import Cut, Head, Upstream
 from roadstead.steps import Try
 
 if TYPE_CHECKING:
     from roadstead.proxy.shared import Shared
-
-_FRAMING = frozenset(["content-length", "transfer-encoding", "connection", "host"])
 
 
 class Sender:
@@ -35,8 +33,7 @@ class Sender:
         self._request = request
         self._outgoing = outgoing
         self._loop = asyncio.get_running_loop()
-        self._upstream: Upstream | None = None
-        self._call: Call | None = None
+        self._upstream: Asking | None = None
         self._upload: asyncio.Task[None] | None = None
         self._copies: set[asyncio.Task[None]] = set()
         self.upstream_host: str | None = None
@@ -49,10 +46,9 @@ class Sender:
         """The request was written to its end."""
         return self._outgoing.is_here and (self._upload is None or self._upload.done())
 
-    async def send(self, call: Call) -> Answered[Upstream] | Broken:
+    async def send(self, call: Call) -> Answered[Asking] | Broken:
         """One try."""
         self.abort()
-        self._call = call
         self.failure = None
         self.upstream_host = name_of((call.host, call.port)) if call.port else call.host
         found = await self._connected(call)
@@ -64,7 +60,7 @@ class Sender:
             step = call.exchange.ready()
             if not isinstance(step, Try):
                 # It got its connection and may not use it; the exchange knows why.
-                self._shared.pools.release(found, call.pool)
+                found.done(is_sent=True)
                 self._upstream = None
                 return Broken(None)
             deadline = step.deadline
@@ -78,10 +74,8 @@ class Sender:
 
     def release(self) -> None:
         """The response is over: the connection is the next one's, if it can be."""
-        if self._upstream is not None and self._call is not None:
-            if not self.is_sent:
-                self._upstream.keep = False
-            self._shared.pools.release(self._upstream, self._call.pool)
+        if self._upstream is not None:
+            self._upstream.done(is_sent=self.is_sent)
             self._upstream = None
         self._stop()
 
@@ -93,25 +87,23 @@ class Sender:
             self._upstream = None
 
     def _stop(self) -> None:
-        if self._upload is not None and not self._upload.done():
-            self._upload.cancel()
-        self._upload = None
+        upload, self._upload = self._upload, None
+        if upload is None:
+            return
+        if not upload.done():
+            upload.cancel()
+        elif not upload.cancelled():
+            # What broke it is known from the response, or is nobody's business any more.
+            upload.exception()
 
-    async def _connected(self, call: Call) -> Upstream | Broken:
-        pools = self._shared.pools
-        if call.pool is not None and call.pool.http.protocol == "http2":
-            raise Refusal(
-                502,
-                "http2_upstream",
-                f"{call.cluster} speaks HTTP/2 (gRPC), which this proxy does not: use a client with the registry inside"
-                " (roadstead.clients.httpx, .grpc), or Envoy",
-            )
+    async def _connected(self, call: Call) -> Asking | Broken:
+        pools, http2 = self._shared.pools, self._speaks_http2(call)
         try:
             if call.deadline is None:
-                return await pools.acquire(call)
+                return await pools.acquire(call, http2=http2)
             async with asyncio.timeout(self._shared.terms.seconds_until(call.deadline)) as limit:
                 try:
-                    return await pools.acquire(call)
+                    return await pools.acquire(call, http2=http2)
                 except TimeoutError:
                     return self._failed("connection_timeout", "connect timeout")
         except TimeoutError:
@@ -123,6 +115,17 @@ class Sender:
         except (OSError, ssl.SSLError) as error:
             return self._failed("remote_connection_failure", str(error) or type(error).__name__)
 
+    def _speaks_http2(self, call: Call) -> bool:
+        """As the cluster says, or as the client does."""
+        protocol = "http1" if call.pool is None else call.pool.http.protocol
+        if protocol == "downstream":
+            return self._request.version == "2"
+        if protocol == "http2" and self._request.upgrade:
+            raise Refusal(
+                502, "upgrade_failed", f"{call.cluster} speaks HTTP/2, in which this proxy carries no WebSocket", "UPE"
+            )
+        return protocol == "http2"
+
     def _failed(self, why: object, text: str) -> Broken:
         self.failure = text
         return Broken(why, sent=False)  # type: ignore[arg-type] # one of Envoy's words
@@ -133,51 +136,55 @@ class Sender:
             await asyncio.sleep(0.0005)
         return Broken(None)
 
-    async def _asked(self, upstream: Upstream, call: Call, deadline: int | None) -> Answered[Upstream] | Broken:
+    async def _asked(self, upstream: Asking, call: Call, deadline: int | None) -> Answered[Asking] | Broken:
         """Write the request, and wait for the head of the response."""
         began = self._loop.time()
-        head = upstream.begin(self._request.method)
-        self._write(upstream, call)
+        head = self._write(upstream, call)
         try:
             answer = await self._head(head, call, deadline)
         except Cut as cut:
             self.failure = str(cut)
             self.abort()
-            return Broken("protocol_error" if cut.is_protocol else "connection_termination")
+            return Broken(cut.ending)
         if answer is None:
             self.abort()
             return await self.until(self._deadline(call, deadline) or 0)
         self.upstream_time = milliseconds(began, self._loop.time())
         self.length = answer.length
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in end_to_end(answer.headers)]
-        empty = upstream.body.is_here and not upstream.body.total
+        headers = split(end_to_end(answer.headers))
+        empty = upstream.body.is_here and not upstream.body.total and not upstream.body.trailers
         return Answered(answer.status, headers, upstream, empty)
 
-    def _write(self, upstream: Upstream, call: Call) -> None:
-        outgoing = self._outgoing
-        lines = [line for line in call.headers if line[0].lower() not in _FRAMING]
-        if self._request.upgrade:
-            lines += [("connection", "upgrade"), ("upgrade", self._request.upgrade.decode("latin-1"))]
-        elif call.pool is not None and call.pool.http.max_requests_per_connection == 1:
-            lines.append(("connection", "close"))
-        if outgoing.is_chunked:
-            lines.append(("transfer-encoding", "chunked"))
-        elif outgoing.length is not None:
-            lines.append(("content-length", str(outgoing.length)))
-        head = request_head(self._request.method, call.path, call.authority, lines)
+    def _write(self, upstream: Asking, call: Call) -> asyncio.Future[Head]:
+        """The request, as far as it is here; the rest goes by the upload. What is to come of it."""
+        outgoing, request = self._outgoing, self._request
+        asked = Asked(
+            request.method,
+            "https" if call.secure else "http",
+            call.authority,
+            call.path,
+            unframed(call.headers),
+            outgoing.length,
+            outgoing.is_streamed,
+            request.upgrade,
+            call.pool is not None and call.pool.http.max_requests_per_connection == 1,
+        )
         if outgoing.is_empty:
-            upstream.write(head)
-            return
+            return upstream.ask(asked, b"")
         body = outgoing.read()
         if not outgoing.is_replayable:
             call.exchange.replayable = False
-        if body is not None:
-            upstream.write(head + (_chunks(body) if outgoing.is_chunked else body))
-            return
-        upstream.write(head)
-        self._upload = self._loop.create_task(self._uploaded(upstream, call))
+        if body is not None and outgoing.trailers:
+            head = upstream.ask(asked, None)
+            upstream.write(body)
+            upstream.end(outgoing.trailers)
+            return head
+        head = upstream.ask(asked, body)
+        if body is None:
+            self._upload = self._loop.create_task(self._uploaded(upstream, call))
+        return head
 
-    async def _uploaded(self, upstream: Upstream, call: Call) -> None:
+    async def _uploaded(self, upstream: Asking, call: Call) -> None:
         """The body, no faster than the upstream reads."""
         outgoing = self._outgoing
         if self._wanted is not None:
@@ -186,10 +193,9 @@ class Sender:
         async for block in outgoing.blocks():
             if not outgoing.is_replayable:
                 call.exchange.replayable = False
-            upstream.write(b"%x\r\n%b\r\n" % (len(block), block) if outgoing.is_chunked else block)
+            upstream.write(block)
             await upstream.room()
-        if outgoing.is_chunked:
-            upstream.write(b"0\r\n\r\n")
+        upstream.end(outgoing.trailers)
         call.exchange.received()
 
     async def _head(self, head: asyncio.Future[Head], call: Call, deadline: int | None) -> Head | None:
@@ -231,15 +237,18 @@ class Sender:
                 await self._ask_copy(call, body)
 
     async def _ask_copy(self, call: Call, body: bytes) -> None:
-        pools = self._shared.pools
-        upstream = await pools.acquire(call)
+        upstream = await self._shared.pools.acquire(call, http2=self._speaks_http2(call))
+        asked = Asked(
+            self._request.method,
+            "https" if call.secure else "http",
+            call.authority,
+            call.path,
+            unframed(call.headers),
+            None if self._outgoing.is_empty else len(body),
+            is_streamed=False,
+        )
         try:
-            head = upstream.begin(self._request.method)
-            lines = [line for line in call.headers if line[0].lower() not in _FRAMING]
-            if not self._outgoing.is_empty:
-                lines.append(("content-length", str(len(body))))
-            upstream.write(request_head(self._request.method, call.path, call.authority, lines) + body)
-            answer = await head
+            answer = await upstream.ask(asked, body)
             call.exchange.response(answer.status, end_stream=False)
             while await upstream.body.take():
                 pass
@@ -247,15 +256,11 @@ class Sender:
         except BaseException:
             upstream.abort()
             raise
-        pools.release(upstream, call.pool)
+        upstream.done(is_sent=True)
 
 
 # Copies on their way: somebody has to hold their tasks.
 _COPIES: set[asyncio.Task[None]] = set()
-
-
-def _chunks(body: bytes) -> bytes:
-    return (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)) if body else b"0\r\n\r\n"
 
 
 __all__ = ["Sender"]

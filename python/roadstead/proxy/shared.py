@@ -11,7 +11,7 @@ from roadstead.clients.carry import Call, Terms
 from roadstead.clients.tls import Originator
 from roadstead.proxy.limits import Limits
 from roadstead.proxy.messages import Refusal
-from roadstead.proxy.upstream import Pools
+from roadstead.proxy.pools import Pools
 
 if TYPE_CHECKING:
     from roadstead._core import Decision
@@ -50,7 +50,7 @@ class Shared:
         self.counts = dict.fromkeys(_COUNTS, 0)
         self._log = log
         self._ca = ca
-        self._application: ssl.SSLContext | None = None
+        self._application: dict[tuple[str, ...], ssl.SSLContext] = {}
 
     def log(self, entry: Entry) -> None:
         """A request or connection is over."""
@@ -77,10 +77,6 @@ class Shared:
         if (host, port) in self.own:
             raise Refusal(508, "loop_detected", f"{host}:{port} is this proxy itself")
 
-    def context_of(self, call: Call) -> ssl.SSLContext | None:
-        """The TLS of a call."""
-        return self._context(call)
-
     def is_endpoint(self, cluster: str, host: str, port: int) -> bool:
         """Whether a cluster has it now; of clusters without endpoints of their own whatever was asked for is one."""
         live = self.view.cluster(cluster)
@@ -89,17 +85,20 @@ class Shared:
         endpoints = live.endpoints
         return not endpoints or any(one.address == host and one.port == port for one in endpoints)
 
-    def _context(self, call: Call) -> ssl.SSLContext | None:
+    def _context(self, call: Call, http2: bool) -> ssl.SSLContext | None:
         if not call.secure:
             return None
+        alpn = _HTTP2 if http2 else _HTTP1
         if call.tls is not None:
-            return self.terms.tls.context(call.tls, alpn=("http/1.1",))
-        if self._application is None:
-            self._application = ssl.create_default_context(cafile=self._ca)
-            self._application.set_alpn_protocols(["http/1.1"])
-        return self._application
+            return self.terms.tls.context(call.tls, alpn=alpn)
+        made = self._application.get(alpn)
+        if made is None:
+            made = self._application[alpn] = ssl.create_default_context(cafile=self._ca)
+            made.set_alpn_protocols(alpn)
+        return made
 
 
+_HTTP1, _HTTP2 = ("http/1.1",), ("h2",)
 _COUNTS = (
     "downstream_cx_total",
     "downstream_cx_active",

@@ -1,21 +1,15 @@
-"""Connections to endpoints: HTTP/1.1 responses out of bytes, and pools that keep a cluster's limits."""
+"""HTTP/1.1 to an endpoint: requests written, responses out of bytes."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections import deque
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable
 
-from roadstead.clients.carry import Call
-from roadstead.clients.dial import Target, adial
-from roadstead.clients.sent import idle_time
 from roadstead.errors import MissingExtra
-from roadstead.mesh import ConnectionPool
+from roadstead.proxy.codec import Asked, Cut, Head
 from roadstead.proxy.flow import Body, Flow
 from roadstead.proxy.limits import Limits
-from roadstead.proxy.messages import Lines
+from roadstead.proxy.messages import Lines, chunk, request_head
 
 try:
     import httptools
@@ -23,31 +17,19 @@ except ImportError as error:
     raise MissingExtra("the proxy", "proxy", "httptools") from error
 
 
-class Cut(Exception):
-    """An upstream's response breaks off, or is no HTTP. is_protocol: the latter."""
-
-    def __init__(self, text: str, *, is_protocol: bool = False) -> None:
-        super().__init__(text)
-        self.is_protocol = is_protocol
-
-
-class Head(NamedTuple):
-    """Of a response. keep: the connection can be used again after it. length: Content-Length; None: chunked, or until
-    the connection ends."""
-
-    status: int
-    headers: Lines
-    keep: bool
-    length: int | None
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Upstream(Flow):
-    """One connection to one endpoint, used by one request at a time. lost: called once when it is gone."""
+    """One connection to one endpoint, used by one request at a time (`codec.Asking`). lost: called once when it is
+    gone; over: when a request is."""
 
-    def __init__(self, limits: Limits, lost: Callable[[Upstream], None]) -> None:
+    def __init__(self, limits: Limits, lost: Callable[[Upstream], None], over: Callable[[Upstream], None]) -> None:
         super().__init__()
         self._limits = limits
         self._lost = lost
+        self._over = over
+        self._is_chunked = False
         self._head: asyncio.Future[Head] | None = None
         self._headers: Lines = []
         self._until_end = False
@@ -62,7 +44,41 @@ class Upstream(Flow):
         self.since = self._loop.time()
         self.local = ""
 
-    def begin(self, method: str) -> asyncio.Future[Head]:
+    def ask(self, asked: Asked, body: bytes | None) -> asyncio.Future[Head]:
+        """Of Asking."""
+        lines = [line for line in asked.headers if line[0] != "te"]
+        if asked.upgrade:
+            lines += [("connection", "upgrade"), ("upgrade", asked.upgrade.decode("latin-1"))]
+        elif asked.closes:
+            lines.append(("connection", "close"))
+        if asked.is_streamed:
+            lines.append(("transfer-encoding", "chunked"))
+        elif asked.length is not None:
+            lines.append(("content-length", str(asked.length)))
+        written = request_head(asked.method, asked.path, asked.authority, lines)
+        self._is_chunked = asked.is_streamed
+        head = self._begin(asked.method)
+        if body is not None:
+            written += (chunk(body) + _LAST_CHUNK) if asked.is_streamed else body
+        super().write(written)
+        return head
+
+    def write(self, data: bytes) -> None:
+        """Of Asking."""
+        super().write(chunk(data) if self._is_chunked else data)
+
+    def end(self, trailers: Lines) -> None:
+        """Of Asking; trailers go no further, as with Envoy."""
+        if self._is_chunked:
+            super().write(_LAST_CHUNK)
+
+    def done(self, *, is_sent: bool) -> None:
+        """Of Asking: the connection is the next one's, if it can be."""
+        if not is_sent:
+            self.keep = False
+        self._over(self)
+
+    def _begin(self, method: str) -> asyncio.Future[Head]:
         """A request is about to be written; the head of its response."""
         self._parser = httptools.HttpResponseParser(self)
         self._head = self._loop.create_future()
@@ -100,13 +116,13 @@ class Upstream(Flow):
                 self.keep = False
             else:
                 cause = error.__context__ if isinstance(error.__context__, Cut) else None
-                self._broke(cause or Cut(str(error), is_protocol=True))
+                self._broke(cause or Cut(str(error), "protocol_error"))
                 self.transport.abort()
         else:
             if not self._head.done():
                 self._fed += len(data)
                 if self._fed > self._limits.header_bytes:
-                    self._broke(Cut("the head is too large", is_protocol=True))
+                    self._broke(Cut("the head is too large", "protocol_error"))
                     self.transport.abort()
 
     def eof_received(self) -> None:
@@ -158,7 +174,7 @@ class Upstream(Flow):
         """Of httptools."""
         self._size += len(name) + len(value)
         if self._size > self._limits.header_bytes or len(self._headers) >= self._limits.headers:
-            raise Cut("the head is too large", is_protocol=True)
+            raise Cut("the head is too large", "protocol_error")
         if not self._is_complete and self._head is not None and not self._head.done():
             self._headers.append((name, value))
 
@@ -178,12 +194,12 @@ class Upstream(Flow):
             elif lower == b"transfer-encoding":
                 coding += b"," + value.lower() if coding else value.lower()
         if coding and coding != b"chunked":
-            raise Cut(f"Transfer-Encoding {coding.decode('latin-1')}", is_protocol=True)
+            raise Cut(f"Transfer-Encoding {coding.decode('latin-1')}", "protocol_error")
         self.keep = self._parser.should_keep_alive()
         self.is_raw = status == 101
         bodiless = self._bodiless or status in (101, 204, 304)
         self._until_end = not bodiless and length is None and not coding
-        self._head.set_result(Head(status, self._headers, self.keep, length))
+        self._head.set_result(Head(status, self._headers, length))
         if bodiless:
             # llhttp does not know what was asked: after HEAD it would wait for the body that Content-Length tells of.
             self.keep = self.keep or (self._bodiless and not _closes(self._headers))
@@ -206,186 +222,4 @@ def _closes(headers: Lines) -> bool:
     return any(name.lower() == b"connection" and b"close" in value.lower() for name, value in headers)
 
 
-_Key: TypeAlias = tuple[str, int, ssl.SSLContext | None, str]
-
-
-class _Pool:
-    """The connections of one cluster. open: all that count, those that are being made included."""
-
-    __slots__ = ("idle", "open", "waiters")
-
-    def __init__(self) -> None:
-        self.open = 0
-        self.idle: dict[_Key, list[Upstream]] = {}
-        self.waiters: deque[asyncio.Future[None]] = deque()
-
-    def take(self, key: _Key) -> Upstream | None:
-        """The one that was used last: the others may come of age."""
-        kept = self.idle.get(key)
-        while kept:
-            found = kept.pop()
-            if not kept:
-                del self.idle[key]
-            if found.is_reusable:
-                return found
-        return None
-
-    def oldest(self) -> tuple[_Key, Upstream] | None:
-        """Of the idle ones, whatever endpoint they lead to."""
-        return min(((key, kept[0]) for key, kept in self.idle.items()), key=lambda one: one[1].since, default=None)
-
-    def remove(self, key: _Key, one: Upstream) -> None:
-        kept = self.idle.get(key)
-        if kept is not None and one in kept:
-            kept.remove(one)
-            if not kept:
-                del self.idle[key]
-
-    def wake(self) -> None:
-        """There is room for one more."""
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-
-    async def room(self) -> None:
-        """Wait for one's turn."""
-        waiter = asyncio.get_running_loop().create_future()
-        self.waiters.append(waiter)
-        try:
-            await waiter
-        except BaseException:
-            if waiter.done() and not waiter.cancelled():
-                self.waiters.remove(waiter)
-                self.wake()
-                raise
-            self.waiters.remove(waiter)
-            raise
-        self.waiters.remove(waiter)
-
-
-class Pools:
-    """All connections for requests, by cluster. contexts: makes a call's TLS context; None without TLS."""
-
-    def __init__(self, limits: Limits, context: Callable[[Call], ssl.SSLContext | None]) -> None:
-        self._limits = limits
-        self._context = context
-        self._pools: dict[str, _Pool] = {}
-        self._keys: dict[Upstream, tuple[str, _Key, float | None]] = {}
-
-    async def acquire(self, call: Call) -> Upstream:
-        """A connection for a request. The caller limits how long is waited; TimeoutError where the connect timeout is
-        over, another OSError or ssl.SSLError where the connection fails."""
-        pool = self._pools.get(call.cluster)
-        if pool is None:
-            pool = self._pools[call.cluster] = _Pool()
-        key = (call.host, call.port, self._context(call), call.sni)
-        policy = call.pool or ConnectionPool()
-        most = policy.tcp.max_connections
-        is_first = not pool.waiters
-        while True:
-            if is_first:
-                found = pool.take(key)
-                if found is not None:
-                    return found
-                if pool.open < most:
-                    break
-                other = pool.oldest()
-                if other is not None:
-                    # The limit is the cluster's; an idle connection to another endpoint makes room.
-                    self._drop(pool, *other)
-                    continue
-            await pool.room()
-            is_first = True
-        pool.open += 1
-        try:
-            made = await self._dial(Target(call.host, call.port, policy, key[2], call.sni))
-        except BaseException:
-            pool.open -= 1
-            pool.wake()
-            raise
-        self._keys[made] = (call.cluster, key, idle_time(policy))
-        if made.is_lost:
-            self.forget(made)
-            raise ConnectionResetError("the upstream closed the connection at once")
-        return made
-
-    def release(self, one: Upstream, policy: ConnectionPool | None) -> None:
-        """A response is over: keep the connection if it can be used again, else close it."""
-        most = None if policy is None else policy.http.max_requests_per_connection
-        if not one.is_reusable or (most and one.used >= most):
-            one.abort()
-            return
-        cluster, key, _ = self._keys[one]
-        pool = self._pools[cluster]
-        one.rest_until_used(asyncio.get_running_loop().time())
-        pool.idle.setdefault(key, []).append(one)
-        pool.wake()
-
-    def sweep(self, now: float, is_endpoint: Callable[[str, str, int], bool]) -> None:
-        """Close idle connections that came of age, or whose endpoint is gone from its cluster."""
-        for cluster, pool in list(self._pools.items()):
-            for key, one in list(self._idle(pool)):
-                limit = self._keys[one][2]
-                if (limit is not None and now - one.since > limit) or not is_endpoint(cluster, key[0], key[1]):
-                    self._drop(pool, key, one)
-            if not pool.open and not pool.waiters:
-                del self._pools[cluster]
-
-    def close(self) -> None:
-        """Close all that are idle; those at work are closed by who uses them."""
-        for pool in self._pools.values():
-            for key, one in list(self._idle(pool)):
-                self._drop(pool, key, one)
-
-    def counts(self) -> dict[str, tuple[int, int]]:
-        """Open and idle connections of each cluster."""
-        return {name: (pool.open, sum(len(kept) for kept in pool.idle.values())) for name, pool in self._pools.items()}
-
-    def _idle(self, pool: _Pool) -> Iterator[tuple[_Key, Upstream]]:
-        for key, kept in pool.idle.items():
-            for one in kept:
-                yield key, one
-
-    def _drop(self, pool: _Pool, key: _Key, one: Upstream) -> None:
-        pool.remove(key, one)
-        self.forget(one)
-        one.abort()
-
-    def forget(self, one: Upstream) -> None:
-        """It is gone, and does not count any more."""
-        known = self._keys.pop(one, None)
-        if known is None:
-            return
-        pool = self._pools[known[0]]
-        pool.remove(known[1], one)
-        pool.open -= 1
-        pool.wake()
-
-    async def _dial(self, target: Target) -> Upstream:
-        loop = asyncio.get_running_loop()
-        made = Upstream(self._limits, self.forget)
-        async with asyncio.timeout(target.timeout):
-            plain = await adial(target)
-            try:
-                await loop.create_connection(
-                    lambda: made,
-                    sock=plain,
-                    ssl=target.context,
-                    server_hostname=None if target.context is None else target.sni,
-                )
-            except BaseException:
-                plain.close()
-                raise
-        made.local = _name(made.transport.get_extra_info("sockname"))
-        return made
-
-
-def _name(address: object) -> str:
-    if isinstance(address, tuple) and len(address) >= 2:
-        host, port = str(address[0]), address[1]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return str(address or "")
-
-
-__all__ = ["Cut", "Head", "Pools", "Upstream"]
+__all__ = ["Upstream"]
