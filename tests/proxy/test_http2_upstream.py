@@ -169,7 +169,7 @@ async def test_who_reads_slowly_holds_up_nobody_else(engine_name: str) -> None:
             sent["down"] = (number + 1) * len(block)
 
     async with http2_server(handle) as server, running(mesh(server.port), engine_name) as proxy:
-        async with http2_client(proxy.port) as peer:  # noqa: SIM117
+        async with http2_client(proxy.port) as peer:
             slow = peer.get("api.test", "/slow", method="POST", end=False)
             slow.takes = False
             await slow.head_came()
