@@ -134,13 +134,17 @@ class Peer:
         return self.open(*pseudo, *lines, end=end)
 
     async def run(self) -> None:
-        with suppress(ConnectionError):
-            while data := await self.reader.read(65536):
-                try:
-                    events = self.link.receive_data(data)
-                except h2.exceptions.ProtocolError:
-                    break
-                for event in events:
+        with suppress(ConnectionError, asyncio.IncompleteReadError, h2.exceptions.ProtocolError):
+            if not self.link.config.client_side:
+                self.link.receive_data(await self.reader.readexactly(24))
+            while True:
+                head = await self.reader.readexactly(9)
+                frame = head + await self.reader.readexactly(int.from_bytes(head[:3], "big"))
+                if frame[3] == 7:
+                    # After a GOAWAY h2 would fall silent, though streams go on.
+                    self.gone = (int.from_bytes(frame[9:13], "big"), int.from_bytes(frame[13:17], "big"))
+                    continue
+                for event in self.link.receive_data(frame):
                     self._on(event)
                 self.out()
         self.is_closed = True
@@ -160,8 +164,6 @@ class Peer:
             stream.headers = dict(event.headers)  # type: ignore[arg-type]
             stream.begun.set()
             self.new(stream)
-        elif isinstance(event, h2.events.ConnectionTerminated):
-            self.gone = (event.last_stream_id or 0, int(event.error_code or 0))
         elif isinstance(event, (h2.events.WindowUpdated, h2.events.RemoteSettingsChanged)):
             self.window.set()
             self.settled.set()

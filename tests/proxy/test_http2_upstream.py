@@ -168,28 +168,31 @@ async def test_who_reads_slowly_holds_up_nobody_else(engine_name: str) -> None:
             await stream.send(block, end=False)
             sent["down"] = (number + 1) * len(block)
 
-    async with http2_server(handle) as server, running(mesh(server.port), engine_name) as proxy:
-        async with http2_client(proxy.port) as peer:
-            slow = peer.get("api.test", "/slow", method="POST", end=False)
-            slow.takes = False
-            await slow.head_came()
+    async with (
+        http2_server(handle) as server,
+        running(mesh(server.port), engine_name) as proxy,
+        http2_client(proxy.port) as peer,
+    ):
+        slow = peer.get("api.test", "/slow", method="POST", end=False)
+        slow.takes = False
+        await slow.head_came()
 
-            async def upload() -> None:
-                for number in range(1 << 10):
-                    await slow.send(b"u" * 65536)
-                    sent["up"] = (number + 1) * 65536
+        async def upload() -> None:
+            for number in range(1 << 10):
+                await slow.send(b"u" * 65536)
+                sent["up"] = (number + 1) * 65536
 
-            uploading = asyncio.create_task(upload())
-            await until(lambda: len(slow.body) >= 65535)
-            for _ in range(20):
-                assert (await peer.get("api.test", "/fast").done()).body == b"ok"
-            assert len(server.peers) == 1
-            assert sent["down"] < 2 << 20
-            assert sent.get("up", 0) < 2 << 20
-            uploading.cancel()
-            slow.cancel(CODES.CANCEL)
-            await until(lambda: server.requests[0].reset is not None)
+        uploading = asyncio.create_task(upload())
+        await until(lambda: len(slow.body) >= 65535)
+        for _ in range(20):
             assert (await peer.get("api.test", "/fast").done()).body == b"ok"
+        assert len(server.peers) == 1
+        assert sent["down"] < 2 << 20
+        assert sent.get("up", 0) < 2 << 20
+        uploading.cancel()
+        slow.cancel(CODES.CANCEL)
+        await until(lambda: server.requests[0].reset is not None)
+        assert (await peer.get("api.test", "/fast").done()).body == b"ok"
 
 
 # How streams end

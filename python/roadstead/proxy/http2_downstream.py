@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from roadstead.proxy.messages import Lines
     from roadstead.proxy.shared import Shared
 
-# What was put together of :scheme, :authority and :path; none of them may reach into the next.
-_URL = re.compile(rb"https?://[^/?#@]+/")
+# What was put together of :scheme, :authority and :path; none of them reaches into the next.
+_URL = re.compile(rb"https?://[^/]+/")
+_OUTSIDE = re.compile(rb"[/?#@]")
 _NO_ANSWER: Lines = [(b":status", b"100")]
 # Envoy's premature resets: a stream the client gives up within so many seconds of its life, and unanswered.
 _PREMATURE = 1.0
@@ -277,8 +278,10 @@ def _request(stream: ClientStream, lines: Lines, *, ended: bool) -> Request:
     path = pseudo.get(b":path", b"")
     if method == "CONNECT":
         target = authority
+    elif path[:1] == b"/" and not _OUTSIDE.search(authority):
+        target = b"%b://%b%b" % (pseudo.get(b":scheme", b"http"), authority, path)
     else:
-        target = b"%b://%b%b" % (pseudo.get(b":scheme", b"http"), authority, path) if path[:1] == b"/" else path
+        target = path if path == b"*" else b""
     request = Request(method, target, "2", headers, stream.body, stream.began, stream.began)
     for name, value in headers:
         if name == b"content-length" and value.isdigit():
