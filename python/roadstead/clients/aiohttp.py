@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from roadstead.clients.bodies import Recorder, Watcher
-from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms, carry
+from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
 from roadstead.clients.drive import ASYNCHRONOUS, Tasks, drive
 from roadstead.clients.sent import KEPT, Sent, idle_time, keepalive_options, most_connections, refuse_http2
 from roadstead.clients.tls import Originator
@@ -200,7 +200,7 @@ class Middleware:
             asked.headers,
             scheme=request.url.scheme,
         )
-        work: Carrying[Response] = carry(decision, asked.headers, self._terms, replayable=asked.is_kept, size=size)
+        work: Carrying[Response] = Carrying(decision, asked.headers, self._terms, replayable=asked.is_kept, size=size)
 
         async def send(call: Call) -> Answered[Response] | Broken:
             return await self._send(call, asked)

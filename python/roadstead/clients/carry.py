@@ -1,29 +1,29 @@
-"""How a request is carried out, whatever library sends it: one generator for blocking and asynchronous clients.
+"""How a request is carried out, whatever library sends it: one piece for blocking and asynchronous clients.
 
-`carry` yields what has to be done and is sent what came of it. The driver of a library does it and nothing else; every
-decision is the exchange's.
+`Carrying.next` says what has to be done, and is told what came of it. The driver of a library does it and nothing else;
+every decision is the exchange's.
 
-    yielded             sent back
-    ------------------  ------------------------------------------------------------------------------
-    Sleep(seconds)      nothing, when they are over
-    Await(pending)      nothing, when the resolver said something
-    Send(call, copies)  Answered(…) with the head of a response, or Broken(…); copies are sent on the
-                        side, and nobody waits for them
+    said            told
+    --------------  ------------------------------------------------------------------------------
+    Sleep(seconds)  nothing, when they are over
+    Await(pending)  nothing, when the resolver said something
+    Call(…)         Answered(…) with the head of a response, or Broken(…); its copies are sent on the
+                    side, and nobody waits for them
 
-It returns Passed(…), a response whose body is to be passed on, or Local(…), an answer of this process.
+In the end it says Passed(…), a response whose body is to be passed on, or Local(…), an answer of this process.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from roadstead.clients.bodies import BodyWatch, Count, HeaderList, Recorder, Watcher, told_by
 from roadstead.clients.tls import Originator, bare, server_name
 from roadstead.errors import EndpointsPending, TlsRefused
 from roadstead.mesh import UNLIMITED, ConnectionPool, TlsOrigination
-from roadstead.steps import Delay, Forward, Respond, Step, Try
+from roadstead.steps import Delay, Done, Forward, Respond, Step, Try
 
 if TYPE_CHECKING:
     from roadstead._core import Decision, Exchange, Reset
@@ -38,7 +38,7 @@ class Call(NamedTuple):
     secure: TLS is spoken: `tls` is what the mesh originates, None the caller's own. sni: its server name, "" for none.
     host, port: where to connect; port 0: host is the path of a unix socket. path: with its query. deadline: ns of the
     engine's clock until the head of the response must be here; None: no limit. exchange: who is to hear that the
-    request has its connection (`ready`), where `waits` says that limits of connections hold."""
+    request has its connection (`ready`), where `waits` says that limits of connections hold. copies: for mirrors."""
 
     cluster: str
     pool: ConnectionPool | None
@@ -53,6 +53,7 @@ class Call(NamedTuple):
     deadline: int | None
     exchange: Exchange
     waits: bool
+    copies: tuple[Call, ...] = ()
 
 
 class Sleep(NamedTuple):
@@ -61,11 +62,6 @@ class Sleep(NamedTuple):
 
 class Await(NamedTuple):
     pending: EndpointsPending
-
-
-class Send(NamedTuple):
-    call: Call
-    copies: list[Call]
 
 
 class Answered(NamedTuple, Generic[R]):
@@ -107,9 +103,7 @@ class Passed(NamedTuple, Generic[R]):
     watch: BodyWatch
 
 
-Command: TypeAlias = Sleep | Await | Send
-Result: TypeAlias = "Answered[R] | Broken | None"
-Carrying: TypeAlias = "Generator[Command, Answered[R] | Broken | None, Passed[R] | Local]"
+Command: TypeAlias = Call | Sleep | Await
 
 
 class Terms(NamedTuple):
@@ -129,42 +123,116 @@ class Terms(NamedTuple):
         return max(0.0, (deadline - self.clock()) / _NS)
 
 
-def carry(
-    decision: Decision,
-    headers: HeaderList,
-    terms: Terms,
-    *,
-    replayable: bool,
-    size: int = 0,
-    received: bool = True,
-) -> Carrying[R]:
-    """Carry a request out. headers: as the caller gave them. replayable: its body can be sent again. size: bytes of it,
-    for who counts. received: all of it is here; else the driver tells the exchange (`Exchange.received`), and time
-    limits count from then.
+class Carrying(Generic[R]):
+    """One request. headers: as the caller gave them. replayable: its body can be sent again. size: bytes of it, for who
+    counts. received: all of it is here; else the driver tells the exchange (`Exchange.received`), and time limits count
+    from then."""
 
-    What a driver throws in (its own cancellation, an error it cannot name as a reset) cancels the exchange."""
-    waits = _is_limited(decision)
-    while True:
+    __slots__ = (
+        "_answered",
+        "_count",
+        "_decision",
+        "_exchange",
+        "_headers",
+        "_received",
+        "_replayable",
+        "_size",
+        "_step",
+        "_terms",
+        "_waits",
+    )
+
+    def __init__(
+        self,
+        decision: Decision,
+        headers: HeaderList,
+        terms: Terms,
+        *,
+        replayable: bool,
+        size: int = 0,
+        received: bool = True,
+    ) -> None:
+        self._decision = decision
+        self._headers = headers
+        self._terms = terms
+        self._replayable = replayable
+        self._size = size
+        self._received = received
+        self._waits = _is_limited(decision)
+        self._exchange: Exchange | None = None
+        self._step: Step | None = None
+        self._answered: Answered[R] | None = None
+        self._count = None if terms.recorder is None else terms.recorder.count
+
+    def next(self, result: Answered[R] | Broken | None = None) -> Command | Passed[R] | Local:
+        """What is to be done, now that `result` came of what was said before. What it raises (an error of the
+        configuration) ends the request."""
         try:
-            exchange = decision.exchange(trusted=terms.trusted, replayable=replayable, received=received, pending=waits)
-            break
-        except EndpointsPending as pending:
-            yield Await(pending)
-    count = None if terms.recorder is None else terms.recorder.count
-    if terms.watchers:
-        headers, count = _watched(decision, headers, terms.watchers, count)
-    try:
-        outcome: Passed[R] | Local = yield from _steps(
-            exchange, headers, terms, BodyWatch(exchange, count, size), waits
-        )
-    except BaseException:
-        exchange.cancel()
-        if count is not None:
-            count(exchange, size, 0, -1)
-        raise
-    if count is not None and isinstance(outcome, Local):
-        count(exchange, size, len(outcome.body), _grpc_status(outcome.headers))
-    return outcome
+            return self._after(result)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """The driver was cancelled, or met an error that it cannot name as a reset."""
+        if self._exchange is not None:
+            self._exchange.cancel()
+            if self._count is not None:
+                self._count(self._exchange, self._size, 0, -1)
+
+    def _after(self, result: Answered[R] | Broken | None) -> Command | Passed[R] | Local:
+        exchange, last = self._exchange, self._step
+        if exchange is None:
+            try:
+                exchange = self._exchange = self._decision.exchange(
+                    trusted=self._terms.trusted,
+                    replayable=self._replayable,
+                    received=self._received,
+                    pending=self._waits,
+                )
+            except EndpointsPending as pending:
+                return Await(pending)
+            if self._terms.watchers:
+                self._headers, self._count = _watched(self._decision, self._headers, self._terms.watchers, self._count)
+            step = exchange.step
+        elif isinstance(last, Delay):
+            step = exchange.expired()
+        elif isinstance(result, Answered):
+            self._answered = result
+            step = exchange.response(result.status, result.headers, end_stream=result.empty)
+        else:
+            self._answered = None
+            step = _broken(exchange, cast("Try", last), result)
+        self._step = step
+        if isinstance(step, Try):
+            return self._try(exchange, step)
+        if isinstance(step, Delay):
+            return Sleep(self._terms.seconds_until(step.until))
+        return self._over(exchange, step)
+
+    def _try(self, exchange: Exchange, step: Try) -> Call:
+        self._answered = None
+        headers, terms = self._headers, self._terms
+        if not step.mirrors:
+            return _call(exchange, step, headers, terms, waits=self._waits)
+        copies = tuple([_call(copy, first, headers, terms, waits=False) for copy, first in _copies(exchange, step)])
+        return _call(exchange, step, headers, terms, waits=self._waits, copies=copies)
+
+    def _over(self, exchange: Exchange, step: Forward | Respond | Done) -> Passed[R] | Local:
+        decision, answered = self._decision, self._answered
+        if isinstance(step, Respond):
+            told = decision.apply_response(step.headers, step.status)
+            if self._count is not None:
+                self._count(exchange, self._size, len(step.body), _grpc_status(told))
+            return Local(decision, step.status, told, step.body, step.flags, step.details)
+        if answered is None:
+            raise RuntimeError(f"an exchange without a response ended with {step}")
+        told = decision.apply_response(answered.headers, answered.status)
+        if cookies := decision.set_cookies:
+            told += [("set-cookie", cookie) for cookie in cookies]
+        deadline = step.deadline if isinstance(step, Forward) else None
+        watch = BodyWatch(exchange, self._count, self._size)
+        return Passed(answered.status, told, answered.response, exchange, deadline, watch)
 
 
 def _watched(
@@ -175,34 +243,6 @@ def _watched(
         headers, told = watcher.begin(decision, headers)
         counts.append(told)
     return headers, told_by(counts)
-
-
-def _steps(exchange: Exchange, headers: HeaderList, terms: Terms, watch: BodyWatch, waits: bool) -> Carrying[R]:
-    step: Step = exchange.step
-    answered: Answered[R] | None = None
-    while True:
-        if isinstance(step, Delay):
-            yield Sleep(terms.seconds_until(step.until))
-            step = exchange.expired()
-        elif isinstance(step, Try):
-            copies = [_call(copy, first, headers, terms, waits=False) for copy, first in _copies(exchange, step)]
-            answered = None
-            result = yield Send(_call(exchange, step, headers, terms, waits=waits), copies)
-            if isinstance(result, Answered):
-                answered = result
-                step = exchange.response(result.status, result.headers, end_stream=result.empty)
-            else:
-                step = _broken(exchange, step, result)
-        elif isinstance(step, Respond):
-            told = exchange.decision.apply_response(step.headers, step.status)
-            return Local(exchange.decision, step.status, told, step.body, step.flags, step.details)
-        elif answered is not None:
-            told = exchange.decision.apply_response(answered.headers, answered.status)
-            told += [("set-cookie", cookie) for cookie in exchange.decision.set_cookies]
-            deadline = step.deadline if isinstance(step, Forward) else None
-            return Passed(answered.status, told, answered.response, exchange, deadline, watch)
-        else:
-            raise RuntimeError(f"an exchange without a response ended with {step}")
 
 
 def _broken(exchange: Exchange, step: Try, result: Broken | None) -> Step:
@@ -224,22 +264,36 @@ def _copies(exchange: Exchange, step: Try) -> Iterator[tuple[Exchange, Try]]:
             yield copy, copy.step
 
 
-def _call(exchange: Exchange, step: Try, headers: HeaderList, terms: Terms, *, waits: bool) -> Call:
+def _call(
+    exchange: Exchange,
+    step: Try,
+    headers: HeaderList,
+    terms: Terms,
+    *,
+    waits: bool,
+    copies: tuple[Call, ...] = (),
+) -> Call:
     """Where a try goes. TlsRefused where the caller's TLS would have to run inside the mesh's."""
-    decision, endpoint = exchange.decision, step.lease.endpoint
-    cluster = step.lease.cluster
-    authority = decision.authority
-    tls = terms.tls.wanted(cast("TlsOrigination | None", cluster.tls), endpoint.labels)
-    if tls is not None and decision.application_tls:
-        raise TlsRefused(
-            f"{decision.cluster_name}: the DestinationRule's tls would carry the caller's own TLS inside (https to a"
-            " port that originates TLS): ask for http, or leave tls out of the rule"
-        )
-    sni = server_name(tls, authority) if tls is not None else bare(authority) if decision.application_tls else ""
+    decision, lease = exchange.decision, step.lease
+    endpoint, cluster = lease.endpoint, lease.cluster
+    authority, is_secure = decision.authority, decision.application_tls
+    tls: TlsOrigination | None = cluster.tls  # type: ignore[assignment]
+    sni = ""
+    if tls is not None:
+        tls = terms.tls.wanted(tls, endpoint.labels)
+    if tls is not None:
+        if is_secure:
+            raise TlsRefused(
+                f"{decision.cluster_name}: the DestinationRule's tls would carry the caller's own TLS inside (https to"
+                " a port that originates TLS): ask for http, or leave tls out of the rule"
+            )
+        is_secure, sni = True, server_name(tls, authority)
+    elif is_secure:
+        sni = bare(authority)
     return Call(
         cluster.name,
-        cast("ConnectionPool | None", cluster.connection_pool),
-        tls is not None or decision.application_tls,
+        cluster.connection_pool,  # type: ignore[arg-type]
+        is_secure,
         tls,
         sni,
         endpoint.address,
@@ -250,6 +304,7 @@ def _call(exchange: Exchange, step: Try, headers: HeaderList, terms: Terms, *, w
         step.deadline,
         exchange,
         waits,
+        copies,
     )
 
 

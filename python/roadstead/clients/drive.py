@@ -59,23 +59,21 @@ async def drive(
     one on the side."""
     result: Answered[R] | Broken | None = None
     while True:
-        try:
-            command = work.send(result)
-        except StopIteration as stop:
-            outcome: Passed[R] | Local = stop.value
-            return outcome
+        command = work.next(result)
         result = None
         try:
-            if isinstance(command, Sleep):
+            if isinstance(command, Call):
+                for one in command.copies:
+                    copy(one)
+                result = await send(command)
+            elif isinstance(command, Sleep):
                 await waits.sleep(command.seconds)
             elif isinstance(command, Await):
                 await waits.resolved(command.pending)
             else:
-                for one in command.copies:
-                    copy(one)
-                result = await send(command.call)
-        except BaseException as error:
-            _throw(work, error)
+                return command
+        except BaseException:
+            work.abandon()
             raise
 
 
@@ -88,15 +86,6 @@ def finished(work: Coroutine[object, None, T]) -> T:
         return made
     work.close()
     raise RuntimeError("a blocking client was asked to wait in a loop")
-
-
-def _throw(work: Carrying[R], error: BaseException) -> None:
-    """Let the exchange hear of an error that is the caller's."""
-    try:
-        work.throw(error)
-    except BaseException as raised:
-        if raised is not error:
-            raise
 
 
 class Copies:

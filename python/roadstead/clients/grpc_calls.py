@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote
 
-from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Terms, carry
+from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Terms
 from roadstead.errors import MissingExtra, TlsRefused
 
 try:
@@ -120,7 +120,7 @@ class Calls:
         scheme = "http" if self._credentials is None else "https"
         host = f"{self._host}:{self._port}"
         decision = self._registry.route(host, self._port, method, "POST", headers, scheme=scheme)
-        return carry(decision, headers, self.terms, replayable=replayable)
+        return Carrying(decision, headers, self.terms, replayable=replayable)
 
     def where(self, call: Call) -> Where:
         """The sub-channel of a try."""

@@ -6,6 +6,7 @@ from roadstead.clients.transport import TransportLogic
 from roadstead.errors import MissingExtra
 
 try:
+    import httpcore
     import httpx
 except ImportError as error:
     raise MissingExtra("sending requests with httpx", "httpx", "httpx") from error
@@ -14,6 +15,7 @@ except ImportError as error:
 class Transport(TransportLogic, httpx.BaseTransport, httpx.AsyncBaseTransport):
     __doc__ = TransportLogic.__doc__
     _library = httpx
+    _core = httpcore
 
 
 __all__ = ["Transport"]

@@ -6,6 +6,7 @@ from roadstead.clients.transport import TransportLogic
 from roadstead.errors import MissingExtra
 
 try:
+    import httpcore2
     import httpx2
 except ImportError as error:
     raise MissingExtra("sending requests with httpx2", "httpx2", "httpx2") from error
@@ -14,6 +15,7 @@ except ImportError as error:
 class Transport(TransportLogic, httpx2.BaseTransport, httpx2.AsyncBaseTransport):  # type: ignore[misc]
     __doc__ = TransportLogic.__doc__
     _library = httpx2
+    _core = httpcore2
 
 
 __all__ = ["Transport"]

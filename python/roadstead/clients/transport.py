@@ -9,13 +9,13 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
-from roadstead.clients.bodies import Recorder, Watcher
-from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms, carry
+from roadstead.clients.bodies import HeaderList, Recorder, Watcher
+from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
 from roadstead.clients.drive import ASYNCHRONOUS, BLOCKING, Copies, Tasks, drive, finished
 from roadstead.clients.sent import KEPT, Sent, idle_time, keepalive_options, most_connections
 from roadstead.clients.tls import Originator
@@ -26,34 +26,71 @@ from roadstead.steps import Try
 if TYPE_CHECKING:
     import os
 
+    import httpcore
     import httpx
 
     from roadstead.registry.view import View
 
 _Timeouts: TypeAlias = dict[str, float | None]
 _PoolKey: TypeAlias = tuple[str, ssl.SSLContext | None, str, bool]
+_RawLines: TypeAlias = list[tuple[bytes, bytes]]
+_Errors: TypeAlias = dict[type[Exception], type[Exception]]
 # Of a response: the connection that has served as many requests as it may.
 _LAST = "roadstead.last"
 _CONNECTED = ("http11.send_request_headers.started", "http2.send_request_headers.started")
 
 
-class _Url(NamedTuple):
-    raw_scheme: bytes
-    raw_host: bytes
-    port: int | None
-    raw_path: bytes
+# Errors of connections, by the name that the library has for them, too.
+_ERRORS = (
+    "TimeoutException",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "WriteTimeout",
+    "PoolTimeout",
+    "NetworkError",
+    "ConnectError",
+    "ReadError",
+    "WriteError",
+    "ProxyError",
+    "UnsupportedProtocol",
+    "ProtocolError",
+    "LocalProtocolError",
+    "RemoteProtocolError",
+)
 
 
-class _Lines(NamedTuple):
-    raw: list[tuple[bytes, bytes]]
+class _Place(NamedTuple):
+    """Where a connection leads, as the library's connections name it."""
+
+    scheme: bytes
+    host: bytes
+    port: int
+    origin: httpcore.Origin
 
 
-class _Outgoing(NamedTuple):
-    method: str
-    url: _Url
-    headers: _Lines
-    stream: object
-    extensions: dict[str, object]
+class _Url:
+    """What connections of the library ask of a `httpcore.URL`; its own finds out the origin whenever it is asked."""
+
+    __slots__ = ("host", "origin", "port", "scheme", "target")
+
+    def __init__(self, place: _Place, target: bytes) -> None:
+        self.scheme, self.host, self.port, self.origin = place
+        self.target = target
+
+
+class _Outgoing:
+    """A request as they take it (`httpcore.Request`, whose own constructor would look through everything again)."""
+
+    __slots__ = ("extensions", "headers", "method", "stream", "url")
+
+    def __init__(
+        self, method: bytes, url: _Url, headers: _RawLines, stream: object, extensions: dict[str, object]
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.stream = stream
+        self.extensions = extensions
 
 
 class _AtLimit(Exception):
@@ -70,6 +107,8 @@ class TransportLogic:
     (`clients.tracing.Spans`). The client's own timeouts hold where the route and the cluster set none."""
 
     _library: ModuleType
+    # What it sends with: connections and their pool.
+    _core: ModuleType
 
     def __init__(
         self,
@@ -86,13 +125,16 @@ class TransportLogic:
         self._terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
         self._verify = verify
         self._application: ssl.SSLContext | None = None
-        self._pools: dict[_PoolKey, httpx.HTTPTransport] = {}
-        self._async_pools: dict[_PoolKey, httpx.AsyncHTTPTransport] = {}
+        self._pools: dict[_PoolKey, httpcore.ConnectionPool] = {}
+        self._async_pools: dict[_PoolKey, httpcore.AsyncConnectionPool] = {}
         self._lock = threading.Lock()
         # Requests that a connection has had, where they are limited.
         self._served: WeakKeyDictionary[object, int] = WeakKeyDictionary()
         self._copies = Copies()
         self._tasks = Tasks()
+        self._errors = _errors_of(self._library, self._core)
+        self._failures: tuple[type[Exception], ...] = (*self._errors, _AtLimit)
+        self._body = _body_class(self._library)
 
     # Blocking
 
@@ -100,7 +142,7 @@ class TransportLogic:
         """Of httpx.BaseTransport."""
         content = request.read() if self._is_kept(request) else None
 
-        async def send(call: Call) -> Answered[httpx.Response] | Broken:
+        async def send(call: Call) -> Answered[httpcore.Response] | Broken:
             return self._send(call, request, content)
 
         def copy(call: Call) -> None:
@@ -108,12 +150,12 @@ class TransportLogic:
 
         return self._answer(request, finished(drive(self._work(request, content), BLOCKING, send, copy)))
 
-    def _send(self, call: Call, request: httpx.Request, content: bytes | None) -> Answered[httpx.Response] | Broken:
+    def _send(self, call: Call, request: httpx.Request, content: bytes | None) -> Answered[httpcore.Response] | Broken:
         try:
             pool = self._pool(call)
             made = self._made(call, request, content, _told(call) if call.waits else None)
-            return self._answered(call, pool.handle_request(made))
-        except (self._library.TransportError, _AtLimit) as error:
+            return self._answered(call, pool.handle_request(made))  # type: ignore[arg-type]
+        except self._failures as error:
             return self._broken(call, error)
 
     def _send_copy(self, call: Call, request: httpx.Request, content: bytes | None) -> None:
@@ -137,7 +179,7 @@ class TransportLogic:
         """Of httpx.AsyncBaseTransport."""
         content = await request.aread() if self._is_kept(request) else None
 
-        async def send(call: Call) -> Answered[httpx.Response] | Broken:
+        async def send(call: Call) -> Answered[httpcore.Response] | Broken:
             return await self._asend(call, request, content)
 
         def copy(call: Call) -> None:
@@ -147,12 +189,12 @@ class TransportLogic:
 
     async def _asend(
         self, call: Call, request: httpx.Request, content: bytes | None
-    ) -> Answered[httpx.Response] | Broken:
+    ) -> Answered[httpcore.Response] | Broken:
         try:
             pool = self._async_pool(call)
             made = self._made(call, request, content, _atold(call) if call.waits else None)
-            return self._answered(call, await pool.handle_async_request(made))
-        except (self._library.TransportError, _AtLimit) as error:
+            return self._answered(call, await pool.handle_async_request(made))  # type: ignore[arg-type]
+        except self._failures as error:
             return self._broken(call, error)
 
     async def _asend_copy(self, call: Call, request: httpx.Request, content: bytes | None) -> None:
@@ -179,20 +221,20 @@ class TransportLogic:
         length = request.headers.get("content-length")
         return length is not None and length.isdigit() and int(length) <= KEPT
 
-    def _work(self, request: httpx.Request, content: bytes | None) -> Carrying[httpx.Response]:
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+    def _work(self, request: httpx.Request, content: bytes | None) -> Carrying[httpcore.Response]:
         url = request.url
-        port = url.port or (443 if url.scheme == "https" else 80)
+        scheme = url.scheme
+        headers = _text(request.headers.raw)
         decision = self._registry.route(
-            request.headers.get("host", url.host),
-            port,
+            next((value for name, value in headers if len(name) == 4 and name.lower() == "host"), None) or url.host,
+            url.port or (443 if scheme == "https" else 80),
             url.raw_path.decode("ascii"),
             request.method,
             headers,
-            scheme=url.scheme,
+            scheme=scheme,
         )
         size = 0 if content is None else len(content)
-        return carry(decision, headers, self._terms, replayable=content is not None, size=size)
+        return Carrying(decision, headers, self._terms, replayable=content is not None, size=size)
 
     def _made(
         self,
@@ -200,83 +242,75 @@ class TransportLogic:
         request: httpx.Request,
         content: bytes | None,
         trace: Callable[[str, dict[str, object]], object] | None,
-    ) -> httpx.Request:
+    ) -> _Outgoing:
         """The request as it goes to the endpoint."""
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers if name.lower() != "host"
+        headers = [(b"Host", call.authority.encode("latin-1"))]
+        headers += [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in call.headers
+            if len(name) != 4 or name.lower() != "host"
         ]
-        extensions = dict(request.extensions)
-        extensions["timeout"] = self._timeouts(call, request)
+        if call.pool is not None and call.pool.http.max_requests_per_connection == 1:
+            headers = [line for line in headers if line[0].lower() != b"connection"]
+            headers.append((b"Connection", b"close"))
+        extensions = {**request.extensions, "timeout": self._timeouts(call, request)}
         if call.sni:
             extensions["sni_hostname"] = call.sni
         if trace is not None:
             extensions["trace"] = trace
-        http = None if call.pool is None else call.pool.http
-        if http is not None and http.max_requests_per_connection == 1:
-            headers = [line for line in headers if line[0].lower() != b"connection"] + [(b"Connection", b"close")]
-        url = _Url(
-            b"https" if call.secure else b"http",
-            call.host.encode("idna" if not call.host.isascii() else "ascii") if call.port else b"localhost",
-            call.port or None,
-            call.path.encode("latin-1"),
-        )
-        lines = _Lines([(b"Host", call.authority.encode("latin-1")), *headers])
+        target = extensions.get("target") or call.path.encode("latin-1")
+        url = _Url(_place(self._core, call.secure, call.host, call.port), target)
         stream = self._library.ByteStream(b"") if content == b"" else request.stream
-        # The library's transport reads this of a request, and no more; its own class would parse everything again.
-        return cast("httpx.Request", _Outgoing(request.method, url, lines, stream, extensions))
+        return _Outgoing(request.method.encode("ascii"), url, headers, stream, extensions)
 
     def _timeouts(self, call: Call, request: httpx.Request) -> _Timeouts:
         """The client's own, where the mesh sets none."""
         own: _Timeouts = request.extensions.get("timeout", {})
+        if call.deadline is not None:
+            left = self._terms.seconds_until(call.deadline)
+            connect = own.get("connect") if call.pool is None else call.pool.tcp.connect_timeout
+            connect = left if connect is None else min(connect, left)
+            return {"connect": connect, "read": left, "write": left, "pool": left}
         found: _Timeouts = {name: own.get(name) for name in ("connect", "read", "write", "pool")}
         if call.pool is not None:
             found["connect"] = call.pool.tcp.connect_timeout
-        if call.deadline is not None:
-            left = self._terms.seconds_until(call.deadline)
-            connect = found["connect"]
-            found = {
-                "connect": left if connect is None else min(connect, left),
-                "read": left,
-                "write": left,
-                "pool": left,
-            }
-        elif call.waits:
+        if call.waits:
             # Who waits for a connection waits as long as max_pending_requests lets it.
             found["pool"] = None
         return found
 
-    def _answered(self, call: Call, response: httpx.Response) -> Answered[httpx.Response]:
+    def _answered(self, call: Call, response: httpcore.Response) -> Answered[httpcore.Response]:
         most = 0 if call.pool is None else call.pool.http.max_requests_per_connection or 0
-        stream = response.extensions.get("network_stream")
-        if most > 1 and stream is not None and response.http_version != "HTTP/2":
+        if most > 1 and response.extensions["http_version"] != b"HTTP/2":
+            stream = response.extensions["network_stream"]
             served = self._served[stream] = self._served.get(stream, 0) + 1
             if served >= most:
                 response.extensions[_LAST] = stream
-        return Answered(response.status_code, _text(response), response)
+        return Answered(response.status, _text(response.headers), response)
 
     def _broken(self, call: Call, error: Exception) -> Broken:
         """A library's error as the exchange knows it. One that is the caller's own (its time limit, a bad request) is
-        raised again."""
-        library = self._library
+        raised again, as the library names it."""
+        core = self._core
         if isinstance(error, _AtLimit):
             return Broken(None)
-        if isinstance(error, library.TimeoutException):
+        if isinstance(error, core.TimeoutException):
             if call.deadline is not None and self._terms.seconds_until(call.deadline) <= 0.001:
                 _sleep_until(call.deadline, self._terms)
                 return Broken(None)
-            if isinstance(error, library.ConnectTimeout):
+            if isinstance(error, core.ConnectTimeout):
                 return Broken("connection_timeout", sent=False)
-            raise error
-        if isinstance(error, library.ConnectError):
+        elif isinstance(error, core.ConnectError):
             return Broken("remote_connection_failure", sent=False)
-        if isinstance(error, library.RemoteProtocolError):
+        elif isinstance(error, core.RemoteProtocolError):
             cut = "disconnected" in str(error) or "closed connection" in str(error)
             return Broken("connection_termination" if cut else "protocol_error")
-        if isinstance(error, library.NetworkError):
+        elif isinstance(error, core.NetworkError):
             return Broken("connection_termination")
-        raise error
+        named = _named(error, self._errors)
+        raise named from named.__cause__
 
-    def _answer(self, request: httpx.Request, outcome: Passed[httpx.Response] | Local) -> httpx.Response:
+    def _answer(self, request: httpx.Request, outcome: Passed[httpcore.Response] | Local) -> httpx.Response:
         if isinstance(outcome, Local):
             sent = Sent(outcome.decision, outcome.flags, outcome.details)
             made = self._library.Response(
@@ -288,34 +322,37 @@ class TransportLogic:
             )
             return cast("httpx.Response", made)
         response = outcome.response
-        if outcome.headers != _text(response):
-            response.headers = self._library.Headers(_raw(outcome.headers))
-        last = response.extensions.pop(_LAST, None)
-        body = _body_class(self._library)(response.stream, last, outcome, self._terms)
-        response.stream = cast("httpx.SyncByteStream", body)
-        response.extensions["roadstead"] = Sent(outcome.exchange.decision, "", "")
-        response.request = request
-        return response
+        extensions = response.extensions
+        last = extensions.pop(_LAST, None)
+        extensions["roadstead"] = Sent(outcome.exchange.decision, "", "")
+        made = self._library.Response(
+            outcome.status,
+            headers=_raw(outcome.headers),
+            stream=self._body(outcome, last, self._terms, self._errors),
+            extensions=extensions,
+            request=request,
+        )
+        return cast("httpx.Response", made)
 
     # Connections
 
-    def _pool(self, call: Call) -> httpx.HTTPTransport:
+    def _pool(self, call: Call) -> httpcore.ConnectionPool:
         key = self._key(call)
         pool = self._pools.get(key)
         if pool is None:
             with self._lock:
                 pool = self._pools.get(key)
                 if pool is None:
-                    made = self._library.HTTPTransport(**self._settings(call, key))
-                    pool = self._pools[key] = cast("httpx.HTTPTransport", made)
+                    made = self._core.ConnectionPool(**self._settings(call, key))
+                    pool = self._pools[key] = cast("httpcore.ConnectionPool", made)
         return pool
 
-    def _async_pool(self, call: Call) -> httpx.AsyncHTTPTransport:
+    def _async_pool(self, call: Call) -> httpcore.AsyncConnectionPool:
         key = self._key(call)
         pool = self._async_pools.get(key)
         if pool is None:
-            made = self._library.AsyncHTTPTransport(**self._settings(call, key))
-            pool = self._async_pools[key] = cast("httpx.AsyncHTTPTransport", made)
+            made = self._core.AsyncConnectionPool(**self._settings(call, key))
+            pool = self._async_pools[key] = cast("httpcore.AsyncConnectionPool", made)
         return pool
 
     def _key(self, call: Call) -> _PoolKey:
@@ -340,15 +377,13 @@ class TransportLogic:
                 raise MissingExtra("HTTP/2 to an upstream", "http2", "h2") from error
         pool = call.pool or ConnectionPool()
         most = most_connections(pool)
-        limits = self._library.Limits(
-            max_connections=most, max_keepalive_connections=most, keepalive_expiry=idle_time(pool)
-        )
         return {
-            "verify": context if context is not None else False,
+            "ssl_context": context,
             "http1": not is_http2,
             "http2": is_http2,
-            "limits": limits,
-            "trust_env": False,
+            "max_connections": most,
+            "max_keepalive_connections": most,
+            "keepalive_expiry": idle_time(pool),
             "uds": unix or None,
             "socket_options": keepalive_options(pool.tcp.keepalive),
         }
@@ -378,60 +413,94 @@ def _sleep_until(deadline: int, terms: Terms) -> None:
 
 
 class _Body:
-    """The body that is passed on, block by block."""
+    """The body that is passed on, block by block. Who keeps the response after its end keeps nothing of the
+    exchange by it."""
 
-    def __init__(self, stream: object, last: object, passed: Passed[httpx.Response], terms: Terms) -> None:
-        self._stream = stream
+    def __init__(self, passed: Passed[httpcore.Response], last: object, terms: Terms, errors: _Errors) -> None:
+        self._passed: Passed[httpcore.Response] | None = passed
         self._last = last
-        self._watch = passed.watch
-        self._passed = passed
         self._terms = terms
+        self._errors = errors
 
     def __iter__(self) -> Iterator[bytes]:
-        watch = self._watch
+        passed = self._passed
+        if passed is None:
+            return
+        watch = passed.watch
         try:
-            for block in cast("Iterator[bytes]", self._stream):
+            for block in cast("Iterator[bytes]", passed.response.stream):
                 watch.received += len(block)
                 yield block
-        except Exception as error:
-            self._broke(error)
-            raise
+        except Exception as error:  # noqa: BLE001 - the library's own follow, or itself
+            named = self._broke(passed, error)
+            raise named from named.__cause__
         watch.ended()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        watch = self._watch
+        passed = self._passed
+        if passed is None:
+            return
+        watch = passed.watch
         try:
-            async for block in cast("AsyncIterator[bytes]", self._stream):
+            async for block in cast("AsyncIterator[bytes]", passed.response.stream):
                 watch.received += len(block)
                 yield block
-        except Exception as error:
-            self._broke(error)
-            raise
+        except Exception as error:  # noqa: BLE001 - the library's own follow, or itself
+            named = self._broke(passed, error)
+            raise named from named.__cause__
         watch.ended()
 
-    def _broke(self, error: Exception) -> None:
-        deadline = self._passed.deadline
-        is_late = deadline is not None and self._terms.clock() >= deadline
-        self._watch.broke(None if is_late else "connection_termination")
+    def _broke(self, passed: Passed[httpcore.Response], error: Exception) -> Exception:
+        """Tell; the error as it is to be raised."""
+        is_late = passed.deadline is not None and self._terms.clock() >= passed.deadline
+        passed.watch.broke(None if is_late else "connection_termination")
+        return _named(error, self._errors)
 
     def close(self) -> None:
-        self._watch.closed()
-        cast("httpx.SyncByteStream", self._stream).close()
-        if self._last is not None:
-            cast("httpx.SyncByteStream", self._last).close()
+        passed, self._passed = self._passed, None
+        if passed is not None:
+            passed.watch.closed()
+            cast("httpx.SyncByteStream", passed.response.stream).close()
+            if self._last is not None:
+                cast("httpx.SyncByteStream", self._last).close()
 
     async def aclose(self) -> None:
-        self._watch.closed()
-        await cast("httpx.AsyncByteStream", self._stream).aclose()
-        if self._last is not None:
-            await cast("httpx.AsyncByteStream", self._last).aclose()
+        passed, self._passed = self._passed, None
+        if passed is not None:
+            passed.watch.closed()
+            await cast("httpx.AsyncByteStream", passed.response.stream).aclose()
+            if self._last is not None:
+                await cast("httpx.AsyncByteStream", self._last).aclose()
 
 
-def _text(response: httpx.Response) -> list[tuple[str, str]]:
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw]
+def _named(error: Exception, errors: _Errors) -> Exception:
+    """An error of connections as the library calls it; another is itself."""
+    for kind in type(error).__mro__:
+        if kind in errors:
+            named = errors[kind](str(error))
+            named.__cause__ = error
+            return named
+    return error
 
 
-def _raw(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+@cache
+def _errors_of(library: ModuleType, core: ModuleType) -> _Errors:
+    return {getattr(core, name): getattr(library, name) for name in _ERRORS}
+
+
+@lru_cache(4096)
+def _place(core: ModuleType, is_secure: bool, host: str, port: int) -> _Place:
+    scheme, default = (b"https", 443) if is_secure else (b"http", 80)
+    raw = host.encode("ascii" if host.isascii() else "idna") if port else b"localhost"
+    port = port or default
+    return _Place(scheme, raw, port, core.Origin(scheme, raw, port))
+
+
+def _text(raw: _RawLines) -> HeaderList:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+
+
+def _raw(headers: HeaderList) -> _RawLines:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from roadstead.clients.bodies import Recorder, Watcher
-from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms, carry
+from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
 from roadstead.clients.dial import Target, dial
 from roadstead.clients.drive import BLOCKING, Copies, drive, finished
 from roadstead.clients.sent import KEPT, Sent, idle_time, most_connections, refuse_http2
@@ -82,7 +82,7 @@ class Wire:
             scheme=asked.scheme,
         )
         size = 0 if content is None else len(content)
-        work: Carrying[Passing] = carry(decision, asked.headers, self._terms, replayable=is_kept, size=size)
+        work: Carrying[Passing] = Carrying(decision, asked.headers, self._terms, replayable=is_kept, size=size)
 
         async def send(call: Call) -> Answered[Passing] | Broken:
             return self._sent(call, asked)

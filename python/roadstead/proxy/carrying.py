@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from roadstead.clients.bodies import BodyWatch, HeaderList
-from roadstead.clients.carry import Carrying, Local, Passed, carry
+from roadstead.clients.carry import Carrying, Local, Passed
 from roadstead.clients.drive import ASYNCHRONOUS, drive
 from roadstead.errors import TlsRefused
 from roadstead.mesh import ConnectionPool
@@ -168,7 +168,7 @@ class Carrier:
         self, decision: Decision, headers: HeaderList, outgoing: Outgoing, sender: Sender
     ) -> Passed[Asking] | Local:
         """Do what the exchange says, until there is an answer."""
-        work: Carrying[Asking] = carry(
+        work: Carrying[Asking] = Carrying(
             decision,
             headers,
             self._shared.terms,
