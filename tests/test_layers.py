@@ -54,6 +54,8 @@ HOMES = {
     "kubernetes_asyncio": "sources/",
     "prometheus_client": "metrics/",
     "httptools": "proxy/",
+    "httpcore": "clients/",
+    "httpcore2": "clients/",
     "httpx": "clients/",
     "httpx2": "clients/",
     "requests": "clients/",
