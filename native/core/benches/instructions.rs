@@ -38,6 +38,8 @@ const HEADERS: [(&str, &str); 15] = [
 /// What the functions work on.
 struct World {
     engine: Engine<Plain>,
+    /// The same hosts as rows of one template.
+    rows: Engine<Plain>,
     exact: String,
     wildcard: String,
     round_robin: ClusterLive<Plain>,
@@ -68,6 +70,7 @@ impl World {
         engine.publish(builder).expect("nobody else publishes");
         World {
             engine,
+            rows: mesh::rows(1000),
             exact: mesh::host(500),
             wildcard: format!("any.{}", mesh::host(519)),
             round_robin: cluster(LbPolicy::RoundRobin),
@@ -79,14 +82,22 @@ impl World {
     }
 
     fn find(&self, host: &str) -> u32 {
-        let snapshot = self.engine.load();
-        snapshot.find(black_box(host), mesh::PORT).map_or(u32::MAX, |found| found.service.index)
+        found(&self.engine, host)
     }
 
     fn route(&self, host: &str, path: &str, draw: u64) -> Option<u32> {
-        let request = PlainRequest { headers: &HEADERS, ..PlainRequest::get(black_box(host), black_box(path)) };
-        self.engine.route(&request, Some(mesh::PORT), draw).destination
+        routed(&self.engine, host, path, draw)
     }
+}
+
+fn found(engine: &Engine<Plain>, host: &str) -> u32 {
+    let snapshot = engine.load();
+    snapshot.find(black_box(host), mesh::PORT).map_or(u32::MAX, |found| found.service.index)
+}
+
+fn routed(engine: &Engine<Plain>, host: &str, path: &str, draw: u64) -> Option<u32> {
+    let request = PlainRequest { headers: &HEADERS, ..PlainRequest::get(black_box(host), black_box(path)) };
+    engine.route(&request, Some(mesh::PORT), draw).destination
 }
 
 /// Prefixes that do not fit, two headers that are absent, then everything.
@@ -156,10 +167,12 @@ macro_rules! measured {
 
 measured! {
     find_exact(world, _draw) { world.find(&world.exact) }
+    find_row(world, _draw) { found(&world.rows, &world.exact) }
     find_wildcard(world, _draw) { world.find(&world.wildcard) }
     find_vip(world, _draw) { world.find("10.1.2.3") }
     find_cidr(world, _draw) { world.find("10.9.8.7") }
     route_1_rule(world, draw) { world.route("one", "/orders/17?full=1", draw) }
+    route_row(world, draw) { routed(&world.rows, &world.exact, "/orders/17?full=1", draw) }
     route_20_rules_headers_absent(world, draw) { world.route("twenty", "/orders/17?full=1", draw) }
     route_regex(world, draw) { world.route("regex", "/orders/17/items/3", draw) }
     route_200_prefixes(world, draw) { world.route("prefixes", "/api/v1/resource-199/17", draw) }

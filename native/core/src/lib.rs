@@ -40,6 +40,7 @@ mod rows;
 mod shelf;
 mod sketch;
 pub mod snapshot;
+mod standing;
 mod sync;
 mod table;
 pub mod tally;

@@ -210,64 +210,111 @@ impl<A: Attach> Claim<A> {
 }
 
 /// Claims in order of place, then rank.
+///
+/// The first stands in the name itself where no other wants its place, as it is with nearly every service: it is read from
+/// there. The others lie in a piece of memory of their own.
 #[derive(Debug)]
-pub struct Claims<A: Attach>(SmallVec<[Claim<A>; 2]>);
+pub struct Claims<A: Attach> {
+    first: Option<Claim<A>>,
+    rest: Box<[Claim<A>]>,
+}
 
 impl<A: Attach> Clone for Claims<A> {
     fn clone(&self) -> Self {
-        Claims(self.0.clone())
+        Claims { first: self.first.clone(), rest: self.rest.clone() }
     }
 }
 
 impl<A: Attach> Default for Claims<A> {
     fn default() -> Self {
-        Claims(SmallVec::new())
+        Claims { first: None, rest: Box::default() }
     }
 }
 
 impl<A: Attach> Claims<A> {
     pub fn add(&mut self, claim: Claim<A>) {
-        let at = self.0.partition_point(|known| known.rank() <= claim.rank());
-        self.0.insert(at, claim);
+        let next = self.first.take();
+        match next {
+            // It stays the first, and alone in its place.
+            Some(first) if first.place < claim.place => self.first = Some(first),
+            Some(first) => self.insert(first),
+            None => {}
+        }
+        let is_alone = self.rest.first().is_none_or(|next| claim.place < next.place);
+        if self.first.is_none() && is_alone {
+            self.first = Some(claim);
+        } else {
+            self.insert(claim);
+        }
+    }
+
+    fn insert(&mut self, claim: Claim<A>) {
+        let mut rest = std::mem::take(&mut self.rest).into_vec();
+        let at = rest.partition_point(|known| known.rank() <= claim.rank());
+        rest.reserve_exact(1);
+        rest.insert(at, claim);
+        self.rest = rest.into_boxed_slice();
     }
 
     /// Take away all claims of a unit.
     pub fn remove(&mut self, unit: &Arc<UnitId>) {
-        self.0.retain(|claim| !Arc::ptr_eq(&claim.unit, unit));
-        self.0.shrink_to_fit();
+        let is_other = |claim: &Claim<A>| !Arc::ptr_eq(&claim.unit, unit);
+        self.first.take_if(|first| !is_other(first));
+        if !self.rest.iter().all(is_other) {
+            let mut rest = std::mem::take(&mut self.rest).into_vec();
+            rest.retain(is_other);
+            self.rest = rest.into_boxed_slice();
+        }
+        let is_alone = match &*self.rest {
+            [] => false,
+            [_] => true,
+            [one, next, ..] => one.place < next.place,
+        };
+        if self.first.is_none() && is_alone {
+            let mut rest = std::mem::take(&mut self.rest).into_vec();
+            self.first = Some(rest.remove(0));
+            self.rest = rest.into_boxed_slice();
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.first.is_none() && self.rest.is_empty()
     }
 
     /// All claims on a place, the one that has it first.
     #[inline]
     pub fn at(&self, place: Place) -> &[Claim<A>] {
-        let first = match self.0.len() {
-            0..=8 => self.0.iter().position(|claim| claim.place >= place).unwrap_or(self.0.len()),
-            _ => self.0.partition_point(|claim| claim.place < place),
-        };
-        let found = &self.0[first..];
+        if let Some(first) = self.first.as_ref().filter(|first| first.place == place) {
+            return std::slice::from_ref(first);
+        }
+        let found = &self.rest[self.behind(place)..];
         let count = found.iter().take_while(|claim| claim.place == place).count();
         &found[..count]
     }
 
     #[inline]
     pub fn first(&self, place: Place) -> Option<&Claim<A>> {
-        let found = match self.0.len() {
-            0..=8 => self.0.iter().find(|claim| claim.place == place),
-            _ => self.0.get(self.0.partition_point(|claim| claim.place < place)),
-        };
-        found.filter(|claim| claim.place == place)
+        match &self.first {
+            Some(first) if first.place == place => Some(first),
+            _ => self.rest.get(self.behind(place)).filter(|claim| claim.place == place),
+        }
     }
 
-    pub fn all(&self) -> &[Claim<A>] {
-        &self.0
+    /// How many of the rest are claims on lower places.
+    #[inline]
+    fn behind(&self, place: Place) -> usize {
+        match self.rest.len() {
+            0..=8 => self.rest.iter().position(|claim| claim.place >= place).unwrap_or(self.rest.len()),
+            _ => self.rest.partition_point(|claim| claim.place < place),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Claim<A>> {
+        self.first.iter().chain(&self.rest)
     }
 }
 
-/// One name and what it means at each port. In the table it begins with a cache line of its own: key, then claims.
+/// One name and what it means at each port. In the table it has two cache lines of its own: key, then claims.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Name<A: Attach> {
@@ -306,12 +353,12 @@ impl<A: Attach> Name<A> {
 
     /// Whether anything is claimed at the port.
     pub fn knows(&self, port: u16) -> bool {
-        self.claims.all().iter().any(|claim| claim.place.port() == port)
+        self.claims.iter().any(|claim| claim.place.port() == port)
     }
 
     /// Ports that services declare, ascending.
     pub fn service_ports(&self) -> Vec<u16> {
-        let claims = self.claims.all().iter().filter(|claim| claim.place.of_role(Role::Service));
+        let claims = self.claims.iter().filter(|claim| claim.place.of_role(Role::Service));
         let mut ports: Vec<u16> = claims.map(|claim| claim.place.port()).collect();
         ports.dedup();
         ports
@@ -426,6 +473,11 @@ impl NodeKey {
         self.spot.hash(self.sni.hash())
     }
 
+    /// Where its chains are claimed.
+    pub fn place(&self) -> Place {
+        Place::new(Role::Chain, self.spot.port)
+    }
+
     #[inline]
     pub fn is(&self, spot: Spot, sni: HostKey<'_>) -> bool {
         self.sni.is(sni) && self.spot == spot
@@ -435,6 +487,8 @@ impl NodeKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{self, Plain};
+    use crate::rng::SplitMix64;
 
     #[test]
     fn stars_are_taken_off() {
@@ -452,6 +506,53 @@ mod tests {
             assert!(key.is(HostKey::of(text)));
             assert_eq!(key.text(), text);
         }
+    }
+
+    fn claim(place: Place, unit: &Arc<UnitId>, position: u32) -> Claim<Plain> {
+        let given = model::Service {
+            handle: (),
+            host: "".into(),
+            namespace: "".into(),
+            addresses: vec![],
+            ports: Box::default(),
+        };
+        let owner = Owner::Service(Arc::new(Service { given: Arc::new(given), index: 0, cell: () }));
+        Claim { place, tier: 0, position, unit: Arc::clone(unit), owner, cell: () }
+    }
+
+    #[test]
+    fn claims_are_sorted_and_found_by_their_place() {
+        let units: Vec<Arc<UnitId>> =
+            (0..4).map(|at: u32| Arc::new(UnitId { order: "".into(), key: at.to_string().into() })).collect();
+        let places = [80, 443].map(|port| [Role::Service, Role::Http, Role::Chain].map(|role| Place::new(role, port)));
+        let places = places.concat();
+        let (mut claims, mut known, mut draws) = (Claims::default(), Vec::new(), SplitMix64(1));
+        for position in 0..5000 {
+            let draw = draws.next_u64() as usize;
+            let unit = &units[draw % units.len()];
+            if (draw >> 8).is_multiple_of(5) {
+                claims.remove(unit);
+                known.retain(|(_, key, _): &(Place, Box<str>, u32)| *key != unit.key);
+            } else {
+                let place = places[(draw >> 16) % places.len()];
+                claims.add(claim(place, unit, position));
+                known.push((place, unit.key.clone(), position));
+                known.sort();
+            }
+            let told = |claim: &Claim<Plain>| (claim.place, claim.unit.key.clone(), claim.position);
+            assert_eq!(claims.iter().map(told).collect::<Vec<_>>(), known);
+            assert_eq!(claims.is_empty(), known.is_empty());
+            for place in &places {
+                let wanted: Vec<_> = known.iter().filter(|(of, ..)| of == place).cloned().collect();
+                assert_eq!(claims.at(*place).iter().map(told).collect::<Vec<_>>(), wanted);
+                assert_eq!(claims.first(*place).map(told), wanted.first().cloned());
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_and_its_first_claim_take_two_cache_lines() {
+        assert_eq!(size_of::<Name<Plain>>(), 128);
     }
 
     #[test]

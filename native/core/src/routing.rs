@@ -9,7 +9,7 @@ use crate::decision::{Decision, Kind, Matched, Notes, Scheme};
 use crate::model::{Action, Attach, Outbound, Protocol, Transport};
 use crate::names::{Claim, HostKey};
 use crate::request::Request;
-use crate::text::{fold, ip_of, normal_host};
+use crate::text::{fold, ip_of, is_ascii, normal_host};
 use crate::view::View;
 use crate::virtual_host::{VirtualHost, Weighted};
 
@@ -41,11 +41,12 @@ pub fn route<A: Attach, R: Request<A> + ?Sized>(
     draw: u64,
 ) -> Decision<A> {
     let dialled = request.dialled();
-    if let (Some(port), None, None, true) = (port, request.scheme(), dialled, request.path().is_ascii()) {
-        // The common case: an exact name at a plain port.
+    if let (Some(port), None, None) = (port, request.scheme(), dialled) {
+        // The common case: an exact name at a plain port, and a path that is ASCII.
         let name = snapshot.name(HostKey::of(request.host()));
         if let Some(host) = name.and_then(|name| name.virtual_host(port, false))
             && host.plain
+            && is_ascii(request.path().as_bytes())
         {
             let begun = Begun { draw, port, scheme: Scheme::Http, notes: Notes::default() };
             return through(snapshot, request, host, begun);
@@ -103,7 +104,7 @@ fn captured<A: Attach, R: Request<A> + ?Sized>(
 /// Whether a sidecar takes the request for HTTP: Envoy's inspector does not where its path is not ASCII, and what it does
 /// not take is bytes. A router takes whatever comes.
 fn is_http<A: Attach, R: Request<A> + ?Sized>(snapshot: &View<A>, request: &R) -> bool {
-    request.path().is_ascii() || snapshot.outbound == Outbound::Gateway
+    is_ascii(request.path().as_bytes()) || snapshot.outbound == Outbound::Gateway
 }
 
 /// What a filter chain does with a connection.

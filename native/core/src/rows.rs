@@ -1,7 +1,6 @@
 //! Which rows of shelves are published, and how they are found: each name is either a row's or in the tables of names.
 
 use std::net::IpAddr;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::cluster::{Cluster, Service};
@@ -9,36 +8,10 @@ use crate::model::Attach;
 use crate::names::{Claim, Found, HostKey, Listener, Name, NameKey, Place, Role, Spot, hash_network};
 use crate::shelf::Shelf;
 use crate::sketch::{Key, Owner};
+use crate::standing::{Asked, RowAt, Standing};
 use crate::table::Sharded;
 use crate::text::Network;
 use crate::virtual_host::VirtualHost;
-
-/// A row of a shelf, and one of its keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowAt(NonZeroU64);
-
-impl RowAt {
-    const SHELVES: u64 = 1 << 16;
-    const KEYS: u64 = 1 << 8;
-
-    fn new(shelf: usize, key: usize, row: u32) -> Self {
-        let packed = (shelf as u64 * Self::KEYS + key as u64) << 32 | u64::from(row);
-        // The highest bit is free: there are at most 2^16 shelves and 2^8 keys.
-        RowAt(NonZeroU64::new(packed | 1 << 63).unwrap_or(NonZeroU64::MIN))
-    }
-
-    fn shelf(self) -> usize {
-        (self.0.get() >> 40) as usize & (Self::SHELVES as usize - 1)
-    }
-
-    fn key(self) -> usize {
-        (self.0.get() >> 32) as usize & (Self::KEYS as usize - 1)
-    }
-
-    fn row(self) -> u32 {
-        self.0.get() as u32
-    }
-}
 
 /// Rows of one page of marks.
 const MARKED: usize = 4096;
@@ -79,19 +52,19 @@ impl<A: Attach> OnShelf<A> {
 
 /// All shelves, in the order of their positions.
 pub struct Rows<A: Attach> {
-    at: Sharded<RowAt>,
+    names: Sharded<Standing<A>>,
     shelves: Vec<OnShelf<A>>,
 }
 
 impl<A: Attach> Clone for Rows<A> {
     fn clone(&self) -> Self {
-        Rows { at: self.at.clone(), shelves: self.shelves.clone() }
+        Rows { names: self.names.clone(), shelves: self.shelves.clone() }
     }
 }
 
 impl<A: Attach> Default for Rows<A> {
     fn default() -> Self {
-        Rows { at: Sharded::default(), shelves: Vec::new() }
+        Rows { names: Sharded::default(), shelves: Vec::new() }
     }
 }
 
@@ -113,9 +86,8 @@ impl<A: Attach> Rows<A> {
     }
 
     #[inline]
-    fn behind(&self, at: RowAt) -> Option<RowName<'_, A>> {
-        let shelf = self.shelves.get(at.shelf())?.shelf.as_deref()?;
-        Some(RowName { shelf, at })
+    fn named<'s>(&'s self, standing: &'s Standing<A>) -> RowName<'s, A> {
+        RowName { rows: self, standing }
     }
 
     /// Whose a host or wildcard is.
@@ -124,8 +96,11 @@ impl<A: Attach> Rows<A> {
         if self.is_empty() {
             return None;
         }
-        let is = |at: &RowAt| self.behind(*at).is_some_and(|name| name.shelf.is(at.row(), name.key(), wanted));
-        self.behind(*self.at.get(hash, is)?)
+        let is = |standing: &Standing<A>| match standing.asked() {
+            Some(asked) => asked.is(wanted),
+            None => self.named(standing).is(wanted),
+        };
+        Some(self.named(self.names.get(hash, is)?))
     }
 
     /// Whose an address is.
@@ -133,8 +108,11 @@ impl<A: Attach> Rows<A> {
         if self.is_empty() {
             return None;
         }
-        let is = |at: &RowAt| self.behind(*at).and_then(RowName::network) == Some(wanted);
-        self.behind(*self.at.get(hash_network(wanted), is)?)
+        let is = |standing: &Standing<A>| match standing.asked() {
+            Some(asked) => asked.is_network(wanted),
+            None => self.named(standing).network() == Some(wanted),
+        };
+        Some(self.named(self.names.get(hash_network(wanted), is)?))
     }
 
     /// The row that has the cluster of that name, and its position there.
@@ -144,13 +122,13 @@ impl<A: Attach> Rows<A> {
         }
         let host = HostKey::of(name.rsplit('|').next()?);
         let found = self.find(host.hash(), host)?;
-        Some((found, found.shelf.cluster_named(found.row(), name)?))
+        Some((found, found.shelf().cluster_named(found.row(), name)?))
     }
 
     /// The row of a unit.
     pub fn unit(&self, key: &str) -> Option<RowName<'_, A>> {
         let host = HostKey::of(key);
-        self.find(host.hash(), host).filter(|name| name.at.key() == name.shelf.sketch.own)
+        self.find(host.hash(), host).filter(|name| name.standing.at.key() == name.shelf().sketch.own)
     }
 
     /// The row and position that a number belongs to. first: of a shelf's numbers. each: how many a row has.
@@ -215,7 +193,7 @@ impl<A: Attach> Rows<A> {
     /// Let a row be found by a key.
     pub fn put(&mut self, hash: u64, shelf: usize, key: usize, row: u32) {
         let at = RowAt::new(shelf, key, row);
-        self.at.put(hash, at, |known| *known == at);
+        self.names.put(hash, Standing::new(at), |known| known.at == at);
     }
 
     /// Let a row be found no more. Where it was the last of its shelf, that goes too.
@@ -229,7 +207,7 @@ impl<A: Attach> Rows<A> {
         let mut room = String::new();
         for (at, key) in shelf.sketch.keys.iter().enumerate() {
             let at = RowAt::new(number, at, row);
-            self.at.remove(shelf.hash(row, key, &mut room), |known| *known == at);
+            self.names.remove(shelf.hash(row, key, &mut room), |known| known.at == at);
         }
         Some(shelf)
     }
@@ -237,8 +215,8 @@ impl<A: Attach> Rows<A> {
 
 /// One name of a row.
 pub struct RowName<'s, A: Attach> {
-    pub shelf: &'s Shelf<A>,
-    at: RowAt,
+    rows: &'s Rows<A>,
+    standing: &'s Standing<A>,
 }
 
 impl<A: Attach> Clone for RowName<'_, A> {
@@ -250,22 +228,55 @@ impl<A: Attach> Clone for RowName<'_, A> {
 impl<A: Attach> Copy for RowName<'_, A> {}
 
 impl<'s, A: Attach> RowName<'s, A> {
-    #[inline]
-    fn key(self) -> &'s Key {
-        &self.shelf.sketch.keys[self.at.key()]
+    pub fn shelf(self) -> &'s Shelf<A> {
+        let shelf = self.rows.shelves.get(self.standing.at.shelf()).and_then(|known| known.shelf.as_deref());
+        shelf.unwrap_or_else(|| unreachable!("what stands in the table is on a shelf"))
     }
 
+    #[inline]
+    fn key(self) -> &'s Key {
+        &self.shelf().sketch.keys[self.standing.at.key()]
+    }
+
+    #[inline]
     pub fn row(self) -> u32 {
-        self.at.row()
+        self.standing.at.row()
+    }
+
+    fn is(self, wanted: HostKey<'_>) -> bool {
+        self.shelf().is(self.row(), self.key(), wanted)
+    }
+
+    /// The service, if it is declared at the port.
+    #[inline]
+    fn service(self, port: u16) -> Option<Found<'s, A>> {
+        match self.standing.asked() {
+            Some(asked) if asked.has(port) => Some(asked.found()),
+            _ => self.ask(port),
+        }
+    }
+
+    #[cold]
+    fn ask(self, port: u16) -> Option<Found<'s, A>> {
+        let (shelf, key, row) = (self.shelf(), self.key(), self.row());
+        key.first(Place::new(Role::Service, port))?;
+        let asked = self.standing.ask(|| {
+            let service = shelf.service(row);
+            match shelf.network(row, key) {
+                Some(network) => Asked::network(network, key.service_ports(), service),
+                None => shelf.host_name(row, key, |name| Asked::host(name, key.service_ports(), service)),
+            }
+        });
+        Some(asked.found())
     }
 
     /// Where the row stands: shelf and row.
     pub fn place(self) -> (usize, u32) {
-        (self.at.shelf(), self.at.row())
+        (self.standing.at.shelf(), self.standing.at.row())
     }
 
     fn network(self) -> Option<Network> {
-        self.shelf.network(self.row(), self.key())
+        self.shelf().network(self.row(), self.key())
     }
 
     /// Its claims on a node of a listener, if the name is what the node goes by.
@@ -273,25 +284,25 @@ impl<'s, A: Attach> RowName<'s, A> {
         if spot.network.is_some() {
             return &[];
         }
-        let sketch = &self.shelf.sketch;
-        let own = Some(self.at.key());
+        let (shelf, own) = (self.shelf(), Some(self.standing.at.key()));
+        let sketch = &shelf.sketch;
         let found = sketch.chains.iter().position(|chain| {
             let address = match (chain.address, spot.address) {
                 (None, None) => true,
                 (Some(key), Some(address)) => {
-                    self.shelf.network(self.row(), &sketch.keys[key]) == Some(Network::host(address))
+                    shelf.network(self.row(), &sketch.keys[key]) == Some(Network::host(address))
                 }
                 _ => false,
             };
             chain.port == spot.port && address && if by_sni { chain.sni == own } else { chain.sni.is_none() }
         });
-        found.map_or(&[], |at| self.shelf.chain(self.row(), at))
+        found.map_or(&[], |at| shelf.chain(self.row(), at))
     }
 
     /// Whether a chain listens on the address that this name is.
     fn listens(self, port: u16) -> bool {
-        let own = Some(self.at.key());
-        self.shelf.sketch.chains.iter().any(|chain| chain.port == port && chain.address == own)
+        let own = Some(self.standing.at.key());
+        self.shelf().sketch.chains.iter().any(|chain| chain.port == port && chain.address == own)
     }
 }
 
@@ -331,10 +342,7 @@ impl<'s, A: Attach> NameRef<'s, A> {
     pub fn service(self, port: u16) -> Option<Found<'s, A>> {
         match self {
             NameRef::Own(name) => name.service(port),
-            NameRef::Row(name) => {
-                name.key().first(Place::new(Role::Service, port))?;
-                Some(Found { service: name.shelf.service(name.row()), cell: name.shelf.found(name.row()) })
-            }
+            NameRef::Row(name) => name.service(port),
         }
     }
 
@@ -345,7 +353,7 @@ impl<'s, A: Attach> NameRef<'s, A> {
             NameRef::Own(name) => name.service(port).map(|found| found.service.index),
             NameRef::Row(name) => {
                 name.key().first(Place::new(Role::Service, port))?;
-                Some(name.shelf.first.service + name.row())
+                Some(name.shelf().first.service + name.row())
             }
         }
     }
@@ -357,7 +365,7 @@ impl<'s, A: Attach> NameRef<'s, A> {
             NameRef::Row(name) => {
                 let role = if tls { Role::HttpOverTls } else { Role::Http };
                 match name.key().first(Place::new(role, port))? {
-                    Owner::Host(at) => Some(name.shelf.host(name.row(), at)),
+                    Owner::Host(at) => Some(name.shelf().host(name.row(), at)),
                     Owner::Service | Owner::Chain(_) => None,
                 }
             }
@@ -368,7 +376,7 @@ impl<'s, A: Attach> NameRef<'s, A> {
         match self {
             NameRef::Own(name) => name.chains(port),
             NameRef::Row(name) => match name.key().first(Place::new(Role::Chain, port)) {
-                Some(Owner::Chain(at)) => name.shelf.chain(name.row(), at),
+                Some(Owner::Chain(at)) => name.shelf().chain(name.row(), at),
                 _ => &[],
             },
         }
@@ -387,8 +395,7 @@ impl<'s, A: Attach> NameRef<'s, A> {
         match self {
             NameRef::Own(name) => name.service_ports(),
             NameRef::Row(name) => {
-                let claims = name.key().claims.iter().filter(|claim| claim.owner == Owner::Service);
-                let mut ports: Vec<u16> = claims.map(|claim| claim.place.port()).collect();
+                let mut ports: Vec<u16> = name.key().service_ports().collect();
                 ports.dedup();
                 ports
             }
@@ -410,7 +417,7 @@ impl<'s, A: Attach> NameRef<'s, A> {
     pub fn text(self) -> String {
         match self {
             NameRef::Own(name) => name.key.text(),
-            NameRef::Row(name) => name.shelf.text(name.row(), name.key()),
+            NameRef::Row(name) => name.shelf().text(name.row(), name.key()),
         }
     }
 }

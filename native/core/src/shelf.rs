@@ -111,8 +111,6 @@ type Chunk<A> = Box<[OnceLock<Box<Kept<A>>>]>;
 struct Kept<A: Attach> {
     id: OnceLock<Arc<UnitId>>,
     service: OnceLock<Arc<Service<A>>>,
-    /// For the embedder's object of the service.
-    found: A::Cell,
     clusters: Box<[OnceLock<Arc<Cluster<A>>>]>,
     hosts: Box<[OnceLock<Arc<VirtualHost<A>>>]>,
     chains: OnceLock<Box<[Claim<A>]>>,
@@ -158,7 +156,6 @@ impl<A: Attach> Shelf<A> {
             Box::new(Kept {
                 id: OnceLock::new(),
                 service: OnceLock::new(),
-                found: A::Cell::default(),
                 clusters: unset(self.sketch.clusters.len()),
                 hosts: unset(self.sketch.leads.len()),
                 chains: OnceLock::new(),
@@ -190,10 +187,6 @@ impl<A: Attach> Shelf<A> {
             let given = Arc::new(self.with(row, |unit| unit.service(0)));
             Arc::new(Service { given, index: self.first.service + row, cell: A::Cell::default() })
         })
-    }
-
-    pub fn found(&self, row: u32) -> &A::Cell {
-        &self.kept(row).found
     }
 
     /// Position among all of the row's clusters.
@@ -297,6 +290,12 @@ impl<A: Attach> Shelf<A> {
         }
     }
 
+    /// Reads a name; an address as one that is written so.
+    pub fn host_name<T>(&self, row: u32, key: &Key, read: impl FnOnce(HostKey<'_>) -> T) -> T {
+        let (names, form) = (self.columns.row(row), key.form.unwrap_or(Form::Exact));
+        key.pattern.read(&names, &mut String::new(), |text| read(HostKey { form, text }))
+    }
+
     /// The address that a key is.
     pub fn network(&self, row: u32, key: &Key) -> Option<Network> {
         let names = self.columns.row(row);
@@ -310,11 +309,10 @@ impl<A: Attach> Shelf<A> {
 
     /// A name as it is written, star included.
     pub fn text(&self, row: u32, key: &Key) -> String {
-        let names = self.columns.row(row);
-        key.pattern.read(&names, &mut String::new(), |text| match key.form {
-            Some(Form::Suffix) => format!("*{text}"),
-            Some(Form::Prefix) => format!("{text}*"),
-            Some(Form::Exact) | None => text.to_owned(),
+        self.host_name(row, key, |name| match name.form {
+            Form::Suffix => format!("*{}", name.text),
+            Form::Prefix => format!("{}*", name.text),
+            Form::Exact => name.text.to_owned(),
         })
     }
 

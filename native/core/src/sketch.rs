@@ -83,6 +83,11 @@ impl Key {
     pub fn first(&self, place: Place) -> Option<Owner> {
         self.claims.iter().find(|claim| claim.place == place).map(|claim| claim.owner)
     }
+
+    /// Ports at which the unit's service claims it, ascending.
+    pub fn service_ports(&self) -> impl Iterator<Item = u16> {
+        self.claims.iter().filter(|claim| claim.owner == Owner::Service).map(|claim| claim.place.port())
+    }
 }
 
 /// Where a chain listens. It has its port for itself in the unit.

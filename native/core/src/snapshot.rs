@@ -160,7 +160,7 @@ impl<A: Attach> Snapshot<A> {
     pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster<A>>> {
         match self.cluster_names.get(hash_text(name.as_bytes()), |known| &*known.name == name) {
             Some(known) => known.holders.first(),
-            None => self.rows.cluster(name).map(|(row, at)| row.shelf.cluster(row.row(), at)),
+            None => self.rows.cluster(name).map(|(row, at)| row.shelf().cluster(row.row(), at)),
         }
     }
 
@@ -168,7 +168,7 @@ impl<A: Attach> Snapshot<A> {
     pub(crate) fn known_cluster(&self, name: &str) -> Option<&Arc<Cluster<A>>> {
         match self.cluster_names.get(hash_text(name.as_bytes()), |known| &*known.name == name) {
             Some(known) => known.holders.first(),
-            None => self.rows.cluster(name).and_then(|(row, at)| row.shelf.known_cluster(row.row(), at)),
+            None => self.rows.cluster(name).and_then(|(row, at)| row.shelf().known_cluster(row.row(), at)),
         }
     }
 
@@ -176,7 +176,7 @@ impl<A: Attach> Snapshot<A> {
     pub(crate) fn cluster_slot(&self, name: &str) -> Option<u32> {
         match self.cluster_names.get(hash_text(name.as_bytes()), |known| &*known.name == name) {
             Some(known) => (!known.holders.is_empty()).then_some(known.slot),
-            None => self.rows.cluster(name).map(|(row, at)| row.shelf.slot(row.row(), at)),
+            None => self.rows.cluster(name).map(|(row, at)| row.shelf().slot(row.row(), at)),
         }
     }
 
@@ -419,7 +419,7 @@ impl<A: Attach> Snapshot<A> {
 
     fn node(&self, spot: Spot, sni: HostKey<'_>) -> &[Claim<A>] {
         match self.nodes.get(spot.hash(sni.hash()), |node| node.key.is(spot, sni)) {
-            Some(node) => node.claims.all(),
+            Some(node) => node.claims.at(node.key.place()),
             None => self.rows.node(spot, sni),
         }
     }

@@ -28,16 +28,18 @@ impl<T: Clone> Shard<T> {
         Shard { tags: Arc::default(), values: Arc::from(Vec::new()), used: 0 }
     }
 
-    /// Where the value is, or the first free place behind it.
+    /// Where the value is, and itself, or the first free place behind it.
     #[inline]
-    fn probe(&self, tag: u32, mut is: impl FnMut(&T) -> bool) -> Result<usize, usize> {
+    fn probe(&self, tag: u32, mut is: impl FnMut(&T) -> bool) -> Result<(usize, &T), usize> {
         let mask = self.tags.len().wrapping_sub(1);
         let mut at = tag as usize & mask;
         loop {
             match self.tags.get(at) {
                 Some(known) if *known == tag => {
-                    if self.values.get(at).and_then(Option::as_ref).is_some_and(&mut is) {
-                        return Ok(at);
+                    if let Some(Some(value)) = self.values.get(at)
+                        && is(value)
+                    {
+                        return Ok((at, value));
                     }
                 }
                 Some(known) if *known != 0 => {}
@@ -75,7 +77,7 @@ impl<T: Clone> Shard<T> {
             self.grow();
         }
         let at = match self.probe(tag, is) {
-            Ok(at) => at,
+            Ok((at, _)) => at,
             Err(at) => {
                 self.used += 1;
                 Arc::make_mut(&mut self.tags)[at] = tag;
@@ -88,7 +90,7 @@ impl<T: Clone> Shard<T> {
 
     /// What follows is moved up, so that no tombstone is left.
     fn remove(&mut self, tag: u32, is: impl FnMut(&T) -> bool) {
-        let Ok(mut hole) = self.probe(tag, is) else {
+        let Ok((mut hole, _)) = self.probe(tag, is) else {
             return;
         };
         self.used -= 1;
@@ -158,8 +160,7 @@ impl<T: Clone> Sharded<T> {
     #[inline]
     pub fn get(&self, hash: u64, is: impl FnMut(&T) -> bool) -> Option<&T> {
         let (shard, tag) = self.shard(hash);
-        let at = shard.probe(tag, is).ok()?;
-        shard.values.get(at)?.as_ref()
+        shard.probe(tag, is).ok().map(|(_, value)| value)
     }
 
     /// Add the value, or put it in the place of the one it equals.
@@ -176,7 +177,7 @@ impl<T: Clone> Sharded<T> {
     /// The value, to be changed; what is shared with a copy of the table is copied first.
     pub fn get_mut(&mut self, hash: u64, is: impl FnMut(&T) -> bool) -> Option<&mut T> {
         let (shard, tag) = self.shard_mut(hash);
-        let at = shard.probe(tag, is).ok()?;
+        let (at, _) = shard.probe(tag, is).ok()?;
         Arc::make_mut(&mut shard.values).get_mut(at)?.as_mut()
     }
 
@@ -184,7 +185,7 @@ impl<T: Clone> Sharded<T> {
     pub fn get_or_put(&mut self, hash: u64, mut is: impl FnMut(&T) -> bool, make: impl FnOnce() -> T) -> &mut T {
         let (shard, tag) = self.shard_mut(hash);
         let at = match shard.probe(tag, &mut is) {
-            Ok(at) => at,
+            Ok((at, _)) => at,
             Err(_) => shard.put(tag, make(), is),
         };
         match &mut Arc::make_mut(&mut shard.values)[at] {

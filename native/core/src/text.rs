@@ -183,10 +183,30 @@ pub fn equal_bytes(word: u64, byte: u8) -> u64 {
 /// Eight bytes a word in the order of the text, the last filled up with zeros.
 #[inline]
 pub fn words(text: &[u8]) -> impl Iterator<Item = u64> {
-    text.chunks(8).map(|chunk| match <[u8; 8]>::try_from(chunk) {
-        Ok(whole) => u64::from_le_bytes(whole),
-        Err(_) => chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-    })
+    let (whole, rest) = text.as_chunks::<8>();
+    let last = (!rest.is_empty()).then(|| last_word(text, rest));
+    whole.iter().map(|word| u64::from_le_bytes(*word)).chain(last)
+}
+
+/// What is left of a text behind its whole words, read with bytes before it that are pushed out, or in halves.
+#[inline]
+fn last_word(text: &[u8], rest: &[u8]) -> u64 {
+    if let Some(last) = text.last_chunk::<8>() {
+        return u64::from_le_bytes(*last) >> (64 - 8 * rest.len());
+    }
+    match (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            let last = u64::from(u32::from_le_bytes(*last)) << (8 * (rest.len() - 4));
+            u64::from(u32::from_le_bytes(*first)) | last
+        }
+        _ => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
+/// Whether no byte has its highest bit set.
+#[inline]
+pub fn is_ascii(text: &[u8]) -> bool {
+    words(text).fold(0, |all, word| all | word) & (LOW << 7) == 0
 }
 
 /// Where the first of the bytes stands; none of them is 0.
@@ -234,6 +254,29 @@ mod tests {
                 text[at..].fill(b'?');
                 assert_eq!(first_of(&text, [b'?', b'#']), Some(at), "{at} of {length}");
                 assert_eq!(first_of(&text[..at], [b'?', b'#']), None);
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_the_bytes_in_order() {
+        let text: Vec<u8> = (1..=40).collect();
+        for length in 0..=text.len() {
+            let bytes: Vec<u8> = words(&text[..length]).flat_map(u64::to_le_bytes).collect();
+            assert_eq!(bytes[..length], text[..length]);
+            assert!(bytes.len() - length < 8 && bytes[length..].iter().all(|byte| *byte == 0), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_byte_beyond_ascii_is_seen_wherever_it_stands() {
+        for length in 0..40 {
+            let mut text = vec![b'~'; length];
+            assert!(is_ascii(&text));
+            for at in 0..length {
+                text[at] = 0x80;
+                assert!(!is_ascii(&text), "{at} of {length}");
+                text[at] = b'~';
             }
         }
     }

@@ -329,10 +329,10 @@ impl<A: Attach> VirtualHost<A> {
     /// The first route that takes the request. Headers are read only where a candidate asks for them.
     #[inline]
     pub fn find<R: Request<A> + ?Sized>(&self, request: &R, scheme: &str) -> Option<u32> {
-        let path = bare(request.path());
-        if self.takes_all && path.starts_with('/') {
+        if self.takes_all && request.path().starts_with('/') {
             return Some(0);
         }
+        let path = bare(request.path());
         let seen = self.seen(request, scheme);
         if !self.paths.is_used() {
             let found = self.routes.iter().position(|route| route.path.holds(path) && route.conditions_hold(&seen));

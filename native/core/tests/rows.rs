@@ -8,10 +8,10 @@ use std::thread;
 use roadstead_core::columns::HostColumn;
 use roadstead_core::decision::Kind;
 use roadstead_core::engine::Engine;
-use roadstead_core::model::Plain;
+use roadstead_core::model::{Plain, Protocol, Unit};
 use roadstead_core::request::PlainRequest;
 use roadstead_core::template::Template;
-use units::{engine, plain, put};
+use units::{engine, plain, put, service, unit};
 
 const HOST: &str = "\x010\x02";
 const COUNT: usize = 5_000;
@@ -22,12 +22,15 @@ fn host(at: usize) -> String {
 
 fn shelved() -> Engine<Plain> {
     let engine = engine(vec![]);
+    put_hosts(&engine, (0..COUNT).map(host).collect());
+    engine
+}
+
+fn put_hosts(engine: &Engine<Plain>, hosts: HostColumn) {
     let template = Arc::new(Template::new(plain(HOST, 80)).unwrap());
-    let hosts: HostColumn = (0..COUNT).map(host).collect();
     let mut builder = engine.builder();
     builder.put_rows(&template, &[&hosts], Arc::new(())).unwrap();
     engine.publish(builder).unwrap();
-    engine
 }
 
 #[test]
@@ -76,4 +79,49 @@ fn threads_make_one_of_each() {
         threads.map(|thread| thread.join().unwrap()).into()
     });
     assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// (what is asked for, which of the three rows answers at ports 1 to 6).
+const ASKED: [(&str, Option<usize>); 8] = [
+    ("a.h0.com", Some(0)),
+    ("A.h1.com.:80", Some(1)),
+    ("deep.down.h2.com", Some(2)),
+    ("h0.com", None),
+    ("10.0.0.1", Some(1)),
+    ("10.0.0.2:80", Some(2)),
+    ("10.0.0.3", None),
+    ("a.h3.com", None),
+];
+
+#[test]
+fn a_row_answers_again_as_the_first_time() {
+    let ports: Vec<(u16, Protocol)> = (1..=6).map(|port| (port, Protocol::Tcp)).collect();
+    let (name, address) = ("*.\x010\x02", "\x011\x02");
+    let template = Template::new(Unit { services: vec![service(name, &[address], &ports)], ..unit(name) }).unwrap();
+    let engine = engine(vec![]);
+    let columns =
+        [(0..3).map(host).collect::<HostColumn>(), (0..3).map(|at| format!("10.0.0.{at}")).collect::<HostColumn>()];
+    let mut builder = engine.builder();
+    builder.put_rows(&Arc::new(template), &[&columns[0], &columns[1]], Arc::new(())).unwrap();
+    engine.publish(builder).unwrap();
+    let answers = || {
+        let snapshot = engine.snapshot();
+        let asked = ASKED.into_iter().flat_map(|(text, _)| (0..8).map(move |port| (text, port)));
+        let found = asked.map(|(text, port)| snapshot.find(text, port).map(|found| Arc::clone(found.service)));
+        found.collect::<Vec<_>>()
+    };
+    let first = answers();
+    let wanted = ASKED.into_iter().flat_map(|(_, row)| (0..8).map(move |port| row.filter(|_| (1..=6).contains(&port))));
+    assert!(first.iter().map(|found| found.as_ref().map(|found| found.index as usize)).eq(wanted));
+    let again = |answers: Vec<Option<Arc<_>>>| {
+        let same = |pair: (&Option<Arc<_>>, &Option<Arc<_>>)| match pair {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        answers.iter().zip(&first).all(same)
+    };
+    assert!(again(answers()));
+    // Names that come copy the pieces of the table that they stand in.
+    put_hosts(&engine, (0..COUNT).map(|at| format!("other-{at}.com")).collect());
+    assert!(again(answers()));
 }

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use roadstead_core::columns::HostColumn;
 use roadstead_core::engine::Engine;
 use roadstead_core::model::{
     Action, Cluster, ClusterType, Destination, Endpoint, EndpointKind, Health, LbConfig, Limits, LocalityGroup, Match,
     MatchKind, Plain, Port, Protocol, Route, Service, Unit, ValueMatch, VirtualHost,
 };
 use roadstead_core::rng::SplitMix64;
+use roadstead_core::template::Template;
 
 pub const PORT: u16 = 8080;
 
@@ -127,6 +129,19 @@ pub fn engine(count: usize) -> Engine<Plain> {
         let routes = vec![route(path(MatchKind::Prefix, "/"), &cluster(&host))];
         builder.put(unit(&host, routes, &lb, &limits)).expect("the unit is good");
     }
+    engine.publish(builder).expect("nobody else publishes");
+    engine
+}
+
+/// The exact ones of those services as rows of one template.
+pub fn rows(count: usize) -> Engine<Plain> {
+    let engine = empty();
+    let name = "\x010\x02";
+    let routes = vec![route(path(MatchKind::Prefix, "/"), &cluster(name))];
+    let template = Template::new(unit(name, routes, &Arc::default(), &Arc::default())).expect("the template is good");
+    let hosts: HostColumn = (0..count).filter(|at| at % 20 != 19).map(host).collect();
+    let mut builder = engine.builder();
+    builder.put_rows(&Arc::new(template), &[&hosts], Arc::new(())).expect("the rows are good");
     engine.publish(builder).expect("nobody else publishes");
     engine
 }
