@@ -49,6 +49,7 @@ class _Given(msgspec.Struct, frozen=True):
     max_headers: int
     max_body: int | None
     max_connections: int
+    max_streams: int
     headers_timeout: float
     idle_timeout: float
     stream_idle_timeout: float
@@ -57,7 +58,10 @@ class _Given(msgspec.Struct, frozen=True):
 
 @click.command("proxy")
 @click.option(
-    "--listen", multiple=True, metavar="IP:PORT", help="HTTP/1.1 and CONNECT; repeatable. Default: 127.0.0.1:15001."
+    "--listen",
+    multiple=True,
+    metavar="IP:PORT",
+    help="HTTP and CONNECT; repeatable. Default: 127.0.0.1:15001.",
 )
 @click.option(
     "--listen-tls",
@@ -133,6 +137,9 @@ class _Given(msgspec.Struct, frozen=True):
 @click.option("--max-headers", type=click.IntRange(min=1), default=100, show_default=True, help="Lines of a head.")
 @click.option("--max-body", type=click.IntRange(min=0), metavar="BYTES", help="Of a request. Default: no limit.")
 @click.option("--max-connections", type=click.IntRange(min=1), default=10_000, show_default=True, help="Of clients.")
+@click.option(
+    "--max-streams", type=click.IntRange(min=1), default=100, show_default=True, help="Of a client at once (HTTP/2)."
+)
 @click.option(
     "--headers-timeout",
     type=click.FloatRange(min=0),
@@ -312,6 +319,7 @@ def _limits(options: _Given) -> Limits:
         headers=options.max_headers,
         body_bytes=options.max_body,
         connections=options.max_connections,
+        streams=options.max_streams,
         headers_timeout=options.headers_timeout or None,
         idle_timeout=options.idle_timeout or None,
         stream_idle_timeout=options.stream_idle_timeout or None,

@@ -39,8 +39,9 @@ def refuse_http2(cluster: str, pool: ConnectionPool | None) -> None:
     """Of libraries that speak HTTP/1.1 alone."""
     if pool is not None and pool.http.protocol == "http2":
         raise NotSpoken(
-            f"{cluster} is spoken to by HTTP/2, which this library does not: use roadstead.clients.httpx, or leave"
-            " h2UpgradePolicy and the port's HTTP2 out of the configuration"
+            f"{cluster} is spoken to by HTTP/2, which this library does not speak: use roadstead.clients.httpx (extras"
+            " httpx and http2; roadstead.clients.grpc for gRPC), ask through `roadstead proxy`, which does, or, where the"
+            " endpoints take HTTP/1.1 as well, leave h2UpgradePolicy and the port's protocol HTTP2 out of the configuration"
         )
 
 
