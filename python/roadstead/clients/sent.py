@@ -40,8 +40,8 @@ def refuse_http2(cluster: str, pool: ConnectionPool | None) -> None:
     if pool is not None and pool.http.protocol == "http2":
         raise NotSpoken(
             f"{cluster} is spoken to by HTTP/2, which this library does not speak: use roadstead.clients.httpx (extras"
-            " httpx and http2; roadstead.clients.grpc for gRPC), ask through `roadstead proxy`, which does, or, where the"
-            " endpoints take HTTP/1.1 as well, leave h2UpgradePolicy and the port's protocol HTTP2 out of the configuration"
+            " httpx and http2; roadstead.clients.grpc for gRPC), ask through `roadstead proxy`, which does, or, where"
+            " endpoints take HTTP/1.1 too, leave h2UpgradePolicy and the port's protocol HTTP2 out of the configuration"
         )
 
 
