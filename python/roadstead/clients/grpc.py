@@ -26,6 +26,7 @@ def channel(
     target: str,
     *,
     channel_credentials: grpc.ChannelCredentials | None = None,
+    identity: str | os.PathLike[str] | None = None,
     credentials: str | os.PathLike[str] | None = None,
     trusted: bool = False,
     recorder: Recorder | None = None,
@@ -34,14 +35,14 @@ def channel(
 ) -> grpc.Channel:
     """A channel whose calls each go where the registry says, as its rules say: balanced call by call, with retries by
     status, time limits, metadata operations, path and authority rewrites, faults, mirrors, limits of requests and TLS
-    origination (server certificates of one host name; `TlsRefused` for what gRPC's own TLS cannot check).
+    origination.
 
-    target: "host:port". channel_credentials: the caller's own TLS. credentials: the folder of certificates for
-    credentialName (`clients.tls.Originator`). trusted: x-envoy-… metadata steers retries and time limits. recorder:
-    counts calls (`metrics.istio.RequestRecorder`). watchers: see them begin, too (`clients.tracing.Spans`). options:
-    gRPC's, of the connections. Calls whose requests are a stream are sent once; mirrors get a copy of those with one
-    request."""
-    terms = Terms(Originator(None, credentials), trusted, registry.clock, recorder, tuple(watchers))
+    target: "host:port". channel_credentials: the caller's own TLS. identity: the folder of the workload's own
+    certificate, for ISTIO_MUTUAL; credentials: that of certificates for credentialName (`clients.tls.Originator`).
+    trusted: x-envoy-… metadata steers retries and time limits. recorder: counts calls
+    (`metrics.istio.RequestRecorder`). watchers: see them begin, too (`clients.tracing.Spans`). options: gRPC's, of the connections. Calls whose requests
+    are a stream are sent once; mirrors get a copy of those with one request."""
+    terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
     return Channel(Calls(registry, target, terms, channel_credentials, options))
 
 
@@ -50,6 +51,7 @@ def aio_channel(
     target: str,
     *,
     channel_credentials: grpc.ChannelCredentials | None = None,
+    identity: str | os.PathLike[str] | None = None,
     credentials: str | os.PathLike[str] | None = None,
     trusted: bool = False,
     recorder: Recorder | None = None,
@@ -57,7 +59,7 @@ def aio_channel(
     options: Sequence[Option] = (),
 ) -> grpc.aio.Channel:
     """The same for asyncio."""
-    terms = Terms(Originator(None, credentials), trusted, registry.clock, recorder, tuple(watchers))
+    terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
     return AioChannel(Calls(registry, target, terms, channel_credentials, options))
 
 

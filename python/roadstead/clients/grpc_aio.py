@@ -23,7 +23,6 @@ from roadstead.clients.grpc_calls import (
     Serialize,
     Where,
     metadata_of,
-    status_of,
     text_of,
 )
 from roadstead.steps import Try
@@ -217,7 +216,7 @@ class _Method:
 
         outcome: Passed[_Reply | Failed] | Local = await drive(work, ASYNCHRONOUS, send, copy)
         if isinstance(outcome, Local):
-            code, details = status_of(outcome)
+            code, details = calls.said(outcome)
             trailers = grpc.aio.Metadata(*outcome.headers)
             raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailers, details)
         if isinstance(outcome.response, Failed):
@@ -234,7 +233,7 @@ class _Method:
         if call.waits and not isinstance(call.exchange.ready(), Try):
             return Broken(None)
         calls = self.calls
-        opened = self._channel.kept.at(calls.where(call))
+        opened = self._channel.kept.at(call)
         made = getattr(opened, self._kind)(call.path, self._serialize, self._deserialize)
         metadata = metadata_of(call, given.metadata)
         rpc = made(given.request, timeout=calls.timeout(call), metadata=metadata, **given.rest)
@@ -264,7 +263,7 @@ class AioChannel(Methods[_Method], grpc.aio.Channel):
 
     def __init__(self, calls: Calls) -> None:
         self.calls = calls
-        self.kept: Kept[grpc.aio.Channel] = Kept(_opened)
+        self.kept: Kept[grpc.aio.Channel] = Kept(calls, _opened)
         self.copies = Tasks()
 
     def method(self, kind: str, name: str, serialize: Serialize, deserialize: Deserialize) -> _Method:
@@ -288,6 +287,7 @@ class AioChannel(Methods[_Method], grpc.aio.Channel):
         await self.copies.close()
         for one in self.kept.drain():
             await one.close(grace)
+        self.calls.close()
 
     async def __aenter__(self) -> AioChannel:
         return self

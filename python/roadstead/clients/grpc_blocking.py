@@ -22,7 +22,6 @@ from roadstead.clients.grpc_calls import (
     Serialize,
     Where,
     metadata_of,
-    status_of,
     text_of,
 )
 from roadstead.steps import Try
@@ -214,7 +213,7 @@ class _Method:
 
         outcome: Passed[Reply | Failed] | Local = finished(drive(work, BLOCKING, send, copy))
         if isinstance(outcome, Local):
-            raise CallError(*status_of(outcome), tuple(outcome.headers))
+            raise CallError(*calls.said(outcome), tuple(outcome.headers))
         if isinstance(outcome.response, Failed):
             outcome.watch.grpc_status = outcome.response.code.value[0]
             outcome.watch.ended()
@@ -231,7 +230,7 @@ class _Method:
         if call.waits and not isinstance(call.exchange.ready(), Try):
             return Broken(None)
         calls = self._channel.calls
-        opened = self._channel.kept.at(calls.where(call))
+        opened = self._channel.kept.at(call)
         made = getattr(opened, self._kind)(call.path, self._serialize, self._deserialize)
         metadata = metadata_of(call, given.metadata)
         try:
@@ -325,7 +324,7 @@ class Channel(Methods[_Method], grpc.Channel):
 
     def __init__(self, calls: Calls) -> None:
         self.calls = calls
-        self.kept: Kept[grpc.Channel] = Kept(_opened)
+        self.kept: Kept[grpc.Channel] = Kept(calls, _opened)
         self.copies = Copies()
         self._threads: ThreadPoolExecutor | None = None
 
@@ -353,6 +352,7 @@ class Channel(Methods[_Method], grpc.Channel):
             self._threads.shutdown(wait=False, cancel_futures=True)
         for one in self.kept.drain():
             one.close()
+        self.calls.close()
 
     def __enter__(self) -> Channel:
         return self

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Terms
-from roadstead.errors import MissingExtra, TlsRefused
+from roadstead.clients.grpc_tls import Relay, is_grpcs
+from roadstead.clients.grpc_tls import credentials as own_tls
+from roadstead.errors import MissingExtra
 
 try:
     import grpc
@@ -17,7 +19,6 @@ except ImportError as error:
     raise MissingExtra("calls by gRPC", "grpc", "grpcio") from error
 
 if TYPE_CHECKING:
-    from roadstead.mesh import TlsOrigination
     from roadstead.registry.view import View
 
 Value: TypeAlias = "str | bytes"
@@ -53,7 +54,6 @@ class Failed(NamedTuple):
 class Where(NamedTuple):
     """A sub-channel: one endpoint of one cluster."""
 
-    key: Hashable
     target: str
     credentials: grpc.ChannelCredentials | None
     options: list[Option]
@@ -110,6 +110,7 @@ class Calls:
         self.terms = terms
         self._credentials = credentials
         self._options = list(options)
+        self._relay = Relay(terms.tls)
 
     def work(self, method: str, metadata: Metadata, timeout: float | None, *, replayable: bool) -> Carrying[R]:
         """Begin a call: it is a request of HTTP/2 with its metadata as headers."""
@@ -122,8 +123,16 @@ class Calls:
         decision = self._registry.route(host, self._port, method, "POST", headers, scheme=scheme)
         return Carrying(decision, headers, self.terms, replayable=replayable)
 
-    def where(self, call: Call) -> Where:
-        """The sub-channel of a try."""
+    def key(self, call: Call) -> Hashable:
+        """Of the sub-channel of a try. TlsRefused where its TLS cannot be spoken."""
+        key = (call.cluster, call.host, call.port, call.tls, call.sni, call.authority)
+        if call.tls is None:
+            return key
+        # Files that were replaced make another one; the relay looks at them itself.
+        return (*key, self.terms.tls.marks(call.tls)) if is_grpcs(call.tls, call.sni) else key
+
+    def where(self, call: Call, key: Hashable) -> Where:
+        """What a sub-channel is opened with."""
         options: list[Option] = [
             ("grpc.default_authority", _authority(call)),
             ("grpc.enable_retries", 0),
@@ -134,12 +143,24 @@ class Calls:
         ]
         if call.pool is not None:
             options.append(("grpc.min_reconnect_backoff_ms", max(100, round(call.pool.tcp.connect_timeout * 1000))))
-        credentials = self._credentials if call.tls is None else _credentials(self.terms, call.tls)
-        if call.secure:
-            names = () if call.tls is None else call.tls.subject_alt_names
-            options.append(("grpc.ssl_target_name_override", names[0] if names else call.sni))
-        key = (call.cluster, call.host, call.port, call.tls, call.sni, call.authority)
-        return Where(key, _target(call), credentials if call.secure else None, [*options, *self._options])
+        target, credentials = _target(call), None
+        if call.tls is not None and not is_grpcs(call.tls, call.sni):
+            target = f"unix:{self._relay.at(key, call, call.tls)}"
+            credentials = grpc.local_channel_credentials(grpc.LocalConnectionType.UDS)
+        elif call.secure:
+            credentials = self._credentials if call.tls is None else own_tls(self.terms.tls, call.tls)
+            options.append(("grpc.ssl_target_name_override", call.sni))
+        return Where(target, credentials, [*options, *self._options])
+
+    def said(self, outcome: Local) -> tuple[grpc.StatusCode, str]:
+        """Of an answer of this process, in gRPC's words; why a connection did not come about, where that is known."""
+        code, details = status_of(outcome)
+        why = self._relay.failures.get(outcome.decision.cluster_name) if "UF" in outcome.flags else None
+        return code, details if why is None else f"{details}, transport failure reason: {why}"
+
+    def close(self) -> None:
+        """The channel is closed."""
+        self._relay.close()
 
     def timeout(self, call: Call) -> float | None:
         """Seconds that are left of a try."""
@@ -179,14 +200,17 @@ class Calls:
 class Kept(Generic[C]):
     """Sub-channels by where they lead. make: opens one."""
 
-    def __init__(self, make: Callable[[Where], C]) -> None:
+    def __init__(self, calls: Calls, make: Callable[[Where], C]) -> None:
+        self._calls = calls
         self._make = make
         self._kept: dict[Hashable, C] = {}
 
-    def at(self, where: Where) -> C:
-        found = self._kept.get(where.key)
+    def at(self, call: Call) -> C:
+        """Of a try. TlsRefused where its TLS cannot be spoken."""
+        key = self._calls.key(call)
+        found = self._kept.get(key)
         if found is None:
-            found = self._kept.setdefault(where.key, self._make(where))
+            found = self._kept.setdefault(key, self._make(self._calls.where(call, key)))
         return found
 
     def drain(self) -> list[C]:
@@ -242,29 +266,6 @@ def _target(call: Call) -> str:
         return f"ipv6:[{call.host}]:{call.port}"
     is_address = call.host.replace(".", "").isdigit()
     return f"{'ipv4:' if is_address else 'dns:///'}{call.host}:{call.port}"
-
-
-def _credentials(terms: Terms, tls: TlsOrigination) -> grpc.ChannelCredentials:
-    """gRPC has TLS of its own, which checks that a certificate is for the server's name, and nothing else."""
-    names = tls.subject_alt_names
-    is_other = len(names) > 1 or (names and tls.sni and names[0] != tls.sni)
-    if not tls.verify or tls.mode in ("ISTIO_MUTUAL", "AUTO") or tls.ca_crl or is_other:
-        raise TlsRefused(
-            f"{tls.mode}: gRPC's own TLS checks one host name and nothing else: it cannot speak with identities of the"
-            " mesh, with several subjectAltNames, with revoked certificates, or without a check"
-        )
-    files = terms.tls.files(tls)
-
-    def read(path: str) -> bytes | None:
-        if not path:
-            return None
-        try:
-            with open(path, "rb") as file:  # noqa: PTH123
-                return file.read()
-        except OSError as error:
-            raise TlsRefused(f"{path}: {error}") from error
-
-    return grpc.ssl_channel_credentials(read(files.root), read(files.key), read(files.certificate))
 
 
 __all__ = [

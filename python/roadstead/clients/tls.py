@@ -51,11 +51,15 @@ class Originator:
         or the identity it needs is missing or wrong; it names what is."""
         offered = tls.alpn or tuple(alpn)
         files = self.files(tls)
-        marks = tuple([_mark(path) for path in files.all()])
+        marks = _marks(files)
         known = self._made.get((tls, offered))
         if known is None or known.marks != marks:
             known = self._made[tls, offered] = _Made(_context(tls, files, offered), marks)
         return known.context
+
+    def marks(self, tls: TlsOrigination) -> tuple[tuple[int, int], ...]:
+        """What tells apart the files it is spoken with, before and after they were replaced."""
+        return _marks(self.files(tls))
 
     def wanted(self, tls: TlsOrigination | None, labels: Mapping[str, str]) -> TlsOrigination | None:
         """What is spoken to an endpoint with these labels: automatic mutual TLS (AUTO) is for those that have the
@@ -199,6 +203,10 @@ def _same_address(one: str, other: str) -> bool:
         return ipaddress.ip_address(one.strip()) == ipaddress.ip_address(other)
     except ValueError:
         return False
+
+
+def _marks(files: Files) -> tuple[tuple[int, int], ...]:
+    return tuple([_mark(path) for path in files.all()])
 
 
 def _mark(path: str) -> tuple[int, int]:
