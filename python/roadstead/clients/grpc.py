@@ -40,8 +40,8 @@ def channel(
     target: "host:port". channel_credentials: the caller's own TLS. identity: the folder of the workload's own
     certificate, for ISTIO_MUTUAL; credentials: that of certificates for credentialName (`clients.tls.Originator`).
     trusted: x-envoy-… metadata steers retries and time limits. recorder: counts calls
-    (`metrics.istio.RequestRecorder`). watchers: see them begin, too (`clients.tracing.Spans`). options: gRPC's, of the connections. Calls whose requests
-    are a stream are sent once; mirrors get a copy of those with one request."""
+    (`metrics.istio.RequestRecorder`). watchers: see them begin, too (`clients.tracing.Spans`). options: gRPC's, of the
+    connections. Calls whose requests are a stream are sent once; mirrors get a copy of those with one request."""
     terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
     return Channel(Calls(registry, target, terms, channel_credentials, options))
 
