@@ -6,13 +6,14 @@ import asyncio
 import http.client
 import socket
 import ssl
-from collections.abc import Callable, Hashable, Sequence
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from roadstead.clients.bodies import Recorder, Watcher
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
+from roadstead.clients.deadlines import Deadlines
 from roadstead.clients.drive import ASYNCHRONOUS, Tasks, drive
 from roadstead.clients.sent import KEPT, Sent, idle_time, keepalive_options, most_connections, refuse_http2
 from roadstead.clients.tls import Originator
@@ -26,7 +27,7 @@ try:
     from multidict import CIMultiDict, CIMultiDictProxy
     from yarl import URL
 except ImportError as error:
-    raise MissingExtra("sending requests with aiohttp", "aiohttp", "aiohttp>=3.12") from error
+    raise MissingExtra("sending requests with aiohttp", "aiohttp", "aiohttp>=3.12.6") from error
 
 if TYPE_CHECKING:
     import os
@@ -38,80 +39,64 @@ if TYPE_CHECKING:
 
     from roadstead.registry.view import View
 
-# The caller's session has added what it wants; an inner one adds nothing.
-_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-_FRAMING = ("host", "transfer-encoding", "content-length")
+# What frames a body is the library's; so long are the names (most others need not be looked at).
+_FRAMING = frozenset(["host", "transfer-encoding", "content-length"])
+_LENGTHS = frozenset(map(len, _FRAMING))
+# Of a request: the connections of its try.
+_WAY = "roadstead_way"
+_ANSWER = "roadstead_answer"
+_ADDED: CIMultiDict[None] = CIMultiDict([("Content-Type", None)])
 
 
-class _TryBroke(Exception):
-    """A try broke. Not the library's own, so that it does not try again by itself."""
+class _Way:
+    """The connections of a cluster. timeout: until one is there; None: the caller's. free: how many more may be in
+    use at once, all endpoints together; None: any number."""
 
+    __slots__ = ("connector", "free", "timeout")
 
-class _Slots:
-    """Connections of a cluster that are in use at once, all endpoints together. session: whose connections they are."""
-
-    def __init__(self, most: int | None, session: aiohttp.ClientSession) -> None:
-        self._free = None if most is None else asyncio.Semaphore(most)
-        self.session = session
-
-    async def take(self) -> None:
-        if self._free is not None:
-            await self._free.acquire()
-
-    def give_back(self) -> None:
-        if self._free is not None:
-            self._free.release()
+    def __init__(self, connector: aiohttp.BaseConnector, timeout: ClientTimeout | None, most: int | None) -> None:
+        self.connector = connector
+        self.timeout = timeout
+        self.free = None if most is None else asyncio.Semaphore(most)
 
 
 class Response(aiohttp.ClientResponse):
     """A response whose body is passed on. `roadstead` (`Sent`) tells whose answer it is."""
 
     roadstead: Sent
-    _asked: aiohttp.RequestInfo | None = None
+    # The headers as they came.
+    lines: list[tuple[str, str]] | None = None
+    _asked: ClientRequest | None = None
     _given: CIMultiDictProxy[str] | None = None
     _outcome: Passed[Response] | None = None
     _terms: Terms | None = None
-    _slots: _Slots | None = None
+    _free: asyncio.Semaphore | None = None
 
-    def passed(self, asked: aiohttp.RequestInfo, outcome: Passed[Response], terms: Terms) -> Response:
+    def passed(self, request: ClientRequest, outcome: Passed[Response], terms: Terms) -> Response:
         """It is the answer: with the headers that the mesh makes of it."""
-        self.told(asked, outcome.headers, Sent(outcome.exchange.decision, "", ""))
+        self.told(request, outcome.headers, Sent(outcome.exchange.decision, "", ""))
         self._outcome = outcome
         self._terms = terms
         self.content.on_eof(self._settle)
         return self
 
-    def told(self, asked: aiohttp.RequestInfo, headers: list[tuple[str, str]], sent: Sent) -> Response:
+    def told(self, request: ClientRequest, headers: list[tuple[str, str]], sent: Sent) -> Response:
         """To what request it is the answer, as the caller sees it."""
-        self._asked = asked
-        self._given = CIMultiDictProxy(CIMultiDict(headers))
+        self._asked = request
+        if headers != self.lines:
+            self._given = CIMultiDictProxy(CIMultiDict(headers))
         self.roadstead = sent
         return self
 
-    def holds(self, slots: _Slots) -> None:
+    def holds(self, free: asyncio.Semaphore) -> None:
         """Its connection is one of so many."""
-        self._slots = slots
+        self._free = free
         self.content.on_eof(self._give_back)
-
-    @property
-    def url(self) -> URL:
-        """Of aiohttp."""
-        return super().url if self._asked is None else self._asked.url
-
-    @property
-    def real_url(self) -> URL:
-        """Of aiohttp."""
-        return super().real_url if self._asked is None else self._asked.real_url
-
-    @property
-    def host(self) -> str:
-        """Of aiohttp."""
-        return super().host if self._asked is None else self._asked.url.host or ""
 
     @property
     def request_info(self) -> aiohttp.RequestInfo:
         """Of aiohttp."""
-        return super().request_info if self._asked is None else self._asked
+        return super().request_info if self._asked is None else self._asked.request_info
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -146,29 +131,35 @@ class Response(aiohttp.ClientResponse):
             outcome.watch.closed()
 
     def _give_back(self) -> None:
-        slots, self._slots = self._slots, None
-        if slots is not None:
-            slots.give_back()
+        free, self._free = self._free, None
+        if free is not None:
+            free.release()
 
 
 class _Asked(NamedTuple):
-    """One request of the caller. body: bytes, the library's payload, or None."""
+    """One request of the caller. handler: sends one. content: its body, where it is kept; else it can be sent once.
+    payload: the body as it is sent. is_cut: it goes without the body that it had."""
 
     request: ClientRequest
-    headers: list[tuple[str, str]]
-    body: object
-    is_kept: bool
+    handler: ClientHandlerType
+    content: bytes | None
+    payload: aiohttp.Payload | None
+    is_cut: bool = False
+
+    def copied(self) -> _Asked:
+        """As it goes to a mirror: without a body that cannot be sent twice."""
+        return self if self.content is not None else self._replace(payload=None, is_cut=True)
 
 
 class Middleware:
     """A client middleware of aiohttp that sends each request where the registry says, as its rules say: balanced, with
     retries, time limits, header operations, rewrites, redirects, faults, mirrors, connection limits and TLS
-    origination. The session's own connector is not used.
+    origination. Its session's connector is `Middleware.connector`.
 
     registry: a Registry or a view of one. identity, credentials: folders of certificates (`clients.tls.Originator`).
     trusted: x-envoy-… request headers steer retries and time limits. recorder: counts requests
-    (`metrics.istio.RequestRecorder`). watchers: see it begin, too (`clients.tracing.Spans`). auto_decompress: the
-    session's. The session's total time limit holds as well."""
+    (`metrics.istio.RequestRecorder`). watchers: see it begin, too (`clients.tracing.Spans`). The session's time limits
+    hold as well, but for those of connecting to what the mesh knows."""
 
     def __init__(
         self,
@@ -179,65 +170,78 @@ class Middleware:
         trusted: bool = False,
         recorder: Recorder | None = None,
         watchers: Sequence[Watcher] = (),
-        auto_decompress: bool = True,
     ) -> None:
         self._registry = registry
         self._terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
-        self._auto_decompress = auto_decompress
-        self._pools: dict[Hashable, _Slots] = {}
-        self._answers: aiohttp.ClientSession | None = None
+        self._ways: dict[Hashable, _Way] = {}
+        self._answers: _Way | None = None
         self._copies = Tasks()
+        self._deadlines = Deadlines()
+
+    def connector(self) -> aiohttp.TCPConnector:
+        """For the session; it closes what the middleware holds open."""
+        return _Connector(self)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
         """Of aiohttp."""
-        asked = await _asked(request)
-        size = len(asked.body) if isinstance(asked.body, bytes) else 0
+        body = request.body
+        content, payload = await _kept(body) if isinstance(body, aiohttp.Payload) else (b"", None)
+        given, url = request.headers, request.url
+        headers = [line for line in given.items() if len(line[0]) != 4 or line[0].lower() != "host"]
+        asked = _Asked(request, handler, content, payload)
         decision = self._registry.route(
-            request.headers.get("Host", request.url.host or ""),
-            request.url.port or 80,
-            request.url.raw_path_qs,
+            given.get("Host") or url.host or "",
+            url.port or 80,
+            url.raw_path_qs,
             request.method,
-            asked.headers,
-            scheme=request.url.scheme,
+            headers,
+            scheme=url.scheme,
         )
-        work: Carrying[Response] = Carrying(decision, asked.headers, self._terms, replayable=asked.is_kept, size=size)
-
-        async def send(call: Call) -> Answered[Response] | Broken:
-            return await self._send(call, asked)
-
-        def copy(call: Call) -> None:
-            self._copies.send(self._send_copy(call, asked if asked.is_kept else asked._replace(body=None)))
-
-        outcome = await drive(work, ASYNCHRONOUS, send, copy)
+        work: Carrying[Response] = Carrying(
+            decision, headers, self._terms, replayable=content is not None, size=len(content) if content else 0
+        )
+        outcome = await drive(work, ASYNCHRONOUS, partial(self._send, asked), partial(self._copy, asked))
         if isinstance(outcome, Local):
             return await self._local(asked, outcome)
-        return outcome.response.passed(request.request_info, outcome, self._terms)
+        return outcome.response.passed(request, outcome, self._terms)
 
     async def close(self) -> None:
         """Close all connections; copies on their way are waited for."""
         await self._copies.close()
-        for pool in self._pools.values():
-            await pool.session.close()
-        self._pools.clear()
+        for way in self._ways.values():
+            await way.connector.close()
+        self._ways.clear()
         if self._answers is not None:
-            await self._answers.close()
+            await self._answers.connector.close()
 
-    async def _send_copy(self, call: Call, asked: _Asked) -> None:
+    def _copy(self, asked: _Asked, call: Call) -> None:
+        self._copies.send(self._send_copy(asked.copied(), call))
+
+    async def _send_copy(self, asked: _Asked, call: Call) -> None:
         with call.exchange:
-            result = await self._send(call, asked)
+            result = await self._send(asked, call)
             if isinstance(result, Answered):
                 call.exchange.response(result.status)
                 await result.response.read()
 
-    async def _send(self, call: Call, asked: _Asked) -> Answered[Response] | Broken:
+    def _send(self, asked: _Asked, call: Call) -> Awaitable[Answered[Response] | Broken]:
         refuse_http2(call.cluster, call.pool)
         context = None
         if call.tls is not None:
             context = self._terms.tls.context(call.tls, alpn=("http/1.1",))
-        pool = self._pool(call, context)
+        way = self._way(call, context)
+        if way.free is None and not call.waits:
+            return self._answered(call, call.deadline, asked, way, context)
+        return self._in_turn(call, asked, way, context)
+
+    async def _in_turn(
+        self, call: Call, asked: _Asked, way: _Way, context: ssl.SSLContext | None
+    ) -> Answered[Response] | Broken:
+        """The same where connections are limited."""
         try:
-            async with asyncio.timeout(self._left(call.deadline)):
-                await pool.take()
+            async with self._deadlines.within(self._left(call.deadline)):
+                if way.free is not None:
+                    await way.free.acquire()
         except TimeoutError:
             return await self._late(call.deadline)
         response: Response | None = None
@@ -246,48 +250,40 @@ class Middleware:
                 return Broken(None)
             now = call.exchange.step
             deadline = now.deadline if isinstance(now, Try) else call.deadline
-            result = await self._answered(call, deadline, asked, pool.session, context)
+            result = await self._answered(call, deadline, asked, way, context)
             response = result.response if isinstance(result, Answered) else None
         finally:
-            if response is None:
-                pool.give_back()
-        if response is not None:
-            response.holds(pool)
+            if response is None and way.free is not None:
+                way.free.release()
+        if response is not None and way.free is not None:
+            response.holds(way.free)
         return result
 
     async def _answered(
-        self,
-        call: Call,
-        deadline: int | None,
-        asked: _Asked,
-        session: aiohttp.ClientSession,
-        context: ssl.SSLContext | None,
+        self, call: Call, deadline: int | None, asked: _Asked, way: _Way, context: ssl.SSLContext | None
     ) -> Answered[Response] | Broken:
         """What comes of the request: the head of a response, or how it broke."""
+        request = _request(call, asked, way, context)
         try:
-            async with asyncio.timeout(self._left(deadline)):
-                made = await session.request(
-                    asked.request.method,
-                    _url(call),
-                    headers=_headers(call, asked),
-                    data=asked.body,
-                    chunked=True if not asked.is_kept else None,
-                    allow_redirects=False,
-                    ssl=context if context is not None else asked.request.ssl if call.secure else False,
-                    server_hostname=call.sni or None,
-                    timeout=_timeout(call),
-                    middlewares=(_as_told,),
-                )
-        except _TryBroke as broke:
-            return _broken(broke.__cause__)
-        except aiohttp.ServerTimeoutError:
+            async with self._deadlines.within(self._left(deadline)):
+                made = await asked.handler(request)
+        except aiohttp.ConnectionTimeoutError:
             return Broken("connection_timeout", sent=False)
+        except aiohttp.ServerTimeoutError:
+            raise
         except TimeoutError:
             if deadline is None:
                 raise
             return await self._late(deadline)
+        except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError):
+            return Broken("remote_connection_failure", sent=False)
+        except aiohttp.ClientResponseError:
+            return Broken("protocol_error")
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError):
+            return Broken("connection_termination")
         response = cast("Response", made)
-        return Answered(response.status, list(response.headers.items()), response, response.content.is_eof())
+        response.lines = list(response.headers.items())
+        return Answered(response.status, response.lines, response, response.content.is_eof())
 
     async def _late(self, deadline: int | None) -> Broken:
         """Timers of loops end a hair early; the exchange is asked when the instant is there."""
@@ -298,38 +294,32 @@ class Middleware:
     def _left(self, deadline: int | None) -> float | None:
         return None if deadline is None else self._terms.seconds_until(deadline)
 
-    def _pool(self, call: Call, context: ssl.SSLContext | None) -> _Slots:
+    def _way(self, call: Call, context: ssl.SSLContext | None) -> _Way:
         key = (call.cluster, context, "" if call.port else call.host)
-        pool = self._pools.get(key)
-        if pool is None:
+        way = self._ways.get(key)
+        if way is None:
             mesh = call.pool or ConnectionPool()
             connector: aiohttp.BaseConnector
             requests, idle = mesh.http.max_requests_per_connection or 0, idle_time(mesh)
-            if call.port:
+            if not call.port:
+                connector = aiohttp.UnixConnector(call.host, limit=0, keepalive_timeout=idle)
+            elif requests:
                 connector = _Counting(requests, limit=0, keepalive_timeout=idle, socket_factory=_sockets(mesh))
             else:
-                connector = aiohttp.UnixConnector(call.host, limit=0, keepalive_timeout=idle)
-            pool = self._pools[key] = _Slots(most_connections(mesh), self._session(connector))
-        return pool
-
-    def _session(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            response_class=Response,
-            auto_decompress=self._auto_decompress,
-            skip_auto_headers=_AUTOMATIC,
-            timeout=aiohttp.ClientTimeout(),
-        )
+                connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=idle, socket_factory=_sockets(mesh))
+            timeout = None if call.pool is None else aiohttp.ClientTimeout(sock_connect=mesh.tcp.connect_timeout)
+            way = self._ways[key] = _Way(connector, timeout, most_connections(mesh))
+        return way
 
     async def _local(self, asked: _Asked, outcome: Local) -> Response:
         """An answer of this process, read as if it came over a connection."""
         if self._answers is None:
-            self._answers = self._session(_Answers(force_close=True))
-        _answer.set(_written(outcome))
-        made = await self._answers.request(asked.request.method, "http://localhost/", allow_redirects=False)
+            self._answers = _Way(_Answers(force_close=True), None, None)
+        request = _another(asked.request, asked.request.headers, URL("http://localhost/"), self._answers)
+        setattr(request, _ANSWER, _written(outcome))
+        made = await asked.handler(request)
         sent = Sent(outcome.decision, outcome.flags, outcome.details)
-        return cast("Response", made).told(asked.request.request_info, outcome.headers, sent)
+        return cast("Response", made).told(asked.request, outcome.headers, sent)
 
 
 class _Counting(aiohttp.TCPConnector):
@@ -351,7 +341,7 @@ class _Counting(aiohttp.TCPConnector):
 
 
 class _Answers(aiohttp.BaseConnector):
-    """Connections to nobody, over which one answer comes (`_answer`)."""
+    """Connections to nobody, over which one answer comes: what the request has with it."""
 
     async def _create_connection(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
@@ -359,11 +349,8 @@ class _Answers(aiohttp.BaseConnector):
         loop = asyncio.get_running_loop()
         handler = ResponseHandler(loop)
         handler.connection_made(_Nobody())
-        loop.call_soon(handler.data_received, _answer.get())
+        loop.call_soon(handler.data_received, getattr(req, _ANSWER))
         return handler
-
-
-_answer: ContextVar[bytes] = ContextVar("answer")
 
 
 class _Nobody(asyncio.Transport):
@@ -404,26 +391,25 @@ def session(
 ) -> aiohttp.ClientSession:
     """A `ClientSession` whose requests go where the registry says (`Middleware`). options: aiohttp's, but `connector`;
     middlewares run before."""
-    auto_decompress = bool(options.get("auto_decompress", True))
     mesh = Middleware(
-        registry,
-        identity=identity,
-        credentials=credentials,
-        trusted=trusted,
-        recorder=recorder,
-        watchers=watchers,
-        auto_decompress=auto_decompress,
+        registry, identity=identity, credentials=credentials, trusted=trusted, recorder=recorder, watchers=watchers
     )
     others = cast("tuple[object, ...]", tuple(cast("list[object]", options.pop("middlewares", ()))))
-    return aiohttp.ClientSession(connector=_Closing(mesh), middlewares=(*others, mesh), **options)  # type: ignore[arg-type]
+    return aiohttp.ClientSession(connector=mesh.connector(), middlewares=(*others, mesh), **options)  # type: ignore[arg-type]
 
 
-class _Closing(aiohttp.TCPConnector):
-    """Of the caller's session: what it holds open is the middleware's."""
+class _Connector(aiohttp.TCPConnector):
+    """Of the caller's session: each try has the connections of its cluster with it. What is held open is the
+    middleware's."""
 
     def __init__(self, mesh: Middleware) -> None:
         super().__init__()
         self._mesh = mesh
+
+    def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Awaitable[Connection]:  # type: ignore[override]
+        """Of aiohttp."""
+        way: _Way = getattr(req, _WAY)
+        return way.connector.connect(req, traces, way.timeout or timeout)
 
     def close(self, *, abort_ssl: bool = False) -> object:  # type: ignore[override]
         """Of aiohttp."""
@@ -446,40 +432,48 @@ class _Later:
         return cast("asyncio.Future[None]", self._work()).__await__()
 
 
-async def _as_told(request: ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
-    """One try and no more, whatever the library holds of it."""
-    try:
-        return await handler(request)
-    except aiohttp.ServerTimeoutError:
-        raise
-    except (aiohttp.ClientConnectionError, aiohttp.ClientResponseError, aiohttp.ClientPayloadError, OSError) as error:
-        raise _TryBroke from error
+async def _kept(body: aiohttp.Payload) -> tuple[bytes | None, aiohttp.Payload]:
+    """A body that is small enough is taken into memory, so that it can be sent again; and how it is sent."""
+    if body.size is None or body.size > KEPT:
+        return None, body
+    content = await body.as_bytes()
+    return content, body if isinstance(body, aiohttp.BytesPayload) else aiohttp.BytesPayload(content)
 
 
-def _broken(error: BaseException | None) -> Broken:
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
-        return Broken("remote_connection_failure", sent=False)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return Broken("protocol_error")
-    return Broken("connection_termination")
+def _request(call: Call, asked: _Asked, way: _Way, context: ssl.SSLContext | None) -> ClientRequest:
+    """The request as it goes to the endpoint. How its body is framed is not for rules to say."""
+    lines = [line for line in call.headers if len(line[0]) not in _LENGTHS or line[0].lower() not in _FRAMING]
+    lines.insert(0, ("Host", call.authority))
+    own = asked.request
+    if asked.is_cut:
+        lines.append(("Content-Length", "0"))
+    elif asked.payload is not None or own.method not in own.GET_METHODS:
+        lines += [(name, own.headers[name]) for name in ("Content-Length", "Transfer-Encoding") if name in own.headers]
+    made = _another(own, CIMultiDict(lines), _url(call), way)
+    made._body = asked.payload
+    if context is not None:
+        made._ssl = context
+    elif not call.secure:
+        made._ssl = True
+    made.server_hostname = call.sni or None
+    return made
 
 
-async def _asked(request: ClientRequest) -> _Asked:
-    """A body that is small enough is taken into memory, so that it can be sent again."""
-    headers = [(name, value) for name, value in request.headers.items() if name.lower() != "host"]
-    body = request.body
-    if not isinstance(body, aiohttp.Payload):
-        return _Asked(request, headers, bytes(body) or None, True)
-    if body.size is not None and body.size <= KEPT:
-        return _Asked(request, headers, await body.as_bytes(), True)
-    return _Asked(request, headers, body, False)
-
-
-def _headers(call: Call, asked: _Asked) -> CIMultiDict[str]:
-    made = CIMultiDict([("Host", call.authority)])
-    for name, value in call.headers:
-        if name.lower() not in _FRAMING:
-            made.add(name, value)
+def _another(request: ClientRequest, headers: CIMultiDict[str], url: URL, way: _Way) -> ClientRequest:
+    """The caller's request once more, with other headers and to another place: all else that the library's constructor
+    finds out is known."""
+    made = object.__new__(type(request))
+    made.__dict__.update(request.__dict__)
+    made.headers = headers
+    made.url = url
+    made.response_class = Response
+    # The caller's session has added what it wants.
+    made._skip_auto_headers = _ADDED
+    if made.proxy is not None:
+        made.update_proxy(None, None, None)
+    if made._continue is not None:
+        made._continue = asyncio.get_running_loop().create_future()
+    setattr(made, _WAY, way)
     return made
 
 
@@ -487,12 +481,6 @@ def _url(call: Call) -> URL:
     host = "localhost" if not call.port else f"[{call.host}]" if ":" in call.host else call.host
     scheme = "https" if call.secure else "http"
     return URL(f"{scheme}://{host}:{call.port or 80}{call.path}", encoded=True)
-
-
-def _timeout(call: Call) -> ClientTimeout:
-    if call.pool is None:
-        return aiohttp.ClientTimeout()
-    return aiohttp.ClientTimeout(sock_connect=call.pool.tcp.connect_timeout)
 
 
 def _sockets(pool: ConnectionPool) -> Callable[[tuple[object, ...]], socket.socket]:
