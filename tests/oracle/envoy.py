@@ -133,7 +133,7 @@ def _listener(routes: Resource) -> dict[str, object]:
     manager = {
         "@type": _HCM,
         "stat_prefix": "oracle",
-        "codec_type": "HTTP1",
+        "codec_type": "AUTO",
         "route_config": routes,
         "http_filters": [{"name": "router", "typed_config": {"@type": _ROUTER}}],
         "strip_any_host_port": True,

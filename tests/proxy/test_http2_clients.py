@@ -120,6 +120,8 @@ async def test_the_body_is_waited_for_only_where_it_is_wanted(made: Servers, eng
         ([*HEAD[:1], (":scheme", "ftp"), *HEAD[2:]], "400", "no :authority and :path"),
         ([*HEAD[:2], (":authority", "u@api.test"), (":path", "/")], "400", "no :authority and :path"),
         ([*HEAD[:2], (":authority", "api.test:x"), (":path", "/")], "400", "is no port"),
+        ([(":method", "GET / HTTP/1.1"), *HEAD[1:]], "400", "is no method"),
+        ([*HEAD[:3], (":path", "/ HTTP/1.1")], "400", "no :authority and :path"),
         ([*HEAD, ("expect", "magic")], "417", "Expect: magic"),
         ([*HEAD, ("x-long", "l" * 70_000)], "431", "a head of more than 61440 bytes"),
         ([*HEAD, *[(f"x-{n}", "1") for n in range(101)]], "431", "more than 100 headers"),
@@ -164,6 +166,8 @@ async def test_a_body_that_turns_out_too_large(made: Servers, engine_name: str) 
         pytest.param([("connection", "close")], id="a header of one connection"),
         pytest.param([("te", "gzip")], id="a transfer coding"),
         pytest.param([("X-Upper", "1")], id="a name in capitals"),
+        pytest.param([("x-split", "1\r\nx-more: 2")], id="a line break"),
+        pytest.param([("transfer-encoding: chunked, x", "1")], id="a line of its own in a name"),
     ],
 )
 async def test_messages_that_are_none(made: Servers, engine_name: str, sent: list[tuple[str, str]]) -> None:

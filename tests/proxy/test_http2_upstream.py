@@ -438,6 +438,27 @@ async def test_trailers_are_passed_on(engine_name: str) -> None:
         assert (answer.body, "x-sum" in answer.headers) == (b"body", False)
 
 
+@pytest.mark.parametrize("side", ["client", "endpoint"])
+async def test_trailers_are_within_the_limits_of_heads(engine_name: str, side: str) -> None:
+    many = [(f"x-{number}", "1") for number in range(101)]
+
+    async def handle(stream: Stream) -> None:
+        stream.head([(":status", "200")])
+        await stream.done()
+        stream.end(*(many if side == "endpoint" else []))
+
+    async with (
+        http2_server(handle) as server,
+        running(mesh(server.port), engine_name) as proxy,
+        http2_client(proxy.port) as peer,
+    ):
+        stream = await peer.get("api.test", "/", method="POST", end=False).head_came()
+        stream.end(*(many if side == "client" else []))
+        await stream.done()
+        assert stream.reset in {CODES.ENHANCE_YOUR_CALM, CODES.INTERNAL_ERROR}
+        await until(lambda: server.requests[0].reset is not None)
+
+
 async def test_idle_connections_come_of_age(engine_name: str) -> None:
     policy = "{connectionPool: {http: {idleTimeout: 0.2s}}}"
     async with http2_server() as server, running(mesh(server.port, policy=policy), engine_name) as proxy:

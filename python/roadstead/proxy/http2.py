@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from roadstead.errors import MissingExtra
 from roadstead.proxy.flow import Body, Flow
 from roadstead.proxy.limits import Limits
+from roadstead.proxy.messages import header_size
 
 try:
     import h2.config
@@ -381,7 +382,7 @@ class Connection(Flow, Generic[S]):
         elif isinstance(event, h2.events.TrailersReceived):
             stream = self.streams.get(event.stream_id)
             if stream is not None:
-                self.trailed(stream, list(event.headers))
+                self._trailed(stream, list(event.headers))
         elif isinstance(event, h2.events.StreamReset):
             stream = self.streams.get(event.stream_id)
             if stream is not None:
@@ -389,16 +390,20 @@ class Connection(Flow, Generic[S]):
         elif isinstance(event, (h2.events.WindowUpdated, h2.events.RemoteSettingsChanged)):
             self._flush_all()
 
+    def _trailed(self, stream: S, trailers: Lines) -> None:
+        """The end of the stream follows."""
+        if header_size(trailers) > self._limits.header_bytes or len(trailers) > self._limits.headers:
+            self.was_reset(stream, Codes.ENHANCE_YOUR_CALM)
+            self.reset(stream, Codes.ENHANCE_YOUR_CALM)
+        else:
+            stream.body.trailers = trailers
+
     def began(self) -> None:
         """The connection is there."""
 
     def fed(self, stream: S, block: bytes) -> None:
         """A block of a body."""
         stream.body.feed(block)
-
-    def trailed(self, stream: S, trailers: Lines) -> None:
-        """Trailers; the end of the stream follows."""
-        stream.body.trailers = [line for line in trailers if not line[0].startswith(b":")]
 
     def was_reset(self, stream: S, code: int) -> None:
         """The peer gave a stream up."""

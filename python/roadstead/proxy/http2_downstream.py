@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from roadstead.proxy.shared import Shared
 
 # What was put together of :scheme, :authority and :path; none of them reaches into the next.
-_URL = re.compile(rb"https?://[^/]+/")
+_URL = re.compile(rb"https?://[^/\x00-\x20\x7f]+/[^\x00-\x20\x7f]*")
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OUTSIDE = re.compile(rb"[/?#@]")
 _NO_ANSWER: Lines = [(b":status", b"100")]
 # Envoy's premature resets: a stream the client gives up within so many seconds of its life, and unanswered.
@@ -299,7 +300,9 @@ def _refused(request: Request, lines: Lines, shared: Shared) -> Refusal | None:
         return too_many_headers(limits)
     if limits.body_bytes is not None and (request.length or 0) > limits.body_bytes:
         return body_too_large(limits.body_bytes)
-    if request.method != "CONNECT" and request.raw_target != b"*" and not _URL.match(request.raw_target):
+    if not _METHOD.fullmatch(request.method):
+        return Refusal(400, "http2.violation.of.messaging.rule", f"{request.method!r} is no method", "DPE")
+    if request.method != "CONNECT" and request.raw_target != b"*" and not _URL.fullmatch(request.raw_target):
         return Refusal(400, "http2.violation.of.messaging.rule", "no :authority and :path of a request", "DPE")
     expected = request.value(b"expect")
     if expected is not None and expected.lower() != b"100-continue":

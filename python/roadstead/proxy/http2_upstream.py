@@ -177,7 +177,11 @@ class Http2Upstream(Connection[UpstreamStream]):
         try:
             number = self._link.get_next_available_stream_id()
             self._link.send_headers(number, lines, end_stream=ends)
-        except (h2.exceptions.NoAvailableStreamIDError, h2.exceptions.TooManyStreamsError):
+        except h2.exceptions.NoAvailableStreamIDError:
+            # All numbers are used up, after a thousand million requests.
+            self.is_going = True
+            return False
+        except h2.exceptions.TooManyStreamsError:
             return False
         stream.asked_as(number)
         self.add(stream)
