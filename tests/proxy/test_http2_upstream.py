@@ -456,7 +456,9 @@ async def test_trailers_are_within_the_limits_of_heads(engine_name: str, side: s
         stream.end(*(many if side == "client" else []))
         await stream.done()
         assert stream.reset in {CODES.ENHANCE_YOUR_CALM, CODES.INTERNAL_ERROR}
-        await until(lambda: server.requests[0].reset is not None)
+        if side == "client":
+            # The endpoint's own stream is over by its trailers.
+            await until(lambda: server.requests[0].reset is not None)
 
 
 async def test_idle_connections_come_of_age(engine_name: str) -> None:
