@@ -49,6 +49,8 @@ _EMPTY_BLOCKS = 1
 # Ours, where Envoy counts only what waits to be sent: SETTINGS that come, and answers to PING and SETTINGS that wait.
 _SETTINGS_FRAMES = 100
 _WAITING_ANSWERS = 1000
+# Bytes that are not kept back for more.
+_AT_ONCE = 64 * 1024
 # Seconds in which a peer may read why the connection ends.
 _LINGER = 1.0
 
@@ -233,6 +235,8 @@ class Connection(Flow, Generic[S]):
         self._link.local_settings = h2.settings.Settings(client=client, initial_values=values)
         self._link.decoder.max_header_list_size = 2 * limits.header_bytes
         self._raw = bytearray()
+        self._ready = bytearray()
+        self._is_scheduled = False
         self._skip = 0 if client else len(PREFACE)
         self.streams: dict[int, S] = {}
         self._waiting: dict[int, S] = {}
@@ -355,6 +359,7 @@ class Connection(Flow, Generic[S]):
     def close(self) -> None:
         """Close once what was written is sent; not for long, where the peer does not read."""
         self._is_over = True
+        self._send()
         if not self.transport.is_closing():
             self.transport.close()
             self._loop.call_later(_LINGER, self.transport.abort)
@@ -476,12 +481,25 @@ class Connection(Flow, Generic[S]):
         self.is_going = True
         if not self.is_dead:
             self.out()
-            self.write(hyperframe.frame.GoAwayFrame(0, last_stream_id=last, error_code=0).serialize())
+            self._ready += hyperframe.frame.GoAwayFrame(0, last_stream_id=last, error_code=0).serialize()
+            self._send()
 
     def out(self) -> None:
-        """Hand over what the library wants to be sent."""
+        """Have sent what the library wants to be: with all that comes up in this turn of the loop, in one go."""
         data = self._link.data_to_send()
-        if data and not self.is_lost:
+        if not data:
+            return
+        self._ready += data
+        if len(self._ready) >= _AT_ONCE:
+            self._send()
+        elif not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        self._is_scheduled = False
+        if self._ready and not self.is_lost:
+            data, self._ready = bytes(self._ready), bytearray()
             self.write(data)
 
 
