@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 import grpc.aio
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.clients.authority import Authority
 from tests.clients.grpc_server import CODE, Server
 from tests.proxy.running import CLOSED, Running, running, until
 
@@ -227,3 +229,29 @@ async def test_messages_of_some_megabytes(server: Server, engine_name: str) -> N
         assert await channel.unary_unary("/test.Greeter/one")(big) == b"echo " + big
         chat = channel.stream_stream("/test.Greeter/chat")(iter([big, big]))
         assert [len(one) async for one in chat] == [len(big) + 5] * 2
+
+
+@pytest.mark.parametrize(("protocol", "said"), [("TLS", b"echo hi"), ("GRPC", None)])
+async def test_its_own_tls_is_carried_as_it_is(
+    engine_name: str, tmp_path: Path, protocol: str, said: bytes | None
+) -> None:
+    """Where the port is declared so: of what is encrypted inside the CONNECT nobody in between reads anything."""
+    authority = Authority(tmp_path)
+    pair = authority.sign("server", "greeter.test")
+    server = Server(grpc.ssl_server_credentials(((pair.key.read_bytes(), pair.certificate.read_bytes()),)))
+    text = mesh(server.port).replace("protocol: GRPC", f"protocol: {protocol}").split("---")[0]
+    try:
+        async with running(text, engine_name, config=CLOSED) as proxy:
+            options = [("grpc.http_proxy", f"http://127.0.0.1:{proxy.port}"), ("grpc.use_local_subchannel_pool", 1)]
+            trusted = grpc.ssl_channel_credentials(authority.root.read_bytes())
+            async with grpc.aio.secure_channel("greeter.test:50051", trusted, options=options) as channel:
+                one = channel.unary_unary("/test.Greeter/one")
+                if said is not None:
+                    assert await one(b"hi") == said
+                else:
+                    with pytest.raises(grpc.aio.AioRpcError):
+                        await one(b"hi")
+            line = (await proxy.log(1))[0]
+            assert (line["method"], line["authority"]) == ("CONNECT", "greeter.test:50051")
+    finally:
+        server.stop()

@@ -234,14 +234,15 @@ class Carrier:
         headers = unframed(passed.headers)
         headers.append(("x-envoy-upstream-service-time", str(sender.upstream_time or 0)))
         answering.keep = answering.keep and not self._shared.is_draining and sender.is_sent
-        self._has_begun = True
         self._heard(passed.headers, watch)
         if body.is_here:
             block = body.now()
             self._sent = watch.received = len(block)
             answering.finish(passed.status, headers, sender.length, block, body.trailers)
+            self._has_begun = True
         else:
             answering.begin(passed.status, headers, sender.length)
+            self._has_begun = True
             async with asyncio.timeout(self._left(passed)):
                 while block := await body.take():
                     self._sent = watch.received = self._sent + len(block)

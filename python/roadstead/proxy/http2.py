@@ -99,8 +99,9 @@ class Stream:
         self._is_ending = False
         self._trailers: Lines = []
         self._room: asyncio.Future[None] | None = None
-        # This side said all it has to say; the stream is over, well or not.
+        # This side said all it has to say; so did the peer; the stream is over, well or not.
         self.is_finished = False
+        self.is_heard = False
         self.is_over = False
         self.moved = connection.now()
 
@@ -188,11 +189,12 @@ class Stream:
     def finished(self) -> None:
         """This side sent its end."""
         self.is_finished = True
-        if self.body.ended:
+        if self.is_heard:
             self.closed()
 
     def ended(self, trailers: Lines) -> None:
         """The peer's side ended."""
+        self.is_heard = True
         self.body.trailers = trailers
         self.body.end()
         if self.is_finished:

@@ -231,7 +231,7 @@ class Http2Upstream(Connection[UpstreamStream]):
 
     def was_reset(self, stream: UpstreamStream, code: int) -> None:
         """Of Connection."""
-        if code == Codes.NO_ERROR and stream.body.ended:
+        if code == Codes.NO_ERROR and stream.is_heard:
             # It answered, and does not want the rest of the request (RFC 9113, 8.1).
             stream.closed()
             return
