@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -220,6 +222,34 @@ def test_nobody_else_speaks_with_the_identity(engine_name: str, authority: Autho
         assert not folder.exists()
         assert relay._thread is None
     assert threading.active_count() <= before + 1
+
+
+def test_a_channel_that_nobody_closes(engine_name: str, authority: Authority, tmp_path: Path) -> None:
+    """Its thread, sockets and folder go with it."""
+    identity = authority.identity(tmp_path / "identity", SHOP)
+    with serving(authority, CART, clients=True) as server:
+        text = mesh(server.port, policy=f"{{tls: {{mode: ISTIO_MUTUAL, subjectAltNames: ['{CART}']}}}}")
+        opened: Any = channel(Registry.from_text(text, backend=engine_name), "greeter.test:50051", identity=identity)
+        assert opened.unary_unary("/test.Greeter/one")(b"hi") == b"echo hi"
+        relay = opened.calls._relay
+        folder, thread = Path(relay._folder.name), relay._thread
+        del opened
+        gc.collect()
+        thread.join(30)
+        assert not thread.is_alive()
+        assert not folder.exists()
+
+
+def test_temporary_folders_with_long_names(
+    engine_name: str, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = authority.identity(tmp_path / "identity", SHOP)
+    long = tmp_path / ("n" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with serving(authority, CART, clients=True) as server:
+        tls = f"mode: ISTIO_MUTUAL, subjectAltNames: ['{CART}']"
+        assert asked(Blocking, server, engine_name, tls, identity=identity) == b"echo hi"
 
 
 @pytest.mark.parametrize(

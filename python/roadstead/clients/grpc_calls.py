@@ -4,6 +4,7 @@ metadata, and what its status means to the exchange."""
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote
@@ -111,6 +112,8 @@ class Calls:
         self._credentials = credentials
         self._options = list(options)
         self._relay = Relay(terms.tls)
+        # For channels that nobody closes.
+        weakref.finalize(self, self._relay.close, waits=False)
 
     def work(self, method: str, metadata: Metadata, timeout: float | None, *, replayable: bool) -> Carrying[R]:
         """Begin a call: it is a request of HTTP/2 with its metadata as headers."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("roadstead.clients.grpc")
 _BACKLOG = 128
+# The path of a unix socket is short; so is its folder's.
+_LONGEST, _SHORT = 72, "/tmp"
 ALPN = ("h2",)
 
 
@@ -105,17 +107,17 @@ class Relay:
                 found = self._paths[key] = self._listen(call, tls)
             return found
 
-    def close(self) -> None:
-        """All connections are closed, and the sockets gone."""
+    def close(self, *, waits: bool = True) -> None:
+        """All connections are closed, and the sockets gone. waits: when it returns; not for who may be anywhere, as the
+        collector of garbage is."""
         with self._lock:
             loop, thread, folder = self._loop, self._thread, self._folder
             self._loop = self._thread = self._folder = None
             self._paths.clear()
         if loop is not None and thread is not None:
-            asyncio.run_coroutine_threadsafe(self._end(), loop).result()
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            loop.call_soon_threadsafe(self._keep, self._end(loop))
+            if waits:
+                thread.join()
         if folder is not None:
             folder.cleanup()
 
@@ -124,10 +126,11 @@ class Relay:
     def _listen(self, call: Call, tls: TlsOrigination) -> str:
         if self._folder is None:
             # Nobody else may enter it, so nobody else speaks with this identity.
-            self._folder = tempfile.TemporaryDirectory(prefix="roadstead-", ignore_cleanup_errors=True)
+            parent = _SHORT if len(tempfile.gettempdir()) > _LONGEST else None
+            self._folder = tempfile.TemporaryDirectory(prefix="roadstead-", dir=parent, ignore_cleanup_errors=True)
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="roadstead-grpc-tls", daemon=True)
+            self._thread = threading.Thread(target=_run, args=(self._loop,), name="roadstead-grpc-tls", daemon=True)
             self._thread.start()
         path = f"{self._folder.name}/{len(self._paths)}"
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -194,15 +197,24 @@ class Relay:
                 plain.close()
                 raise
 
-    async def _end(self) -> None:
-        for task in list(self._tasks):
+    async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        others = self._tasks - {asyncio.current_task()}
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
         for one in list(self._ends):
             one.transport.abort()
         # Transports are closed with the loop's next turns.
         while self._ends:
             await asyncio.sleep(0)
+        loop.stop()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 class _End(asyncio.Protocol):
