@@ -34,7 +34,7 @@ Rules both engines keep
   `65,536 * factor / (a + 1) ** bias`, truncated (ROUND_ROBIN: bias 0). Aggression <= 0 and bias < 0 (or NaN) count as 1.
 * A hash cookie that is made for a request has the value `f"{mix(draw):016x}"`.
 * Headers: names without regard to case, each value a line, in order. Where a plain `dict` has a name in lower case, that is the
-  header, and other spellings of it in the same dict are not looked at.
+  header, and other spellings of it in the same dict are not looked at. Other threads may change such a dict meanwhile.
 * Text is compared as its UTF-8 bytes, case folded as ASCII; text that has none (lone surrogates) raises UnicodeEncodeError where
   the engine reads it. Ports beyond 65,535 and draws beyond 2**64 - 1 raise OverflowError.
 * The n-th back-off of an exchange (n from 1) lasts `r % interval` whole milliseconds: r the n-th number of a SplitMix64 whose

@@ -384,6 +384,11 @@ class Chain(NamedTuple):
     hash_policies: tuple[HashPolicy, ...] = ()
 
 
+def place(index: int) -> str:
+    """Where a name goes in a unit that is a template (`Engine.template`)."""
+    return f"\x01{index}\x02"
+
+
 class Maker(Protocol):
     """Makes what the handles of a unit stand for, each time somebody reads one: positions are those in the unit; those
     of routes count through all its virtual hosts."""

@@ -16,10 +16,9 @@ from tests.core.test_template import Maker
 
 from roadstead import _lowered as low
 from roadstead import core
-from roadstead.compile.filling import place
 from roadstead.errors import EngineError
 
-HOST, VIP = place(0), place(1)
+HOST, VIP = low.place(0), low.place(1)
 NAMES = ("a.test", "b.test", "c.test", "d.a.test", "e.b.test", "10.0.0.7")
 VIPS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.1.0.4")
 ASKED = (

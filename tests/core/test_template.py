@@ -8,10 +8,9 @@ import pytest
 from tests.core import units
 
 from roadstead import _lowered as low
-from roadstead.compile.filling import place
 from roadstead.errors import EngineError
 
-HOST, VIP, NAMESPACE = (place(index) for index in range(3))
+HOST, VIP, NAMESPACE = (low.place(index) for index in range(3))
 POLICY = low.ClusterPolicy("the pool", "the ejection")
 TIMES = low.RoutePolicy(3.0, "the retries")
 

@@ -116,8 +116,8 @@ fn clock_of(clock: Py<PyAny>) -> impl Fn() -> i64 + Send + Sync {
 #[pyfunction]
 pub fn _forked() {
     draws::forked();
-    // Changed with the GIL held only, as the fork was made.
-    let engines = ENGINES.try_lock().unwrap_or_else(|_| unreachable!("nobody else holds the GIL"));
+    // Changed by attached threads only: where the fork was made nobody else had the GIL, or the others stood still elsewhere.
+    let engines = ENGINES.try_lock().unwrap_or_else(|_| unreachable!("nobody else was attached"));
     engines.iter().filter_map(Weak::upgrade).for_each(|engine| engine.forked());
 }
 

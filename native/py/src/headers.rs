@@ -71,7 +71,7 @@ impl<'a, 'py> Headers<'a, 'py> {
     ) {
         let result = match &self.given {
             Given::None => Ok(()),
-            Given::Dict(dict) => self.in_dict(dict, name, &key(), visit),
+            Given::Dict(dict) => self.in_dict(dict, name, key, visit),
             Given::Other(headers) => in_pairs(headers, &name.text, visit),
         };
         if let Err(error) = result {
@@ -86,14 +86,14 @@ impl<'a, 'py> Headers<'a, 'py> {
         &self,
         dict: &Bound<'py, PyDict>,
         name: &HeaderName<PyAttach>,
-        key: &Bound<'py, PyAny>,
+        key: impl FnOnce() -> Bound<'py, PyAny>,
         visit: &mut dyn FnMut(&[u8]) -> bool,
     ) -> PyResult<()> {
         let own = mark(name.text.as_bytes());
         if self.marks.get().is_some_and(|marks| !marks.has(own)) {
             return Ok(());
         }
-        if let Some(value) = dict.get_item(key)? {
+        if let Some(value) = dict.get_item(key())? {
             return with_bytes(&value, |line| visit(line)).map(drop);
         }
         if self.marks.get().is_none() {
@@ -191,6 +191,10 @@ fn each<'py>(
     // The usual kind first: asking a list for `items` costs as much as reading it.
     if let Ok(list) = headers.cast_exact::<PyList>() {
         return list.iter().try_for_each(one);
+    }
+    // What is there now: another thread may change it meanwhile.
+    if let Ok(dict) = headers.cast_exact::<PyDict>() {
+        return dict.items().iter().try_for_each(one);
     }
     let items = match headers.getattr_opt(intern!(headers.py(), "items"))? {
         Some(items) => items.call0()?,

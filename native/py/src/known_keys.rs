@@ -3,7 +3,10 @@
 //! Programs write header names as literals, so that the same few string objects are the keys of every request's dict. What
 //! one of them says needs to be looked at once: a key that is in here is held, so that its address is its own.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Relaxed},
+};
 
 use pyo3::ffi;
 
@@ -41,9 +44,14 @@ const TRIED: usize = 4;
 /// while the entry's own object, the same one then, is alive.
 static KNOWN: [AtomicU64; PLACES] = [const { AtomicU64::new(0) }; PLACES];
 
+/// Where an address is looked for first.
 #[inline]
+fn home(address: u64) -> usize {
+    ((address >> 4) ^ (address >> 14)) as usize % PLACES
+}
+
 fn places(address: u64) -> impl Iterator<Item = &'static AtomicU64> + Clone {
-    let first = ((address >> 4) ^ (address >> 14)) as usize;
+    let first = home(address);
     (first..first + TRIED).map(|at| &KNOWN[at % PLACES])
 }
 
@@ -51,14 +59,14 @@ fn places(address: u64) -> impl Iterator<Item = &'static AtomicU64> + Clone {
 #[inline]
 pub fn known(key: *mut ffi::PyObject) -> Option<u8> {
     let address = key as u64;
-    for place in places(address) {
-        match place.load(Relaxed) {
-            0 => return None,
-            entry if entry >> 8 == address => return Some(entry as u8),
-            _ => {}
-        }
-    }
-    None
+    let entry = KNOWN[home(address)].load(Relaxed);
+    if entry >> 8 == address { Some(entry as u8) } else { known_beside(address) }
+}
+
+/// Where another key has the first place.
+fn known_beside(address: u64) -> Option<u8> {
+    let entries = places(address).skip(1).map(|place| place.load(Relaxed));
+    entries.take_while(|entry| *entry != 0).find(|entry| entry >> 8 == address).map(|entry| entry as u8)
 }
 
 /// Addresses that were met once: a key made for one request does not come again.
@@ -70,7 +78,7 @@ static MET: [AtomicU64; PLACES] = [const { AtomicU64::new(0) }; PLACES];
 /// `key` is a live str object, and the thread is attached.
 pub unsafe fn remember(key: *mut ffi::PyObject, mark: u8) {
     let address = key as u64;
-    let met = &MET[((address >> 4) ^ (address >> 14)) as usize % PLACES];
+    let met = &MET[home(address)];
     if met.load(Relaxed) != address || address << 8 >> 8 != address {
         return met.store(address, Relaxed);
     }
@@ -81,7 +89,7 @@ pub unsafe fn remember(key: *mut ffi::PyObject, mark: u8) {
     // SAFETY: `key` is live; its reference is taken before the entry is seen, that of the entry before is given back after.
     unsafe {
         ffi::Py_INCREF(key);
-        let before = place.swap(address << 8 | u64::from(mark), Relaxed);
+        let before = place.swap(address << 8 | u64::from(mark), AcqRel);
         ffi::Py_XDECREF((before >> 8) as *mut ffi::PyObject);
     }
 }

@@ -41,6 +41,8 @@ def read_lines(headers: Headers, names: frozenset[str], lengths: Container[int])
             if len(name) in lengths and (folded := fold(name)) in names:
                 _add(found, folded, value)
         return found
+    # Another thread may change it meanwhile.
+    headers = headers.copy()
     # Where a plain dict has the name in lower case, that is the header.
     for name in names:
         if name in headers:

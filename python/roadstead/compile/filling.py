@@ -34,11 +34,6 @@ def escaped(text: str) -> str:
     return text.replace("\x01", "\\u0001").replace("\x02", "\\u0002")
 
 
-def place(index: int) -> str:
-    """Where a name goes, as the engine's templates have it."""
-    return f"\x01{index}\x02"
-
-
 def could_be_blank(text: bytes) -> bool:
     """Whether a text contains what blanks are known by."""
     return _ADDRESS.encode() in text
@@ -139,4 +134,4 @@ def _text(text: str) -> str:
     return f"({' + '.join(made)})" if len(made) > 1 else made[0]
 
 
-__all__ = ["MOST_BLANKS", "Names", "blank", "could_be_blank", "escaped", "filling", "place"]
+__all__ = ["MOST_BLANKS", "Names", "blank", "could_be_blank", "escaped", "filling"]

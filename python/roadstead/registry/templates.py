@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from roadstead import _lowered as low
 from roadstead.compile.alike import Alike, Likeness
-from roadstead.compile.filling import Names, filling, place
+from roadstead.compile.filling import Names, filling
 from roadstead.compile.scope import ClientScope
 from roadstead.config import ResourceKey
 from roadstead.errors import EngineError
@@ -89,7 +89,7 @@ class Templates:
             blank = self._alike.blank_unit(likeness)
             if blank is None:
                 return None
-            places = [place(index) for index in range(len(names))]
+            places = [low.place(index) for index in range(len(names))]
             mesh, notes = filling((blank.mesh, blank.notes))(places)
             if self._rejected is not None and (rejected_tables(mesh) or served(mesh, self._rejected) is not mesh):
                 return None
