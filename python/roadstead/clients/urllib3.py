@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
     from roadstead.registry.view import View
 
 Body: TypeAlias = "bytes | str | IO[bytes] | Iterable[bytes] | None"
+# What breaks off a body.
+_BREAKS = (HTTPError, OSError, http.client.HTTPException)
+# A head that needs no second look: every line is one line, every name a name.
+_PLAIN = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+ [!-~]+ HTTP/1\.1\r\n(?:[^:\s][^:\r\n]*: [^\r\n]*\r\n)+")
+# A body that is not larger is sent together with its head.
+_TOGETHER = 64 * 1024
+_BODILESS = frozenset(["GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"])
 # The library adds these by itself where they are missing.
 _ADDED = ("Accept-Encoding", "User-Agent")
 
@@ -70,28 +78,20 @@ class Wire:
 
     def send(self, asked: Asked) -> urllib3.HTTPResponse:
         """The response; `.roadstead` (`Sent`) tells whose it is."""
-        asked = asked._replace(body=_kept(asked))
-        content = asked.body if isinstance(asked.body, bytes) or asked.body is None else None
-        is_kept = content is not None or asked.body is None
+        body, headers = asked.body, asked.headers
+        is_kept = body is None or isinstance(body, bytes)
         decision = self._registry.route(
-            next((value for name, value in asked.headers if name.lower() == "host"), _authority(asked)),
+            next((value for name, value in headers if len(name) == 4 and name.lower() == "host"), "")
+            or _authority(asked),
             asked.port,
             asked.path,
             asked.method,
-            asked.headers,
+            headers,
             scheme=asked.scheme,
         )
-        size = 0 if content is None else len(content)
-        work: Carrying[Passing] = Carrying(decision, asked.headers, self._terms, replayable=is_kept, size=size)
-
-        async def send(call: Call) -> Answered[Passing] | Broken:
-            return self._sent(call, asked)
-
-        def copy(call: Call) -> None:
-            body = asked.body if is_kept else None
-            self._copies.send(partial(self._send_copy, call, asked._replace(body=body)))
-
-        outcome = finished(drive(work, BLOCKING, send, copy))
+        size = len(body) if isinstance(body, bytes) else 0
+        work: Carrying[Passing] = Carrying(decision, headers, self._terms, replayable=is_kept, size=size)
+        outcome = finished(drive(work, BLOCKING, partial(self._sent, asked), partial(self._copy, asked)))
         return _local(asked, outcome) if isinstance(outcome, Local) else outcome.response.passed(outcome)
 
     def close(self) -> None:
@@ -101,59 +101,67 @@ class Wire:
             pool.close()
         self._pools.clear()
 
+    def _copy(self, asked: Asked, call: Call) -> None:
+        body = asked.body if isinstance(asked.body, bytes) else None
+        self._copies.send(partial(self._send_copy, call, asked._replace(body=body)))
+
     def _send_copy(self, call: Call, asked: Asked) -> None:
         with call.exchange:
-            result = self._sent(call, asked)
+            result = finished(self._sent(asked, call))
             if isinstance(result, Answered):
                 call.exchange.response(result.status)
                 result.response.drain_conn()
                 result.response.close()
 
-    def _sent(self, call: Call, asked: Asked) -> Answered[Passing] | Broken:
+    async def _sent(self, asked: Asked, call: Call) -> Answered[Passing] | Broken:
         refuse_http2(call.cluster, call.pool)
         left = None if call.deadline is None else self._terms.seconds_until(call.deadline)
-        mesh = call.pool or ConnectionPool()
         context = None
         if call.secure:
             context = asked.context() if call.tls is None else self._terms.tls.context(call.tls, alpn=("http/1.1",))
-        connect = asked.connect if call.pool is None else mesh.tcp.connect_timeout
+        connect = asked.connect if call.pool is None else call.pool.tcp.connect_timeout
         connect = connect if left is None else left if connect is None else min(connect, left)
-        pool = self._pool(call, mesh, context)
-        target = Target(call.host, call.port, mesh, context, call.sni)
+        pool = self._pool(call, context)
         try:
             waits = left if left is not None or call.waits else asked.connect
-            connection = pool.take((call.host, call.port), lambda: _Connection(target, connect), waits)
+            connection = pool.take((call.host, call.port), partial(_connection, call, context, connect), waits)
         except NoConnection:
             if call.deadline is None:
                 raise EmptyPoolError(None, f"{call.cluster}: all connections are in use") from None  # type: ignore[arg-type]
-            return self._late(call)
+            return self._late(call.deadline)
         except TimeoutError as error:
-            if self._is_late(call):
-                return self._late(call)
+            if self._is_late(call.deadline):
+                return self._late(call.deadline)
             if call.pool is None and call.deadline is None:
                 raise ConnectTimeoutError(f"{call.host}:{call.port}: {error}") from error
             return Broken("connection_timeout", sent=False)
         except OSError:
             return Broken("remote_connection_failure", sent=False)
-        if call.waits and not isinstance(call.exchange.ready(), Try):
-            pool.give_back(connection)
-            return Broken(None)
-        return self._exchanged(call, asked, pool, connection)
+        deadline = call.deadline
+        if call.waits:
+            now = call.exchange.ready()
+            if not isinstance(now, Try):
+                pool.give_back(connection)
+                return Broken(None)
+            deadline = now.deadline
+        return self._exchanged(call, deadline, asked, pool, connection)
 
     def _exchanged(
-        self, call: Call, asked: Asked, pool: Connections[_Connection], connection: _Connection
+        self,
+        call: Call,
+        deadline: int | None,
+        asked: Asked,
+        pool: Connections[_Connection],
+        connection: _Connection,
     ) -> Answered[Passing] | Broken:
         """Send the request over a connection, and read the head of the response."""
-        now = call.exchange.step
-        deadline = now.deadline if isinstance(now, Try) else call.deadline
-        call = call._replace(deadline=deadline)
         read = asked.read if deadline is None else max(self._terms.seconds_until(deadline), 1e-3)
         try:
             response = connection.ask(call, asked, read, last=pool.is_last(connection))
         except TimeoutError as error:
             pool.drop(connection)
-            if self._is_late(call):
-                return self._late(call)
+            if self._is_late(deadline):
+                return self._late(deadline)
             raise ReadTimeoutError(None, asked.path, f"{call.host}:{call.port}: no response in time") from error  # type: ignore[arg-type]
         except (http.client.RemoteDisconnected, http.client.IncompleteRead, OSError):
             pool.drop(connection)
@@ -164,28 +172,34 @@ class Wire:
         except BaseException:
             pool.drop(connection)
             raise
-        made = Passing(response, asked, pool, connection, self._terms)
-        return Answered(made.status, list(made.headers.items()), made, made.isclosed())
+        lines = response.msg.items()
+        made = Passing(response, lines, asked, pool, connection, self._terms)
+        return Answered(response.status, lines, made, made.isclosed())
 
-    def _is_late(self, call: Call) -> bool:
-        return call.deadline is not None and self._terms.seconds_until(call.deadline) <= 0.001
+    def _is_late(self, deadline: int | None) -> bool:
+        return deadline is not None and self._terms.seconds_until(deadline) <= 0.001
 
-    def _late(self, call: Call) -> Broken:
+    def _late(self, deadline: int | None) -> Broken:
         """Timers of sockets end a hair early; the exchange is asked when the instant is there."""
-        while call.deadline is not None and self._terms.clock() < call.deadline:
+        while deadline is not None and self._terms.clock() < deadline:
             time.sleep(0)
         return Broken(None)
 
-    def _pool(self, call: Call, mesh: ConnectionPool, context: ssl.SSLContext | None) -> Connections[_Connection]:
+    def _pool(self, call: Call, context: ssl.SSLContext | None) -> Connections[_Connection]:
         key = (call.cluster, context)
         pool = self._pools.get(key)
         if pool is None:
+            mesh = call.pool or ConnectionPool()
             with self._lock:
                 made: Connections[_Connection] = Connections(
                     most_connections(mesh), idle_time(mesh), mesh.http.max_requests_per_connection or 0
                 )
                 pool = self._pools.setdefault(key, made)
         return pool
+
+
+def _connection(call: Call, context: ssl.SSLContext | None, connect: float | None) -> _Connection:
+    return _Connection(Target(call.host, call.port, call.pool or ConnectionPool(), context, call.sni), connect)
 
 
 class _Connection(HTTPConnection):
@@ -209,18 +223,62 @@ class _Connection(HTTPConnection):
     def ask(self, call: Call, asked: Asked, timeout: float | None, *, last: bool) -> http.client.HTTPResponse:
         """Send a request; its response, whose body is not read."""
         self.timeout = timeout
-        headers = urllib3.HTTPHeaderDict([("Host", call.authority)])
-        for name, value in call.headers:
-            if name.lower() != "host" and not (last and name.lower() == "connection"):
-                headers.add(name, value)
+        lines = [("Host", call.authority)]
+        lines += [line for line in call.headers if len(line[0]) != 4 or line[0].lower() != "host"]
         if last:
-            headers.add("Connection", "close")
-        for name in _ADDED:
-            headers.setdefault(name, SKIP_HEADER)
+            lines = [line for line in lines if line[0].lower() != "connection"]
+            lines.append(("Connection", "close"))
+        written = _written(asked, call.path, lines)
         # A server may answer before it has read everything, and close.
         with suppress(BrokenPipeError, ConnectionResetError):
-            self.request(asked.method, call.path, asked.body, headers, decode_content=False)
-        return http.client.HTTPConnection.getresponse(self)
+            if written is None:
+                self._ask_at_length(asked, call.path, lines)
+            else:
+                self.sock.settimeout(timeout)
+                self.sock.sendall(written)
+        return http.client.HTTPConnection.getresponse(self) if written is None else self._head(asked.method)
+
+    def _ask_at_length(self, asked: Asked, path: str, lines: list[tuple[str, str]]) -> None:
+        headers: MutableMapping[str, str] = dict(lines)
+        if len(headers) != len(lines):
+            # Of a name that comes twice both lines are sent.
+            headers = urllib3.HTTPHeaderDict(lines)
+        for name in _ADDED:
+            if name not in headers and not any(known.lower() == name.lower() for known in headers):
+                headers[name] = SKIP_HEADER
+        self.request(asked.method, path, asked.body, headers, decode_content=False)
+
+    def _head(self, method: str) -> http.client.HTTPResponse:
+        """What `getresponse` does for requests that the library itself has written."""
+        response = self.response_class(self.sock, method=method)
+        try:
+            response.begin()
+        except BaseException:
+            response.close()
+            raise
+        if response.will_close:
+            self.close()
+        return response
+
+
+def _written(asked: Asked, path: str, lines: list[tuple[str, str]]) -> bytes | None:
+    """A request whose body is in memory, as its bytes; None where that takes the library's care: for what it refuses,
+    what is chunked, and bodies that are made as they are sent."""
+    body = asked.body
+    if body is None and asked.method not in _BODILESS:
+        body = b""
+    text = f"{asked.method} {path} HTTP/1.1\r\n" + "".join([f"{name}: {value}\r\n" for name, value in lines])
+    is_small = body is None or (isinstance(body, bytes) and len(body) <= _TOGETHER)
+    if not is_small or text.count("\n") != len(lines) + 1 or _PLAIN.fullmatch(text) is None:
+        return None
+    names = text.lower()
+    if "\ntransfer-encoding:" in names:
+        return None
+    if body is None:
+        return f"{text}\r\n".encode("latin-1")
+    if "\ncontent-length:" not in names:
+        text = f"{text}Content-Length: {len(cast('bytes', body))}\r\n"
+    return f"{text}\r\n".encode("latin-1") + cast("bytes", body)
 
 
 class Passing(urllib3.HTTPResponse):
@@ -231,19 +289,21 @@ class Passing(urllib3.HTTPResponse):
     def __init__(
         self,
         response: http.client.HTTPResponse,
+        lines: list[tuple[str, str]],
         asked: Asked,
         pool: Connections[_Connection],
         connection: _Connection,
         terms: Terms,
     ) -> None:
         self._outcome: Passed[Passing] | None = None
+        self._lines = lines
         self._connections = pool
         self._its = connection
         self._terms = terms
         self._is_over = False
         super().__init__(
             response,
-            headers=urllib3.HTTPHeaderDict(response.msg.items()),
+            headers=urllib3.HTTPHeaderDict(lines),
             status=response.status,
             version=response.version,
             version_string=f"HTTP/{response.version // 10}.{response.version % 10}",
@@ -257,7 +317,8 @@ class Passing(urllib3.HTTPResponse):
 
     def passed(self, outcome: Passed[Passing]) -> Passing:
         """It is the answer: with the headers that the mesh makes of it."""
-        self.headers = urllib3.HTTPHeaderDict(outcome.headers)
+        if outcome.headers != self._lines:
+            self.headers = urllib3.HTTPHeaderDict(outcome.headers)
         self.roadstead = Sent(outcome.exchange.decision, "", "")
         self._outcome = outcome
         if outcome.deadline is not None and self._its.sock is not None:
@@ -268,18 +329,35 @@ class Passing(urllib3.HTTPResponse):
 
     def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
         """Of urllib3."""
-        with self._watched():
-            return super().read(amt, decode_content, cache_content)
+        try:
+            made = super().read(amt, decode_content, cache_content)
+        except _BREAKS:
+            self._break()
+            raise
+        if self.isclosed():
+            self._end()
+        return made
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """Of urllib3."""
-        with self._watched():
-            return super().read1(amt, decode_content)
+        try:
+            made = super().read1(amt, decode_content)
+        except _BREAKS:
+            self._break()
+            raise
+        if self.isclosed():
+            self._end()
+        return made
 
     def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:  # type: ignore[override]
         """Of urllib3."""
-        with self._watched():
+        try:
             yield from super().read_chunked(amt, decode_content)
+        except _BREAKS:
+            self._break()
+            raise
+        if self.isclosed():
+            self._end()
 
     def drain_conn(self) -> None:
         """Of urllib3."""
@@ -297,16 +375,6 @@ class Passing(urllib3.HTTPResponse):
             if self._outcome is not None:
                 self._outcome.watch.closed()
             self._connections.drop(self._its)
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        try:
-            yield
-        except (HTTPError, OSError, http.client.HTTPException):
-            self._break()
-            raise
-        if self.isclosed():
-            self._end()
 
     def _finish(self) -> bool:
         """Whether it was not over before."""
@@ -362,16 +430,15 @@ def _authority(asked: Asked) -> str:
     return host if asked.port == (443 if asked.scheme == "https" else 80) else f"{host}:{asked.port}"
 
 
-def _kept(asked: Asked) -> Body:
+def _kept(body: Body, headers: list[tuple[str, str]]) -> Body:
     """A body that is small enough is taken into memory, so that it can be sent again."""
-    body = asked.body
-    if isinstance(body, str):
-        return body.encode()
     if body is None or isinstance(body, bytes):
         return body
+    if isinstance(body, str):
+        return body.encode()
     if isinstance(body, (bytearray, memoryview)):
         return bytes(body)
-    length = next((value for name, value in asked.headers if name.lower() == "content-length"), "")
+    length = next((value for name, value in headers if name.lower() == "content-length"), "")
     if not length.isdigit() or int(length) > KEPT:
         return body
     return cast("IO[bytes]", body).read() if hasattr(body, "read") else b"".join(body)
@@ -422,7 +489,7 @@ class Door:
             self.port,
             url,
             lines,
-            body,
+            _kept(body, lines),
             Timeout.resolve_default_timeout(limits.connect_timeout),
             Timeout.resolve_default_timeout(read),
             decode_content,
