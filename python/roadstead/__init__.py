@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RoadsteadError,
         SourceUnavailable,
         TlsRefused,
+        TunnelRefused,
         Unavailable,
     )
     from roadstead.live import Live
@@ -78,6 +79,7 @@ __all__ = [
     "Service",
     "SourceUnavailable",
     "TlsRefused",
+    "TunnelRefused",
     "Unavailable",
     "View",
     "get_include",
@@ -117,6 +119,7 @@ _HOMES = {
     "Service": "objects",
     "SourceUnavailable": "errors",
     "TlsRefused": "errors",
+    "TunnelRefused": "errors",
     "Unavailable": "errors",
     "View": "registry.view",
     "get_include": "embed",

@@ -4,50 +4,44 @@ readable specification). Written by hand, first; stubtest and tests/core hold bo
 Rules both engines keep
 -----------------------
 * Input is `roadstead._lowered`; nothing here knows YAML or Istio. Errors raised are the classes of `roadstead.errors`.
-* `spec`, `route` and `virtual_host` give the handle of a piece, or what its unit's maker makes of it each time they are read;
-  what a maker raises is raised. What is read of every decision (timeout, retry, cors, a cluster's policy) is handed back as it came.
-* Time and randomness are arguments or come from `seed`/`clock`. A `draw` is a u64. Where one is not given it is the next
-  number of the calling thread's generator: SplitMix64, state seeded with `seed + i * 0x9E3779B97F4A7C15` for the i-th
-  thread (i from 0, in order of first use) of the engine, or from the system's entropy without `seed` and again after a fork.
-* SplitMix64: `state += 0x9E3779B97F4A7C15; z = state; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) *
-  0x94D049BB133111EB; return z ^ z >> 31`, all modulo 2**64.
-* One draw serves a decision: weighted destinations take `draw % total_weight` in list order, runtime fractions and mirrors
-  `draw % 1_000_000 < numerator`; faults, for which Envoy draws anew each time, take `mix(draw) % 1_000_000` for a delay and
-  `mix(draw) // 1_000_000 % 1_000_000` for an abort. mix: the last two steps of SplitMix64 (no increment).
-  Picks use a SplitMix64 whose state starts at `draw + 0x9E3779B97F4A7C15 * 16 * n`
-  for the n-th pick (from 0) of one decision; in order: r1 = next() chooses the priority (`r1 % 100 + 1` against the loads)
-  and, for RANDOM, the host (`r1 % n`); the locality comes from the locality schedule's cursor, not from a draw; LEAST_REQUEST
-  over equal weights then draws `choice_count` indices (`next() % n`, with replacement, a later one wins only with strictly
-  fewer active requests). Hash policies replace r1 by the hash (for priority too); where no policy gives one, r1 is the hash.
-* Cursors (round robin, EDF schedules) start at `mix(seed of the engine ^ hash of the cluster name)` = 0 when `seed` is given
-  (so that runs can be repeated), at a random position otherwise; they survive an update that leaves the schedule equal.
-* Weighted schedules are Envoy's EDF order (spec: deadline (k+1)/w, ties FIFO in list order) as a cycle of
-  `sum(w / gcd)` entries up to 65,536, computed by rank beyond. LEAST_REQUEST over unequal weights walks the same cycle, but
-  a slot of a host with `a` active requests only counts `1 / (a + 1) ** bias`: each endpoint adds that credit (in units of
-  2**-16, truncated) when its slot comes up and is taken once its credit reaches 1 (65,536), which is then subtracted;
-  so with no active requests it is weighted round robin. At most `n * max(8, 1024 // n) + 1` slots (n: cycle length) are walked, then the
-  slot's host is taken (so that where nobody saves up enough, the hosts still take turns).
-* Slow start (`slow_start_window` > 0, ROUND_ROBIN and LEAST_REQUEST, not in panic): an endpoint's age is the engine's clock minus the
-  instant it came into the cluster, the cluster got a slow start, or its mark left UNHEALTHY. Below the window its factor is
-  `max((max(1, age in whole ms) / window in ms) ** (1 / aggression), min_percent / 100)`, else 1. While the youngest endpoint of the
-  cluster is below the window, both policies walk the schedule by credit as above, equal weights too: a slot adds
-  `65,536 * factor / (a + 1) ** bias`, truncated (ROUND_ROBIN: bias 0). Aggression <= 0 and bias < 0 (or NaN) count as 1.
+* `spec`, `route` and `virtual_host` give the handle of a piece, or what its unit's maker makes of it each time they are read; what a maker raises is raised. What
+  is read of every decision (timeout, retry, cors, a cluster's policy) is handed back as it came.
+* Time and randomness are arguments or come from `seed`/`clock`. A `draw` is a u64. Where one is not given it is the next number of the calling thread's generator:
+  SplitMix64, state seeded with `seed + i * 0x9E3779B97F4A7C15` for the i-th thread (i from 0, in order of first use) of the engine, or from the system's entropy
+  without `seed` and again after a fork.
+* SplitMix64: `state += 0x9E3779B97F4A7C15; z = state; z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9; z = (z ^ z >> 27) * 0x94D049BB133111EB; return z ^ z >> 31`, all
+  modulo 2**64.
+* One draw serves a decision: weighted destinations take `draw % total_weight` in list order, runtime fractions and mirrors `draw % 1_000_000 < numerator`; faults,
+  for which Envoy draws anew each time, take `mix(draw) % 1_000_000` for a delay and `mix(draw) // 1_000_000 % 1_000_000` for an abort. mix: the last two steps of
+  SplitMix64 (no increment). Picks use a SplitMix64 whose state starts at `draw + 0x9E3779B97F4A7C15 * 16 * n` for the n-th pick (from 0) of one decision; in order:
+  r1 = next() chooses the priority (`r1 % 100 + 1` against the loads) and, for RANDOM, the host (`r1 % n`); the locality comes from the locality schedule's cursor,
+  not from a draw; LEAST_REQUEST over equal weights then draws `choice_count` indices (`next() % n`, with replacement, a later one wins only with strictly fewer
+  active requests). Hash policies replace r1 by the hash (for priority too); where no policy gives one, r1 is the hash.
+* Cursors (round robin, EDF schedules) start at `mix(seed of the engine ^ hash of the cluster name)` = 0 when `seed` is given (so that runs can be repeated), at a
+  random position otherwise; they survive an update that leaves the schedule equal.
+* Weighted schedules are Envoy's EDF order (spec: deadline (k+1)/w, ties FIFO in list order) as a cycle of `sum(w / gcd)` entries up to 65,536, computed by rank
+  beyond. LEAST_REQUEST over unequal weights walks the same cycle, but a slot of a host with `a` active requests only counts `1 / (a + 1) ** bias`: each endpoint
+  adds that credit (in units of 2**-16, truncated) when its slot comes up and is taken once its credit reaches 1 (65,536), which is then subtracted; so with no
+  active requests it is weighted round robin. At most `n * max(8, 1024 // n) + 1` slots (n: cycle length) are walked, then the slot's host is taken (so that where
+  nobody saves up enough, the hosts still take turns).
+* Slow start (`slow_start_window` > 0, ROUND_ROBIN and LEAST_REQUEST, not in panic): an endpoint's age is the engine's clock minus the instant it came into the
+  cluster, the cluster got a slow start, or its mark left UNHEALTHY. Below the window its factor is `max((max(1, age in whole ms) / window in ms) ** (1 /
+  aggression), min_percent / 100)`, else 1. While the youngest endpoint of the cluster is below the window, both policies walk the schedule by credit as above,
+  equal weights too: a slot adds `65,536 * factor / (a + 1) ** bias`, truncated (ROUND_ROBIN: bias 0). Aggression <= 0 and bias < 0 (or NaN) count as 1.
 * A hash cookie that is made for a request has the value `f"{mix(draw):016x}"`.
-* Headers: names without regard to case, each value a line, in order. Where a plain `dict` has a name in lower case, that is the
-  header, and other spellings of it in the same dict are not looked at. Other threads may change such a dict meanwhile.
-* Text is compared as its UTF-8 bytes, case folded as ASCII; text that has none (lone surrogates) raises UnicodeEncodeError where
-  the engine reads it. Ports beyond 65,535 and draws beyond 2**64 - 1 raise OverflowError.
-* The n-th back-off of an exchange (n from 1) lasts `r % interval` whole milliseconds: r the n-th number of a SplitMix64 whose
-  state starts at mix(draw), interval the base (at least 1 ms) doubled n - 1 times, at most 10 bases. Seconds of policies are
-  made whole milliseconds by `int(seconds * 1000 + 0.5)`.
-* Health: an endpoint is unhealthy when UNHEALTHY by EDS health or by `set_health`, or ejected; DRAINING is unhealthy and
-  excluded from denominators; DEGRADED is its own class. Loads, panic, locality weighting: as Envoy (load_balancer_impl.cc), integer arithmetic.
-* A retry budget lets `max(percent / 100 * n, min concurrency)` retries, truncated, be active at once (Envoy:
-  resource_manager_impl.h); n: the requests that are active or wait for a connection, or, with `retry_budget_interval` (whole
-  ms, half up), those that got a connection lately: those since the last turn and those in ten slots of a tenth of the interval.
-  A request or retry makes a turn when a slot's time or more passed since the last one (the first: since the first of them): what was
-  counted since then goes into the current slot; of the slots after it one is emptied for each slot of time, or part of one, beyond
-  the first, at most ten; the one after those is the current one.
+* Headers: names without regard to case, each value a line, in order. Where a plain `dict` has a name in lower case, that is the header, and other spellings of it
+  in the same dict are not looked at. Other threads may change such a dict meanwhile.
+* Text is compared as its UTF-8 bytes, case folded as ASCII; text that has none (lone surrogates) raises UnicodeEncodeError where the engine reads it. Ports beyond
+  65,535 and draws beyond 2**64 - 1 raise OverflowError.
+* The n-th back-off of an exchange (n from 1) lasts `r % interval` whole milliseconds: r the n-th number of a SplitMix64 whose state starts at mix(draw), interval
+  the base (at least 1 ms) doubled n - 1 times, at most 10 bases. Seconds of policies are made whole milliseconds by `int(seconds * 1000 + 0.5)`.
+* Health: an endpoint is unhealthy when UNHEALTHY by EDS health or by `set_health`, or ejected; DRAINING is unhealthy and excluded from denominators; DEGRADED is
+  its own class. Loads, panic, locality weighting: as Envoy (load_balancer_impl.cc), integer arithmetic.
+* A retry budget lets `max(percent / 100 * n, min concurrency)` retries, truncated, be active at once (Envoy: resource_manager_impl.h); n: the requests that are
+  active or wait for a connection, or, with `retry_budget_interval` (whole ms, half up), those that got a connection lately: those since the last turn and those in
+  ten slots of a tenth of the interval. A request or retry makes a turn when a slot's time or more passed since the last one (the first: since the first of them):
+  what was counted since then goes into the current slot; of the slots after it one is emptied for each slot of time, or part of one, beyond the first, at most ten;
+  the one after those is the current one.
 * Outlier detection (clusters with `_lowered.OutlierDetection`) is Envoy's (outlier_detection_impl.cc) with its three detectors of
   consecutive failures: gateway, 5xx, local origin. How a lease ends becomes a code c, or with `split_external_local_origin_errors`
   a code, a local failure or a local success:
@@ -196,7 +190,6 @@ class Builder:
         its Host: "AllowAnyDynamicDNSCluster"); egress_cluster: unknown traffic goes there (ALLOW_ANY). paths: KEEP_PATH |
         NORMALIZE | MERGE_SLASHES | DECODE_SLASHES, how `route` normalises paths before anything looks at them. passthrough,
         dynamic: the mesh.UnknownCluster of "PassthroughCluster" and of "AllowAnyDynamicDNSCluster", their `spec`, whose attributes are the policy; None: as it was."""
-
     def put_like(self, template: Template, names: tuple[str, ...], maker: Maker) -> None:
         """`put` of the template's unit with these names in their places and this maker."""
     def put_rows(self, template: Template, names: Sequence[HostColumn], makers: Sequence[Maker] | None = None) -> None:
@@ -267,6 +260,10 @@ class Cluster:
         remaining_rq, remaining_retries (0 with a retry budget); with outlier detection outlier_detection. ejections_active,
         ejections_enforced_total, ejections_overflow, and ejections_detected_… and ejections_enforced_… of consecutive_5xx,
         consecutive_gateway_failure, consecutive_local_origin_failure."""
+    def connected(self, endpoint: Endpoint) -> None:
+        """A connection is being made that requests are sent over (no ConnectionLease): it counts in upstream_cx_active and _total."""
+    def disconnected(self, endpoint: Endpoint) -> None:
+        """It is gone, or did not come about. Once for each `connected`."""
     def priority_load(self) -> tuple[tuple[int, int], ...]:
         """(healthy load, degraded load) in percent of each priority."""
     def endpoint_stats(self) -> tuple[dict[str, int], ...]:
@@ -378,6 +375,9 @@ class Decision:
     @property
     def mirrors(self) -> tuple[str, ...]:
         """Names of the clusters that get a copy; one that does not exist gets none."""
+    @property
+    def tcp_policy(self) -> object | None:
+        """The mesh.TcpPolicy of a connection's route: `.idle_timeout`, `.max_connection_duration`, `.tunnel`; None: of a request, or unset."""
     @property
     def cors(self) -> object | None:
         """The mesh.Cors of the rule (Istio: corsPolicy). What it writes into a response, `response_headers` has, last. A preflight

@@ -170,12 +170,13 @@ class Cors(NamedTuple):
 
 
 class RoutePolicy(NamedTuple):
-    """What callers read of every decision: opaque, handed back as it is; routes with equal policies share one object.
-    timeout: seconds; retry: the mesh.Retry; cors: the mesh.Cors; None: none."""
+    """What callers read of every decision: opaque, handed back as it is; routes and chains with equal policies share
+    one object. timeout: seconds; retry: the mesh.Retry; cors: the mesh.Cors; tcp: the mesh.TcpPolicy; None: none."""
 
     timeout: float | None = None
     retry: object | None = None
     cors: object | None = None
+    tcp: object | None = None
 
 
 class Retry(NamedTuple):
@@ -382,6 +383,7 @@ class Chain(NamedTuple):
     transport: int
     destinations: tuple[Destination, ...]
     hash_policies: tuple[HashPolicy, ...] = ()
+    policy: RoutePolicy | None = None  # None: nothing is set
 
 
 def place(index: int) -> str:

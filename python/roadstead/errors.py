@@ -10,6 +10,7 @@ RoadsteadError
 ├── NotSpoken                   the client's library does not speak the protocol that the configuration wants
 ├── SourceUnavailable           where configuration is to be read from (a cluster …) does not answer, or not to us
 ├── TlsRefused                  the TLS of the configuration cannot be spoken: a file or an identity is missing
+├── TunnelRefused               an endpoint does not lead on to where a tunnel goes (also a ConnectionRefusedError)
 └── Unavailable                 no endpoint can be used right now; `.status` and `.flags` as Envoy answers
     ├── NoHealthyEndpoint       503 UH
     ├── Overflow                503 UO; `.limit` names the circuit breaker
@@ -88,6 +89,10 @@ class TlsRefused(RoadsteadError):
     """The TLS of the configuration cannot be spoken: a file or the workload's identity is missing or wrong."""
 
 
+class TunnelRefused(RoadsteadError, ConnectionRefusedError):
+    """An endpoint that was asked to lead on to another place (Istio: trafficPolicy.tunnel) does not; it says why."""
+
+
 class ConnectionNotAllowed(RoadsteadError, ConnectionRefusedError):
     """The mesh lets no connection through to there (outboundTrafficPolicy REGISTRY_ONLY), or has no cluster for it. It
     says why."""
@@ -159,5 +164,6 @@ __all__ = [
     "RoadsteadError",
     "SourceUnavailable",
     "TlsRefused",
+    "TunnelRefused",
     "Unavailable",
 ]

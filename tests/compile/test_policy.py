@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.compile.one_rule import client, cluster
 
-from roadstead.mesh import Cluster, Keepalive, Tunnel
+from roadstead.mesh import Cluster, Keepalive
 from roadstead.mesh.cluster import UNLIMITED
 
 
@@ -142,17 +142,16 @@ class TestInheritance:
 
     def test_what_has_no_settings_for_a_port_is_lost_with_them(self) -> None:
         rule = (
-            "trafficPolicy: {proxyProtocol: {version: V2}, retryBudget: {}, tunnel: {targetHost: t.test, targetPort: 1}, "
+            "trafficPolicy: {proxyProtocol: {version: V2}, retryBudget: {}, "
             "portLevelSettings: [{port: {number: 80}, tls: {mode: DISABLE}}]}, "
             "subsets: [{name: s, trafficPolicy: {portLevelSettings: [{port: {number: 81}, tls: {mode: DISABLE}}]}}]"
         )
         made = client(rule).clusters("a.test")
-        assert (made["80"].policy.proxy_protocol, made["80"].policy.tunnel) == ("", None)
+        assert made["80"].connection_pool.tcp.proxy_protocol == ""
         assert made["80"].connection_pool.http.retry_budget is None
         # A subset's settings for the port leave them alone.
         for at in ("81", "81/s"):
-            assert made[at].policy.proxy_protocol == "V2"
-            assert made[at].policy.tunnel == Tunnel("CONNECT", "t.test", 1)
+            assert made[at].connection_pool.tcp.proxy_protocol == "V2"
             assert made[at].connection_pool.http.retry_budget == (20.0, 3)
 
     def test_places_that_contributed(self) -> None:

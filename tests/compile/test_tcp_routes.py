@@ -9,7 +9,7 @@ from tests.compile.selected import client, destination_rule, entry
 
 from roadstead.compile.tcp_routes import default_tcp_route, tcp_route
 from roadstead.config import RouteDestination
-from roadstead.mesh import Destination, HashKey, Origin, TcpRoute, Tunnel
+from roadstead.mesh import Destination, HashKey, Origin, TcpPolicy, TcpRoute, Tunnel
 
 ORIGIN = Origin("VirtualService", "default", "vs", "/spec/tcp/0")
 A = entry("a.test", "5432/TCP")
@@ -73,18 +73,18 @@ SOURCE = (HashKey("source_ip"),)
 def test_the_first_destinations_rule(subset: str, hashes: tuple[HashKey, ...], tunnel: Tunnel | None) -> None:
     made = route(f"[{{destination: {{host: a.test, subset: '{subset}'}}}}]", destination_rule("a.test", RULE))
     assert made is not None
-    assert (made.idle_timeout, made.max_connection_duration) == (90.0, 600.0)
-    assert (made.hash_policies, made.tunnel) == (hashes, tunnel)
+    assert made.policy == TcpPolicy(90.0, 600.0, tunnel)
+    assert made.hash_policies == hashes
 
 
 def test_subsets_of_several_destinations_do_not_count() -> None:
     weighted = "[{destination: {host: a.test, subset: own}, weight: 1}, {destination: {host: b.test}, weight: 1}]"
     made = route(weighted, destination_rule("a.test", RULE))
     assert made is not None
-    assert made.tunnel == TUNNEL
+    assert made.policy.tunnel == TUNNEL
     other = route(weighted, destination_rule("b.test", RULE))
     assert other is not None
-    assert (other.tunnel, other.idle_timeout) == (None, None)
+    assert other.policy == TcpPolicy()
 
 
 def test_the_default_route() -> None:
@@ -93,4 +93,4 @@ def test_the_default_route() -> None:
     assert view is not None
     made = default_tcp_route(scope, view, 9000)
     assert made.destinations == (Destination("outbound|9000||b.test"),)
-    assert (made.tunnel, made.origin) == (TUNNEL, view.merged.origin)
+    assert (made.policy.tunnel, made.origin) == (TUNNEL, view.merged.origin)

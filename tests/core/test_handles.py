@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 from tests.core.test_route import CLUSTER, HOST, chain_to
-from tests.core.units import cluster, forward, prefix, published, service, unit, virtual_host, web
+from tests.core.units import chain, cluster, forward, prefix, published, service, unit, virtual_host, web
 
 from roadstead import _lowered as low
 
@@ -51,6 +51,20 @@ def test_without_policies_nothing_is_set(engine: ModuleType) -> None:
     assert decision.cluster is not None
     assert (decision.cluster.outlier_detection, decision.cluster.health_checks) == (None, ())
     assert decision.cluster.load_balancer is None
+
+
+def test_the_policy_of_a_connection(engine: ModuleType) -> None:
+    """What holds for connections is handed back of those and of no request."""
+    terms, name = object(), "outbound|90||db.test"
+    db = chain("db.test", 90, name)._replace(policy=low.RoutePolicy(tcp=terms))
+    plain = chain("plain.test", 91, name)
+    eng = published(engine, unit("db", cluster(name, "10.0.0.1:90"), db, plain), web(HOST, forward(CLUSTER)))
+    decision = eng.connect("db.test", 90)
+    assert (decision.cluster_name, decision.timeout, decision.retry) == (name, None, None)
+    assert decision.tcp_policy is terms
+    assert eng.connect("plain.test", 91).tcp_policy is None
+    assert eng.connect("unknown.test", 1).tcp_policy is None
+    assert eng.route(HOST, 80).tcp_policy is None
 
 
 class Counting:

@@ -210,6 +210,23 @@ def test_max_connections(engine: ModuleType) -> None:
     assert (stats["cx_active"], stats["cx_total"], stats["cx_connect_fail"]) == (0, 2, 1)
 
 
+def test_connections_that_no_lease_holds(engine: ModuleType) -> None:
+    """Those that requests are sent over: they count, and are refused nothing."""
+    eng = limited(engine, max_connections=1)
+    held = eng.cluster("tcp")
+    [endpoint] = held.endpoints
+    held.connected(endpoint)
+    assert counters(eng, "tcp") == {"upstream_cx_active": 1, "upstream_cx_total": 1}
+    assert held.stats["circuit_breakers.default.cx_open"] == 1
+    held.connected(endpoint)
+    [stats] = held.endpoint_stats()
+    assert (stats["cx_active"], stats["cx_total"]) == (2, 2)
+    for _ in range(3):
+        held.disconnected(endpoint)
+    assert counters(eng, "tcp") == {"upstream_cx_total": 2}
+    assert held.endpoint_stats()[0]["cx_active"] == 0
+
+
 def test_connections_have_neither_retries_nor_pending(engine: ModuleType) -> None:
     decision = limited(engine).connect("t.test", 1)
     with pytest.raises(EngineError):

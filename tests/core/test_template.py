@@ -13,6 +13,7 @@ from roadstead.errors import EngineError
 HOST, VIP, NAMESPACE = (low.place(index) for index in range(3))
 POLICY = low.ClusterPolicy("the pool", "the ejection")
 TIMES = low.RoutePolicy(3.0, "the retries")
+LASTS = low.RoutePolicy(tcp="how long")
 
 
 class Maker:
@@ -74,7 +75,7 @@ def written(host: str, vip: str, namespace: str, maker: low.Maker | None = None)
             low.Cluster(None, f"other|{host}", low.EDS, policy, low.Limits(7), ()),
         ),
         (low.VirtualHost(None, 80, ((host, 0), (f"{host}.", 2), (vip, 3)), routes, False, (vip,)),),
-        (low.Chain(None, host, 90, (vip,), (f"{vip}/32",), (host,), 0, (low.Destination(cluster, 0),)),),
+        (low.Chain(None, host, 90, (vip,), (f"{vip}/32",), (host,), 0, (low.Destination(cluster, 0),), (), LASTS),),
         maker,
     )
 
@@ -92,7 +93,7 @@ def answers(engine: object) -> list[object]:
                 said.append((decision.route, decision.virtual_host, decision.mirrors, decision.reasons))
                 said.append((decision.timeout, decision.retry))
         connection = engine.connect(vip, 90, sni=host, draw=5)  # type: ignore[attr-defined]
-        said.append((connection.kind, connection.cluster_name, connection.route))
+        said.append((connection.kind, connection.cluster_name, connection.route, connection.tcp_policy))
         for name in (f"outbound|80||{host}", f"other|{host}"):
             cluster = engine.cluster(name)  # type: ignore[attr-defined]
             ends = [(one.address, one.port, one.kind, one.hostname, dict(one.labels)) for one in cluster.endpoints]

@@ -116,7 +116,7 @@ def test_what_callers_read_of_every_decision_is_shared(unit: low.Unit, host: Hos
     routes = [route for virtual_host in host.virtual_hosts for route in virtual_host.routes]
     lowered_routes = [route for virtual_host in unit.virtual_hosts for route in virtual_host.routes]
     for made, route in zip(lowered_routes, routes, strict=True):
-        assert made.policy == (route.timeout, route.retry, route.cors)
+        assert made.policy == (route.timeout, route.retry, route.cors, None)
 
 
 def test_routes(unit: low.Unit) -> None:

@@ -245,9 +245,7 @@ pub fn acquire(
                 counters.cx_overflow.fetch_add(1, Relaxed);
                 Overflow::MaxConnections
             })?;
-            slot.cx_active.fetch_add(1, Relaxed);
-            slot.cx_total.fetch_add(1, Relaxed);
-            counters.cx_total.fetch_add(1, Relaxed);
+            count_connection(counters, slot);
         }
         LeaseKind::Request { retry, pending } => {
             if retry {
@@ -262,6 +260,24 @@ pub fn acquire(
         }
     }
     Ok(())
+}
+
+/// A connection that no lease holds (those that requests are sent over) is being made; `disconnected` ends it.
+pub fn connected(counters: &Counters, slot: &Slot) {
+    counters.cx_active.fetch_add(1, Relaxed);
+    count_connection(counters, slot);
+}
+
+fn count_connection(counters: &Counters, slot: &Slot) {
+    slot.cx_active.fetch_add(1, Relaxed);
+    slot.cx_total.fetch_add(1, Relaxed);
+    counters.cx_total.fetch_add(1, Relaxed);
+}
+
+/// It is gone, or did not come about.
+pub fn disconnected(counters: &Counters, slot: &Slot) {
+    give(&counters.cx_active);
+    give32(&slot.cx_active);
 }
 
 /// Count a retry beside the request that it is for; given back by `release_retry`.
@@ -317,10 +333,7 @@ fn take_active(counters: &Counters, slot: &Slot, limits: &Limits, now: &dyn Fn()
 /// Give back what `acquire` (and `bind`: then `pending` is over) took and count the outcome. Once for each lease.
 pub fn release(counters: &Counters, slot: &Slot, kind: LeaseKind, outcome: Outcome) {
     match kind {
-        LeaseKind::Connection => {
-            give(&counters.cx_active);
-            give32(&slot.cx_active);
-        }
+        LeaseKind::Connection => disconnected(counters, slot),
         LeaseKind::Request { retry, pending } => {
             if pending {
                 give(&counters.rq_pending_active);

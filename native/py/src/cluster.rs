@@ -5,9 +5,10 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use roadstead_core::cluster::{self, Dormant};
+use roadstead_core::overlay;
 
 use crate::attach::{Handle, PyAttach};
-use crate::endpoint;
+use crate::endpoint::{self, Endpoint};
 
 /// Holds the live state, not the core's cluster: that one holds this object.
 #[pyclass(frozen, module = "roadstead._core")]
@@ -80,6 +81,14 @@ impl Cluster {
     #[getter]
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         dict(py, &self.live.wake().stats())
+    }
+
+    fn connected(&self, endpoint: &Bound<'_, Endpoint>) {
+        overlay::connected(self.live.wake().counters(), endpoint.get().slot());
+    }
+
+    fn disconnected(&self, endpoint: &Bound<'_, Endpoint>) {
+        overlay::disconnected(self.live.wake().counters(), endpoint.get().slot());
     }
 
     fn priority_load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {

@@ -223,6 +223,11 @@ impl Decision {
     }
 
     #[getter]
+    fn tcp_policy<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.of_route(py, 3)
+    }
+
+    #[getter]
     fn path<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
         match (self.read(py, |request| self.core.rewritten_path(request))?, &self.given.path) {
             (Some(rewritten), _) => Ok(PyString::new(py, &rewritten)),

@@ -20,7 +20,7 @@ class Chain:
 
     def __init__(self, chain: low.Chain, maker: low.Maker | None = None, at: int = 0) -> None:
         self.maker, self.at = maker, at
-        self.policy = NO_POLICY
+        self.policy = chain.policy or NO_POLICY
         self.lowered = chain
         self.networks = tuple([network_of(text) for text in chain.cidrs])
         self.snis = tuple([fold(sni) for sni in chain.snis])

@@ -9,7 +9,16 @@ from roadstead import _lowered as low
 from roadstead._fallback.balance.balancer import DEGRADED, EXCLUDED, HEALTHY, UNHEALTHY, Balancer, Group
 from roadstead._fallback.balance.hashing import check_sizes
 from roadstead._fallback.outliers import Hits, Policy, active_in, policy_of
-from roadstead._fallback.overlay import UNSET, Counters, Identity, Live, Slot, breakers
+from roadstead._fallback.overlay import (
+    UNSET,
+    Counters,
+    Identity,
+    Live,
+    Slot,
+    breakers,
+    count_connection,
+    release_connection,
+)
 
 EndpointKind = Literal["ip", "hostname", "unix"]
 Health = Literal["unknown", "healthy", "unhealthy", "draining", "degraded"]
@@ -348,6 +357,14 @@ class Cluster:
         if self._outliers is not None:
             made |= self._live.tally.stats(active_in(state.slots))
         return made
+
+    def connected(self, endpoint: Endpoint) -> None:
+        """A connection that no lease holds is being made."""
+        count_connection(self._live, endpoint._slot)
+
+    def disconnected(self, endpoint: Endpoint) -> None:
+        """It is gone, or did not come about."""
+        release_connection(self._live, endpoint._slot)
 
     def priority_load(self) -> tuple[tuple[int, int], ...]:
         """(healthy load, degraded load) in percent of each priority."""

@@ -189,6 +189,10 @@ class Decision:
         return None if self._rule is None else self._rule.policy.cors
 
     @property
+    def tcp_policy(self) -> object | None:
+        return None if self._rule is None else self._rule.policy.tcp
+
+    @property
     def connection_pool(self) -> object | None:
         return None if self.cluster is None else self.cluster.connection_pool
 

@@ -227,11 +227,18 @@ def acquire_connection(live: Live, slot: Slot, limits: low.Limits) -> str:
         if limits.max_connections < UNLIMITED and counters.upstream_cx_active >= limits.max_connections:
             counters.upstream_cx_overflow += 1
             return "max_connections"
+        count_connection(live, slot)
+    return ""
+
+
+def count_connection(live: Live, slot: Slot) -> None:
+    """A connection is being made; `release_connection` ends it."""
+    counters = live.counters
+    with live.lock:
         counters.upstream_cx_active += 1
         counters.upstream_cx_total += 1
         slot.cx_active += 1
         slot.cx_total += 1
-    return ""
 
 
 # Nothing goes below zero: after a fork the child starts at zero while it still holds its parent's leases. A test and a

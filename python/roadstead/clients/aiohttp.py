@@ -14,8 +14,17 @@ from weakref import WeakKeyDictionary
 from roadstead.clients.bodies import Recorder, Watcher
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
 from roadstead.clients.deadlines import Deadlines
+from roadstead.clients.dial import Target, adial
 from roadstead.clients.drive import ASYNCHRONOUS, Tasks, drive
-from roadstead.clients.sent import KEPT, Sent, idle_time, keepalive_options, most_connections, refuse_http2
+from roadstead.clients.sent import (
+    KEPT,
+    Sent,
+    idle_time,
+    keepalive_options,
+    most_connections,
+    refuse_http2,
+    refuse_proxy_protocol,
+)
 from roadstead.clients.tls import Originator
 from roadstead.errors import MissingExtra
 from roadstead.mesh import ConnectionPool
@@ -295,14 +304,18 @@ class Middleware:
         return None if deadline is None else self._terms.seconds_until(deadline)
 
     def _way(self, call: Call, context: ssl.SSLContext | None) -> _Way:
-        key = (call.cluster, context, "" if call.port else call.host)
+        version = "" if call.pool is None else call.pool.tcp.proxy_protocol
+        key = (call.cluster, context, "" if call.port else call.host, version)
         way = self._ways.get(key)
         if way is None:
             mesh = call.pool or ConnectionPool()
             connector: aiohttp.BaseConnector
             requests, idle = mesh.http.max_requests_per_connection or 0, idle_time(mesh)
             if not call.port:
+                refuse_proxy_protocol(call.cluster, mesh)
                 connector = aiohttp.UnixConnector(call.host, limit=0, keepalive_timeout=idle)
+            elif version:
+                connector = _Proxied(mesh, requests, limit=0, keepalive_timeout=idle, socket_factory=_sockets(mesh))
             elif requests:
                 connector = _Counting(requests, limit=0, keepalive_timeout=idle, socket_factory=_sockets(mesh))
             else:
@@ -338,6 +351,38 @@ class _Counting(aiohttp.TCPConnector):
             if served >= self._requests:
                 made.protocol.force_close()
         return made
+
+
+class _Proxied(_Counting):
+    """The same that begin with the PROXY protocol."""
+
+    def __init__(self, pool: ConnectionPool, requests: int, **options: object) -> None:
+        super().__init__(requests, **options)
+        self._pool = pool
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
+    ) -> ResponseHandler:
+        loop = asyncio.get_running_loop()
+        context = self._get_ssl_context(req)
+        host = req.url.raw_host or ""
+        target = Target(host, req.port or 80, self._pool, context, req.server_hostname or host)
+        try:
+            async with asyncio.timeout(timeout.sock_connect):
+                plain = await adial(target)
+                transport, handler = await loop.create_connection(
+                    partial(ResponseHandler, loop),
+                    sock=plain,
+                    ssl=context,
+                    server_hostname=None if context is None else target.sni,
+                )
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError(f"no connection to {target.name} in time") from error
+        except OSError as error:
+            raise aiohttp.ClientConnectorError(req.connection_key, error) from error
+        if isinstance(req.ssl, aiohttp.Fingerprint):
+            req.ssl.check(transport)
+        return handler
 
 
 class _Answers(aiohttp.BaseConnector):

@@ -8,25 +8,35 @@ import ssl
 import time
 from typing import NamedTuple, TypeAlias
 
+from roadstead.clients.proxy_protocol import Peers, opening
 from roadstead.clients.sent import keepalive_options
-from roadstead.mesh import ConnectionPool
+from roadstead.clients.tunnel import Answer, request_of
+from roadstead.mesh import ConnectionPool, Tunnel
 
 _Address: TypeAlias = "str | tuple[str | int, ...] | tuple[int, bytes]"
 
 
 class Target(NamedTuple):
-    """Where to, and how. port 0: host is the path of a unix socket. context: None without TLS; sni: "" for none.
-    timeout: seconds until the connection is there, its handshake included."""
+    """Where to, and how. port 0: host is the path of a unix socket. context: None without TLS; sni: "" for none. peers:
+    on whose behalf, where the pool has the connection tell that. tunnel: what is asked for once it is there. timeout:
+    seconds until the connection is there, its handshake and the tunnel's answer included."""
 
     host: str
     port: int
     pool: ConnectionPool
     context: ssl.SSLContext | None = None
     sni: str = ""
+    peers: Peers | None = None
+    tunnel: Tunnel | None = None
 
     @property
     def timeout(self) -> float:
         return self.pool.tcp.connect_timeout
+
+    @property
+    def name(self) -> str:
+        """The endpoint, for people."""
+        return f"{self.host}:{self.port}" if self.port else self.host
 
 
 def dial(target: Target, timeout: float | None) -> socket.socket:
@@ -34,18 +44,30 @@ def dial(target: Target, timeout: float | None) -> socket.socket:
     another OSError or ssl.SSLError where it fails. timeout: None: no limit."""
     until = None if timeout is None else time.monotonic() + timeout
     made = _dialled(target, until)
-    if target.context is None:
-        return made
     try:
         made.settimeout(_left(until))
-        return target.context.wrap_socket(made, server_hostname=target.sni or None)
+        if first := opening(target.pool.tcp.proxy_protocol, target.peers, made):
+            made.sendall(first)
+        if target.context is not None:
+            made = target.context.wrap_socket(made, server_hostname=target.sni or None)
+        if target.tunnel is not None:
+            _lead_on(made, target, target.tunnel, until)
     except BaseException:
         made.close()
         raise
+    return made
+
+
+def _lead_on(made: socket.socket, target: Target, tunnel: Tunnel, until: float | None) -> None:
+    """Ask for the tunnel. Byte by byte, as what comes behind the answer is the caller's."""
+    made.sendall(request_of(tunnel))
+    answer = Answer(tunnel, target.name)
+    while answer.feed(made.recv(1)) is None:
+        made.settimeout(_left(until))
 
 
 async def adial(target: Target) -> socket.socket:
-    """A connected socket that does not block, without TLS. The caller limits the time."""
+    """A connected socket that does not block, without TLS and before any tunnel. The caller limits the time."""
     loop = asyncio.get_running_loop()
     failed: OSError | None = None
     for family, address in await _aaddresses(target, loop):
@@ -53,6 +75,8 @@ async def adial(target: Target) -> socket.socket:
         made.setblocking(False)
         try:
             await loop.sock_connect(made, address)
+            if first := opening(target.pool.tcp.proxy_protocol, target.peers, made):
+                await loop.sock_sendall(made, first)
         except OSError as error:
             made.close()
             failed = error

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Terms
 from roadstead.clients.grpc_tls import Relay, is_grpcs
 from roadstead.clients.grpc_tls import credentials as own_tls
+from roadstead.clients.sent import refuse_proxy_protocol
 from roadstead.errors import MissingExtra
 
 try:
@@ -128,6 +129,7 @@ class Calls:
 
     def key(self, call: Call) -> Hashable:
         """Of the sub-channel of a try. TlsRefused where its TLS cannot be spoken."""
+        refuse_proxy_protocol(call.cluster, call.pool)
         key = (call.cluster, call.host, call.port, call.tls, call.sni, call.authority)
         if call.tls is None:
             return key

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from roadstead.clients.lifetime import Mark, mark
+
 if TYPE_CHECKING:
     from roadstead._core import ConnectionLease, Decision
 
@@ -58,6 +60,11 @@ class Place:
         """Take down what moved, while it can be seen."""
         if self._flow is not None and self._flow.read is not None:
             self._flow.moved(*self._flow.read())
+
+    def over(self) -> None:
+        """It was ended while its socket is still open."""
+        self.moved()
+        self.end()
 
     def end(self) -> None:
         """The connection is over."""
@@ -116,10 +123,10 @@ def holding(context: ssl.SSLContext) -> None:
 
 
 class _Detached(NamedTuple):
-    """A descriptor that somebody else closes. mark: what it was; a number is soon somebody else's."""
+    """A descriptor that somebody else closes."""
 
     number: int
-    mark: tuple[int, int]
+    mark: Mark
     place: Place
 
 
@@ -132,7 +139,7 @@ def give_back() -> None:
     if not _detached:
         return
     with _lock:
-        over = [one for one in _detached if _mark(one.number) != one.mark]
+        over = [one for one in _detached if mark(one.number) != one.mark]
         for one in over:
             _detached.remove(one)
     for one in over:
@@ -140,14 +147,14 @@ def give_back() -> None:
 
 
 def _watch(number: int, place: Place) -> None:
-    mark = _mark(number)
-    if mark is None:
-        # The descriptor cannot be looked at (systems whose sockets are no files).
+    known = mark(number)
+    if known is None:
+        # Nobody would ever find out that it is closed.
         place.end()
         return
-    place.read_by(partial(_moved_of, number, mark))
+    place.read_by(partial(_moved_of, number, known))
     with _lock:
-        _detached.append(_Detached(number, mark, place))
+        _detached.append(_Detached(number, known, place))
 
 
 def moved(made: socket.socket) -> tuple[int, int]:
@@ -163,23 +170,15 @@ def moved(made: socket.socket) -> tuple[int, int]:
     return received, sent - again
 
 
-def _moved_of(number: int, mark: tuple[int, int]) -> tuple[int, int]:
+def _moved_of(number: int, known: Mark) -> tuple[int, int]:
     """The same of a descriptor that somebody else has."""
-    if _mark(number) != mark:
+    if mark(number) != known:
         return 0, 0
     try:
         with socket.socket(fileno=os.dup(number)) as copy:
             return moved(copy)
     except OSError:
         return 0, 0
-
-
-def _mark(number: int) -> tuple[int, int] | None:
-    try:
-        stat = os.fstat(number)
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
 
 
 __all__ = ["ConnectionRecorder", "Held", "HeldProtocol", "Place", "give_back", "holding", "moved"]

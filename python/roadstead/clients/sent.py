@@ -45,6 +45,15 @@ def refuse_http2(cluster: str, pool: ConnectionPool | None) -> None:
         )
 
 
+def refuse_proxy_protocol(cluster: str, pool: ConnectionPool | None) -> None:
+    """Of libraries that open their connections themselves, and write to them first."""
+    if pool is not None and pool.tcp.proxy_protocol:
+        raise NotSpoken(
+            f"{cluster}: connections begin with the PROXY protocol, which this library has no place for: use another"
+            " one of roadstead.clients, or take proxyProtocol out of the DestinationRule"
+        )
+
+
 def keepalive_options(keepalive: Keepalive | None) -> list[tuple[int, int, int]]:
     """Socket options of a cluster's connections. None: keepalive is off, as in Envoy."""
     options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]

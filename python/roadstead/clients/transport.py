@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from roadstead.clients.bodies import HeaderList, Recorder, Watcher
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
 from roadstead.clients.drive import ASYNCHRONOUS, BLOCKING, Copies, Tasks, drive, finished
+from roadstead.clients.httpcore_backend import AsyncProxied, Proxied
 from roadstead.clients.sent import KEPT, Sent, idle_time, keepalive_options, most_connections
 from roadstead.clients.tls import Originator
 from roadstead.errors import MissingExtra
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     import httpcore
     import httpx
 
+    from roadstead.mesh.cluster import ProxyProtocol
     from roadstead.registry.view import View
 
 _Timeouts: TypeAlias = dict[str, float | None]
-_PoolKey: TypeAlias = tuple[str, ssl.SSLContext | None, str, bool]
+_PoolKey: TypeAlias = "tuple[str, ssl.SSLContext | None, str, bool, ProxyProtocol]"
 _RawLines: TypeAlias = list[tuple[bytes, bytes]]
 _Errors: TypeAlias = dict[type[Exception], type[Exception]]
+_UNPROXIED: ProxyProtocol = ""
 # Of a response: the connection that has served as many requests as it may.
 _LAST = "roadstead.last"
 _CONNECTED = ("http11.send_request_headers.started", "http2.send_request_headers.started")
@@ -343,7 +346,8 @@ class TransportLogic:
             with self._lock:
                 pool = self._pools.get(key)
                 if pool is None:
-                    made = self._core.ConnectionPool(**self._settings(call, key))
+                    backend = Proxied(self._core, key[4]) if key[4] else None
+                    made = self._core.ConnectionPool(**self._settings(call, key), network_backend=backend)
                     pool = self._pools[key] = cast("httpcore.ConnectionPool", made)
         return pool
 
@@ -351,15 +355,18 @@ class TransportLogic:
         key = self._key(call)
         pool = self._async_pools.get(key)
         if pool is None:
-            made = self._core.AsyncConnectionPool(**self._settings(call, key))
+            backend = AsyncProxied(self._core, key[4]) if key[4] else None
+            made = self._core.AsyncConnectionPool(**self._settings(call, key), network_backend=backend)
             pool = self._async_pools[key] = cast("httpcore.AsyncConnectionPool", made)
         return pool
 
     def _key(self, call: Call) -> _PoolKey:
         """Connections of a cluster are one pool: its limits hold for all endpoints together."""
-        is_http2 = call.pool is not None and call.pool.http.protocol == "http2"
+        is_http2, version = False, _UNPROXIED
+        if call.pool is not None:
+            is_http2, version = call.pool.http.protocol == "http2", call.pool.tcp.proxy_protocol
         context = self._context(call, ("h2",) if is_http2 else ("http/1.1",)) if call.secure else None
-        return call.cluster, context, "" if call.port else call.host, is_http2
+        return call.cluster, context, "" if call.port else call.host, is_http2, version
 
     def _context(self, call: Call, alpn: tuple[str, ...]) -> ssl.SSLContext:
         if call.tls is not None:
@@ -369,7 +376,7 @@ class TransportLogic:
         return self._application
 
     def _settings(self, call: Call, key: _PoolKey) -> dict[str, object]:
-        _, context, unix, is_http2 = key
+        _, context, unix, is_http2, _ = key
         if is_http2:
             try:
                 import h2  # noqa: F401 - the library says less clearly what is missing

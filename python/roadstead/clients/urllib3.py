@@ -186,7 +186,7 @@ class Wire:
         return Broken(None)
 
     def _pool(self, call: Call, context: ssl.SSLContext | None) -> Connections[_Connection]:
-        key = (call.cluster, context)
+        key = (call.cluster, context, "" if call.pool is None else call.pool.tcp.proxy_protocol)
         pool = self._pools.get(key)
         if pool is None:
             mesh = call.pool or ConnectionPool()

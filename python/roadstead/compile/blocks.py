@@ -26,7 +26,6 @@ from roadstead.config import (
     RetryBudget,
     Subset,
     TrafficPolicy,
-    TunnelSettings,
 )
 from roadstead.mesh import Origin
 
@@ -45,7 +44,6 @@ class Blocks(msgspec.Struct, frozen=True, gc=False):
     outlier_detection: OutlierDetection | None = None
     own_outlier: OutlierDetection | None = None
     tls: ClientTLSSettings | None = None
-    tunnel: TunnelSettings | None = None
     proxy_protocol: ProxyProtocol | None = None
     retry_budget: RetryBudget | None = None
     health_check: HealthCheck | None = None
@@ -134,7 +132,6 @@ class RuleBlocks:
             top.outlier_detection,
             top.outlier_detection,
             top.tls,
-            top.tunnel,
             top.proxy_protocol,
             top.retry_budget,
             top.health_check,
@@ -162,7 +159,6 @@ def _over(base: Blocks, overlay: TrafficPolicy, origin: Origin) -> Blocks:
         base.outlier_detection if overlay.outlier_detection is None else overlay.outlier_detection,
         base.own_outlier if overlay.outlier_detection is None else overlay.outlier_detection,
         base.tls if overlay.tls is None else overlay.tls,
-        base.tunnel if overlay.tunnel is None else overlay.tunnel,
         base.proxy_protocol if overlay.proxy_protocol is None else overlay.proxy_protocol,
         base.retry_budget if overlay.retry_budget is None else overlay.retry_budget,
         base.health_check if overlay.health_check is None else overlay.health_check,
@@ -179,7 +175,6 @@ def _over_port(base: Blocks, overlay: PortTrafficPolicy, origin: Origin) -> Bloc
         overlay.outlier_detection,
         overlay.outlier_detection,
         overlay.tls,
-        base.tunnel,
         base.proxy_protocol,
         base.retry_budget,
         base.health_check,

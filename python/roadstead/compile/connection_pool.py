@@ -17,7 +17,7 @@ from roadstead.config import HealthCheck as HealthCheckSettings
 from roadstead.config.duration import seconds
 from roadstead.mesh import ConnectionPool, HealthCheck, HttpPool, Keepalive, TcpPool
 from roadstead.mesh import OutlierDetection as Ejection
-from roadstead.mesh.cluster import UNLIMITED, UpstreamProtocol
+from roadstead.mesh.cluster import UNLIMITED, ProxyProtocol, UpstreamProtocol
 from roadstead.protocol import Protocol
 
 ProtocolClass = Literal["plain", "http", "upgraded", "http2", "sniffed"]
@@ -36,14 +36,15 @@ def pool_of(
     connect_timeout: float,
     keepalive: Keepalive | None,
     keeps_case: bool = False,
+    proxied: ProxyProtocol = "",
 ) -> ConnectionPool:
     """The limits of a cluster. connect_timeout, keepalive: the mesh's, for what the rule leaves out. keeps_case: as in
-    HttpPool."""
+    HttpPool. proxied: the version of the PROXY protocol."""
     tcp = settings.tcp if settings is not None else None
     http = settings.http if settings is not None else None
     tcp_idle = http_idle = None
     if tcp is None:
-        tcp_pool = TcpPool(connect_timeout=connect_timeout, keepalive=keepalive)
+        tcp_pool = TcpPool(connect_timeout=connect_timeout, keepalive=keepalive, proxy_protocol=proxied)
     else:
         tcp_idle = _seconds(tcp.idle_timeout)
         written = tcp.tcp_keepalive if tcp.tcp_keepalive is not None else tcp.keep_alive
@@ -53,6 +54,7 @@ def pool_of(
             keepalive_of(written, keepalive),
             tcp_idle,
             _seconds(tcp.max_connection_duration),
+            proxied,
         )
     retry = interval = None
     if budget is not None:

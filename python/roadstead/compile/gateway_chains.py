@@ -105,5 +105,6 @@ def _cluster_chains(scope: Scope, server: Server, view: HostView, port: Port) ->
     names = [] if rule is None else [rule.rules[owner].spec.subsets[at].name for owner, at in rule.subsets]
     for subset in ("", *names):
         # What is passed on unopened goes through no tunnel.
-        route = msgspec.structs.replace(default_tcp_route(scope, view, port.number, subset), tunnel=None)
+        route = default_tcp_route(scope, view, port.number, subset)
+        route = msgspec.structs.replace(route, policy=msgspec.structs.replace(route.policy, tunnel=None))
         yield _chain(server, route, (sni_name(port.number, subset, view.host),), port.protocol, automatic=True)

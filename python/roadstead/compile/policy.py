@@ -21,9 +21,9 @@ from roadstead.compile.inputs import Env, RuleView
 from roadstead.compile.load_balancer import balancer_of, is_passthrough, plan_of
 from roadstead.compile.locality import LocalityPlan
 from roadstead.compile.services import ip_family
-from roadstead.config import ClientTLSSettings, TunnelSettings
+from roadstead.config import ClientTLSSettings
 from roadstead.config.duration import seconds
-from roadstead.mesh import ClusterPolicy, OutlierDetection, Port, Tunnel
+from roadstead.mesh import ClusterPolicy, OutlierDetection, Port
 from roadstead.mesh.cluster import ClusterType
 
 PROVIDED = ("ORIGINAL_DST", "DYNAMIC_DNS")
@@ -123,15 +123,19 @@ class PolicyTable:
             # Istio has said HTTP/1 by then, so that nothing upgrades it.
             spoken = "http1"
         pool = pool_of(
-            blocks.connection_pool, blocks.retry_budget, spoken, self._connect_timeout, self._keepalive, cased
+            blocks.connection_pool,
+            blocks.retry_budget,
+            spoken,
+            self._connect_timeout,
+            self._keepalive,
+            cased,
+            "" if blocks.proxy_protocol is None else blocks.proxy_protocol.version,
         )
         policy = ClusterPolicy(
             pool,
             balancer_of(blocks.load_balancer, dns_plan, _panic_threshold(ejection, distribution), kind),
             ejection,
             () if blocks.health_check is None else (health_check_of(blocks.health_check),),
-            "" if blocks.proxy_protocol is None else blocks.proxy_protocol.version,
-            _tunnel(blocks.tunnel),
             blocks.origins,
         )
         tls = blocks.tls
@@ -148,12 +152,6 @@ def _panic_threshold(ejection: OutlierDetection | None, distribution: str) -> in
     if ejection is None or distribution:
         return 0
     return ejection.min_health_percent if ejection.min_health_percent >= 0 else None
-
-
-def _tunnel(settings: TunnelSettings | None) -> Tunnel | None:
-    if settings is None:
-        return None
-    return Tunnel(settings.protocol or "CONNECT", settings.target_host, settings.target_port)
 
 
 def _dns_family(env: Env) -> str:

@@ -10,7 +10,7 @@ from roadstead.compile.routes import UNKNOWN_CLUSTER, only_port
 from roadstead.config import Destination as Target
 from roadstead.config import LoadBalancerSettings, RouteDestination, Subset, TunnelSettings
 from roadstead.config.duration import seconds
-from roadstead.mesh import Destination, HashKey, Origin, TcpRoute, Tunnel, cluster_name
+from roadstead.mesh import Destination, HashKey, Origin, TcpPolicy, TcpRoute, Tunnel, cluster_name
 
 _SOURCE_IP = (HashKey("source_ip"),)
 
@@ -55,7 +55,7 @@ def _tuned(
     """With the timeouts, hash and tunnel of the first destination's rule; settings for one port do not count here.
     idle: the timeout without a rule's."""
     if rule is None:
-        return TcpRoute(destinations=destinations, origin=origin, idle_timeout=idle)
+        return TcpRoute(destinations=destinations, origin=origin, policy=TcpPolicy(idle))
     top = rule.rules[rule.policy_from].spec.traffic_policy if rule.policy_from >= 0 else None
     pool = None if top is None or top.connection_pool is None else top.connection_pool.tcp
     balancer = None if top is None else top.load_balancer
@@ -69,12 +69,12 @@ def _tuned(
     return TcpRoute(
         destinations=destinations,
         origin=origin,
-        idle_timeout=idle if pool is None or pool.idle_timeout is None else seconds(pool.idle_timeout),
-        max_connection_duration=(
-            None if pool is None or pool.max_connection_duration is None else seconds(pool.max_connection_duration)
+        policy=TcpPolicy(
+            idle if pool is None or pool.idle_timeout is None else seconds(pool.idle_timeout),
+            None if pool is None or pool.max_connection_duration is None else seconds(pool.max_connection_duration),
+            _tunnel(tunnel),
         ),
         hash_policies=_SOURCE_IP if _by_source(balancer) else (),
-        tunnel=_tunnel(tunnel),
     )
 
 
@@ -95,4 +95,4 @@ def _by_source(balancer: LoadBalancerSettings | None) -> bool:
 def _tunnel(written: TunnelSettings | None) -> Tunnel | None:
     if written is None:
         return None
-    return Tunnel(written.protocol or "CONNECT", written.target_host, written.target_port)
+    return Tunnel("POST" if written.protocol == "POST" else "CONNECT", written.target_host, written.target_port)

@@ -19,7 +19,6 @@ from roadstead.mesh.cluster import (
     OutlierDetection,
     TcpPool,
     TlsOrigination,
-    Tunnel,
     UnknownCluster,
     Warmup,
 )
@@ -46,7 +45,9 @@ from roadstead.mesh.route import (
     Route,
     RouteMatch,
     StringMatch,
+    TcpPolicy,
     TcpRoute,
+    Tunnel,
     VirtualHost,
 )
 from roadstead.mesh.service import Port, Service
@@ -92,6 +93,7 @@ __all__ = [
     "ServerTls",
     "Service",
     "StringMatch",
+    "TcpPolicy",
     "TcpPool",
     "TcpRoute",
     "TlsOrigination",

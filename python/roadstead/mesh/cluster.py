@@ -14,6 +14,7 @@ PASSTHROUGH_IDLE = 300.0
 
 ClusterType = Literal["EDS", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "DYNAMIC_DNS"]
 UpstreamProtocol = Literal["http1", "http2", "downstream"]
+ProxyProtocol = Literal["", "V1", "V2"]
 
 
 class Endpoint(msgspec.Struct, frozen=True, gc=False):
@@ -58,13 +59,15 @@ class Keepalive(msgspec.Struct, frozen=True, gc=False):
 
 
 class TcpPool(msgspec.Struct, frozen=True, gc=False):
-    """Limits of connections. connect_timeout, idle_timeout, max_connection_duration: seconds; None: not set."""
+    """Limits of connections. connect_timeout, idle_timeout, max_connection_duration: seconds; None: not set.
+    proxy_protocol: connections begin with its header (Istio: trafficPolicy.proxyProtocol)."""
 
     max_connections: int = UNLIMITED
     connect_timeout: float = 10.0
     keepalive: Keepalive | None = None
     idle_timeout: float | None = None
     max_connection_duration: float | None = None
+    proxy_protocol: ProxyProtocol = ""
 
 
 class HttpPool(msgspec.Struct, frozen=True, gc=False):
@@ -183,14 +186,6 @@ class TlsOrigination(msgspec.Struct, frozen=True, gc=False):
     curves: tuple[str, ...] = ()
 
 
-class Tunnel(msgspec.Struct, frozen=True, gc=False):
-    """HTTP CONNECT or POST tunnel (Istio: trafficPolicy.tunnel)."""
-
-    protocol: str
-    target_host: str
-    target_port: int
-
-
 class ClusterPolicy(msgspec.Struct, frozen=True, gc=False):
     """The traffic policy in force for a cluster, after inheritance. Interned: equal policies are one object.
     origins: DestinationRules that contributed, the deciding one first; empty without a rule."""
@@ -199,8 +194,6 @@ class ClusterPolicy(msgspec.Struct, frozen=True, gc=False):
     load_balancer: LoadBalancer
     outlier_detection: OutlierDetection | None = None
     health_checks: tuple[HealthCheck, ...] = ()
-    proxy_protocol: str = ""
-    tunnel: Tunnel | None = None
     origins: tuple[Origin, ...] = ()
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from roadstead.mesh.cluster import HashKey, Tunnel
+from roadstead.mesh.cluster import HashKey
 from roadstead.mesh.listener import ServerTls
 from roadstead.mesh.origin import Origin
 
@@ -213,17 +213,39 @@ class VirtualHost(msgspec.Struct, frozen=True, gc=False):
     plain: bool = False
 
 
+class Tunnel(msgspec.Struct, frozen=True, gc=False):
+    """What is asked of the endpoint first, so that it leads on to another place (Istio: trafficPolicy.tunnel; Envoy:
+    tunneling_config). With POST the bytes go as the bodies of a request and its response."""
+
+    protocol: Literal["CONNECT", "POST"]
+    target_host: str
+    target_port: int
+
+    @property
+    def authority(self) -> str:
+        """The place, as it is written for HTTP."""
+        host = f"[{self.target_host}]" if ":" in self.target_host else self.target_host
+        return f"{host}:{self.target_port}"
+
+
+class TcpPolicy(msgspec.Struct, frozen=True, gc=False):
+    """What holds for the connections of a route (Envoy: tcp_proxy). Seconds without a byte after which one is ended,
+    and after which any is; None: not set, 0: never."""
+
+    idle_timeout: float | None = None
+    max_connection_duration: float | None = None
+    tunnel: Tunnel | None = None
+
+
 class TcpRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Where connections go (Envoy: tcp_proxy). Seconds. tunnel: tunneling_config. timeout, retry and cors exist so that
-    a decision reads alike: always None."""
+    """Where connections go (Envoy: tcp_proxy). timeout, retry and cors exist so that a decision reads alike: always
+    None."""
 
     destinations: tuple[Destination, ...]
     origin: Origin
     name: str = ""
-    idle_timeout: float | None = None
-    max_connection_duration: float | None = None
+    policy: TcpPolicy = TcpPolicy()
     hash_policies: tuple[HashKey, ...] = ()
-    tunnel: Tunnel | None = None
     timeout: None = None
     retry: None = None
     cors: None = None

@@ -12,9 +12,10 @@ from roadstead.clients.bodies import BodyWatch, HeaderList
 from roadstead.clients.carry import Carrying, Local, Passed
 from roadstead.clients.drive import ASYNCHRONOUS, drive
 from roadstead.errors import TlsRefused
-from roadstead.mesh import ConnectionPool
+from roadstead.mesh import ConnectionPool, TcpPolicy
 from roadstead.metrics.access_log import Entry
 from roadstead.proxy.codec import Answering, Asking, Cut, Switchable, split, unframed
+from roadstead.proxy.ends import End
 from roadstead.proxy.messages import (
     TRAILERS,
     Refusal,
@@ -27,7 +28,7 @@ from roadstead.proxy.messages import (
 from roadstead.proxy.outgoing import Outgoing
 from roadstead.proxy.sending import Sender
 from roadstead.proxy.shared import milliseconds, reason, wall
-from roadstead.proxy.tunnel import End, address_of, opened, splice
+from roadstead.proxy.tunnel import address_of, opened, splice
 from roadstead.proxy.upstream import Upstream
 from roadstead.steps import Done
 
@@ -136,7 +137,7 @@ class Carrier:
         )
         waits = request.version != "1.0" and request.value(b"expect") is not None
         wanted = self._answering.proceed if waits else None
-        sender = self._sender = Sender(shared, request, outgoing, wanted)
+        sender = self._sender = Sender(shared, request, outgoing, client.peers, wanted)
         outcome = await self._driven(decision, headers, outgoing, sender)
         if isinstance(outcome, Local):
             sender.abort()
@@ -275,9 +276,8 @@ class Carrier:
         if upstream.rest:
             near.write(upstream.rest)
             far.total += len(upstream.rest)
-        pool = self._decision.connection_pool if self._decision is not None else None
         try:
-            self._termination = await splice(near, far, first, _pool(pool)) or None
+            self._termination = await splice(near, far, first, _lasting(self._decision)) or None
         finally:
             request.body.total, self._sent = near.total, far.total
             sender.abort()
@@ -315,7 +315,7 @@ class Carrier:
             target.host, target.port, sni=sni, source_ip=client.remote_ip or None
         )
         shared.admit(decision, target.host, target.port, may_pass=client.may_pass)
-        made = await opened(shared, decision, target.host, target.port)
+        made = await opened(shared, decision, target.host, target.port, client.peers)
         self._upstream_host = address_of(made.target)
         try:
             if kinds != [_HTTP]:
@@ -326,7 +326,7 @@ class Carrier:
             first = whole.hand_over(near)
             made.place.read_by(lambda: (made.end.total, near.total))
             try:
-                self._termination = await splice(near, made.end, first, made.target.pool) or None
+                self._termination = await splice(near, made.end, first, made.policy) or None
             finally:
                 request.body.total, self._sent = near.total, made.end.total
             self._details = "via_upstream"
@@ -448,8 +448,12 @@ def _grpc_headers(refusal: Refusal) -> HeaderList:
 _GRPC_STATUS = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 
 
-def _pool(pool: object) -> ConnectionPool:
-    return pool if isinstance(pool, ConnectionPool) else ConnectionPool()
+def _lasting(decision: Decision | None) -> TcpPolicy:
+    """How long what was switched to may take; the cluster says it, as for any of its connections."""
+    pool = None if decision is None else decision.connection_pool
+    if not isinstance(pool, ConnectionPool):
+        return TcpPolicy()
+    return TcpPolicy(pool.tcp.idle_timeout, pool.tcp.max_connection_duration)
 
 
 __all__ = ["Carrier"]

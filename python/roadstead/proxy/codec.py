@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from roadstead.clients.bodies import HeaderList
+    from roadstead.clients.proxy_protocol import Peers
     from roadstead.proxy.flow import Body
     from roadstead.proxy.messages import Lines
     from roadstead.proxy.shared import Shared
@@ -59,7 +60,8 @@ class Asked(NamedTuple):
 
 
 class Client(Protocol):
-    """A client's connection. through: host and port of the CONNECT that the requests came in. is_lost: it is gone."""
+    """A client's connection. through: host and port of the CONNECT that the requests came in. is_lost: it is gone.
+    peers: its two ends, for endpoints that are told of them."""
 
     shared: Shared
     may_pass: bool
@@ -68,6 +70,7 @@ class Client(Protocol):
     remote: str
     remote_ip: str
     is_lost: bool
+    peers: Peers | None
 
 
 class Switchable(Protocol):

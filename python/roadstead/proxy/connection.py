@@ -9,13 +9,15 @@ import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from roadstead.clients.proxy_protocol import Peers
 from roadstead.metrics.access_log import Entry
 from roadstead.proxy.downstream import keep_alive
+from roadstead.proxy.ends import End
 from roadstead.proxy.flow import Flow
 from roadstead.proxy.hello import HelloReader, NoHello
 from roadstead.proxy.messages import Refusal
 from roadstead.proxy.shared import milliseconds, name_of, wall
-from roadstead.proxy.tunnel import End, address_of, opened, splice
+from roadstead.proxy.tunnel import address_of, opened, splice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +145,8 @@ class Connection(Flow):
             wanted.host, wanted.port, sni=wanted.sni, source_ip=str(self._peer[0]) if self._peer else None
         )
         self.shared.admit(decision, wanted.host, wanted.port, may_pass=self._may_pass)
-        made = await opened(self.shared, decision, wanted.host, wanted.port)
+        peers = Peers(self._peer[:2], _dialled(self._socket, self._local)) if self._peer else None
+        made = await opened(self.shared, decision, wanted.host, wanted.port, peers)
         self._host = address_of(made.target)
         try:
             near = End()
@@ -152,7 +155,7 @@ class Connection(Flow):
             near.connection_made(self.transport)
             made.place.read_by(lambda: (made.end.total, near.total))
             try:
-                self._termination = await splice(near, made.end, self._first, made.target.pool) or None
+                self._termination = await splice(near, made.end, self._first, made.policy) or None
             finally:
                 self._received, self._sent = near.total, made.end.total
         finally:

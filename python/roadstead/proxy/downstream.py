@@ -7,6 +7,7 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from roadstead.clients.proxy_protocol import Peers
 from roadstead.proxy.carrying import Carrier
 from roadstead.proxy.flow import Flow
 from roadstead.proxy.http1_answer import Answer
@@ -46,6 +47,8 @@ class Downstream(Flow):
         self.through: tuple[str, int] | None = None
         self.is_busy = False
         self.local = self.remote = self.remote_ip = ""
+        # Whom connections are made for, where endpoints are told.
+        self.peers: Peers | None = None
         self._gone = gone
         self._taken = taken
         # What came so far of what may be the preface of HTTP/2; None: it is not.
@@ -69,6 +72,8 @@ class Downstream(Flow):
         peer = transport.get_extra_info("peername")
         self.remote = name_of(peer)
         self.remote_ip = str(peer[0]) if isinstance(peer, tuple) else ""
+        local = transport.get_extra_info("sockname")
+        self.peers = Peers(peer[:2], local[:2]) if isinstance(peer, tuple) else None
         keep_alive(transport.get_extra_info("socket"))
         self._task = self._loop.create_task(self._serve())
 
@@ -101,6 +106,7 @@ class Downstream(Flow):
         """Of asyncio.Protocol."""
         super().connection_lost(exc)
         self._task.cancel()
+        self.shared.pools.leave(self.peers)
         self._gone(self)
 
     # For who carries requests out
@@ -133,7 +139,9 @@ class Downstream(Flow):
         if len(data) < len(PREFACE):
             return
         names = (self.local, self.remote, self.remote_ip)
-        made = Http2Downstream(self.shared, may_pass=self.may_pass, gone=self._gone, through=self.through, names=names)
+        made = Http2Downstream(
+            self.shared, may_pass=self.may_pass, gone=self._gone, through=self.through, names=names, peers=self.peers
+        )
         self._taken(made)
         self._is_handed_over = True
         self.transport.set_protocol(made)
@@ -152,6 +160,7 @@ class Downstream(Flow):
     def hand_over(self, protocol: asyncio.Protocol) -> bytes:
         """The connection is somebody else's from now on; what of it was read already."""
         self._is_handed_over = True
+        self.shared.pools.leave(self.peers)
         raw = self.take_raw()
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from roadstead.clients.bodies import HeaderList
+    from roadstead.clients.proxy_protocol import Peers
     from roadstead.proxy.messages import Lines
     from roadstead.proxy.shared import Shared
 
@@ -90,7 +91,7 @@ class ClientStream(Stream):
 
 
 class Http2Downstream(Connection[ClientStream]):
-    """As `Downstream`: may_pass, gone, through."""
+    """As `Downstream`: may_pass, gone, through, peers."""
 
     def __init__(
         self,
@@ -100,12 +101,14 @@ class Http2Downstream(Connection[ClientStream]):
         gone: Callable[[Http2Downstream], None],
         through: tuple[str, int] | None,
         names: tuple[str, str, str],
+        peers: Peers | None,
     ) -> None:
         super().__init__(shared.limits, client=False)
         self.shared = shared
         self.may_pass = may_pass
         self.through = through
         self.local, self.remote, self.remote_ip = names
+        self.peers = peers
         self._gone = gone
         self._serving: set[ClientStream] = set()
         self._over: asyncio.Future[None] = self._loop.create_future()
@@ -125,6 +128,7 @@ class Http2Downstream(Connection[ClientStream]):
         super().connection_lost(exc)
         for stream in list(self._serving):
             self._give_up(stream)
+        self.shared.pools.leave(self.peers)
         self._end_if_over()
 
     # What happens

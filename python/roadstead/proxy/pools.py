@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from roadstead.clients.carry import Call
 from roadstead.clients.dial import Target, adial
+from roadstead.clients.proxy_protocol import Peers
 from roadstead.clients.sent import idle_time
 from roadstead.mesh import ConnectionPool
 from roadstead.proxy.codec import Asking
@@ -18,8 +19,8 @@ from roadstead.proxy.http2_upstream import Http2Upstream
 from roadstead.proxy.limits import Limits
 from roadstead.proxy.upstream import Upstream
 
-# Address, TLS, server name, and whether HTTP/2 is spoken.
-_Key: TypeAlias = tuple[str, int, ssl.SSLContext | None, str, bool]
+# Address, TLS, server name, whether HTTP/2 is spoken, and on whose behalf, where the endpoint is told.
+_Key: TypeAlias = tuple[str, int, ssl.SSLContext | None, str, bool, Peers | None]
 F = TypeVar("F", bound=Flow)
 
 
@@ -105,17 +106,24 @@ class Pools:
         self._context = context
         self._pools: dict[str, _Pool] = {}
         self._known: dict[Upstream | Http2Upstream, _Known] = {}
+        # Clients that endpoints are told of, and that are still there.
+        self._told: set[Peers] = set()
+        self._is_closed = False
         # Somebody has to hold the tasks.
         self._dialling: set[asyncio.Task[None]] = set()
 
-    async def acquire(self, call: Call, *, http2: bool) -> Asking:
+    async def acquire(self, call: Call, peers: Peers | None, *, http2: bool) -> Asking:
         """A connection for a request, or a place on one. The caller limits how long is waited; TimeoutError where the
-        connect timeout is over, another OSError or ssl.SSLError where the connection fails."""
+        connect timeout is over, another OSError or ssl.SSLError where the connection fails. peers: on whose behalf; a
+        connection that told them is nobody else's."""
         pool = self._pools.get(call.cluster)
         if pool is None:
             pool = self._pools[call.cluster] = _Pool()
-        key = (call.host, call.port, self._context(call, http2), call.sni, http2)
         policy = call.pool or ConnectionPool()
+        told = peers if policy.tcp.proxy_protocol else None
+        if told is not None:
+            self._told.add(told)
+        key = (call.host, call.port, self._context(call, http2), call.sni, http2, told)
         known = _Known(call.cluster, key, idle_time(policy), policy.http.max_requests_per_connection)
         is_first = not pool.waiters
         while True:
@@ -139,7 +147,7 @@ class Pools:
             await pool.room()
             is_first = True
         pool.open += 1
-        target = Target(call.host, call.port, policy, key[2], call.sni)
+        target = Target(call.host, call.port, policy, key[2], call.sni, told)
         if http2:
             return await self._shared(pool, known, target).place()
         return await self._own(pool, known, target)
@@ -156,7 +164,8 @@ class Pools:
                 del self._pools[cluster]
 
     def close(self) -> None:
-        """Close all that are idle; those at work are closed by who uses them."""
+        """Close all that are idle; those at work are closed by who uses them, and kept no more."""
+        self._is_closed = True
         for task in self._dialling:
             task.cancel()
         for pool in self._pools.values():
@@ -165,6 +174,17 @@ class Pools:
             for shared in pool.shared.values():
                 for busy in list(shared):
                     busy.drain()
+
+    def leave(self, peers: Peers | None) -> None:
+        """A client is gone: connections that told of it are of no more use."""
+        if peers not in self._told:
+            return
+        self._told.remove(peers)
+        for one in [one for one, known in self._known.items() if known.key[5] == peers]:
+            if isinstance(one, Http2Upstream):
+                one.drain()
+            elif one.is_resting:
+                self._drop(one)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Open and idle connections of each cluster."""
@@ -187,7 +207,14 @@ class Pools:
     def _over(self, one: Upstream) -> None:
         """A response is over: keep the connection if it can be used again, else close it."""
         known = self._known.get(one)
-        if known is None or not one.is_reusable or (known.requests and one.used >= known.requests):
+        if (
+            known is None
+            or self._is_closed
+            or not one.is_reusable
+            or (known.requests and one.used >= known.requests)
+            # Whom it told of is gone meanwhile.
+            or (known.key[5] is not None and known.key[5] not in self._told)
+        ):
             one.abort()
             return
         pool = self._pools[known.cluster]

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from roadstead.clients.carry import Answered, Broken, Call
+from roadstead.clients.proxy_protocol import Peers
 from roadstead.errors import TlsRefused
 from roadstead.proxy.codec import Asked, Asking, Cut, Head, split, unframed
 from roadstead.proxy.messages import Refusal, Request, end_to_end
@@ -22,13 +23,19 @@ if TYPE_CHECKING:
 
 class Sender:
     """upstream_host, failure, upstream_time, length: of the last try: where it went, why its connection failed,
-    milliseconds until the response, its Content-Length. wanted: called before the first block of a body is waited
-    for."""
+    milliseconds until the response, its Content-Length. peers: on whose behalf. wanted: called before the first block
+    of a body is waited for."""
 
     def __init__(
-        self, shared: Shared, request: Request, outgoing: Outgoing, wanted: Callable[[], None] | None = None
+        self,
+        shared: Shared,
+        request: Request,
+        outgoing: Outgoing,
+        peers: Peers | None,
+        wanted: Callable[[], None] | None = None,
     ) -> None:
         self._shared = shared
+        self._peers = peers
         self._wanted = wanted
         self._request = request
         self._outgoing = outgoing
@@ -100,10 +107,10 @@ class Sender:
         pools, http2 = self._shared.pools, self._speaks_http2(call)
         try:
             if call.deadline is None:
-                return await pools.acquire(call, http2=http2)
+                return await pools.acquire(call, self._peers, http2=http2)
             async with asyncio.timeout(self._shared.terms.seconds_until(call.deadline)) as limit:
                 try:
-                    return await pools.acquire(call, http2=http2)
+                    return await pools.acquire(call, self._peers, http2=http2)
                 except TimeoutError:
                     return self._failed("connection_timeout", "connect timeout")
         except TimeoutError:
@@ -237,7 +244,8 @@ class Sender:
                 await self._ask_copy(call, body)
 
     async def _ask_copy(self, call: Call, body: bytes) -> None:
-        upstream = await self._shared.pools.acquire(call, http2=self._speaks_http2(call))
+        # As Envoy's, a copy is for nobody.
+        upstream = await self._shared.pools.acquire(call, None, http2=self._speaks_http2(call))
         asked = Asked(
             self._request.method,
             "https" if call.secure else "http",

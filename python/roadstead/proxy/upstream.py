@@ -94,6 +94,11 @@ class Upstream(Flow):
         """The response is over, and nothing else came."""
         return self._is_complete and self.keep and not (self.is_lost or self.is_raw or self.transport.is_closing())
 
+    @property
+    def is_resting(self) -> bool:
+        """Nobody uses it."""
+        return self._head is None
+
     def rest_until_used(self, now: float) -> None:
         """It is idle from now on; bytes that come meanwhile are nobody's."""
         self._head = None

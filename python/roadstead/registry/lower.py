@@ -173,7 +173,7 @@ class Lowering:
             _services(host.services),
             tuple([self._cluster(cluster) for cluster in host.clusters]),
             tuple([self._virtual_host(virtual_host, host) for virtual_host in host.virtual_hosts]),
-            tuple([_chain(chain) for chain in host.chains]),
+            tuple([_chain(chain, self._one(low.RoutePolicy(tcp=chain.route.policy))) for chain in host.chains]),
             maker,
         )
 
@@ -380,7 +380,7 @@ def _outliers(ejection: OutlierDetection | None) -> low.OutlierDetection | None:
     )
 
 
-def _chain(chain: FilterChain) -> low.Chain:
+def _chain(chain: FilterChain, policy: low.RoutePolicy) -> low.Chain:
     return low.Chain(
         None,
         chain.host,
@@ -391,6 +391,7 @@ def _chain(chain: FilterChain) -> low.Chain:
         _TRANSPORTS[chain.transport],
         _destinations(chain.route.destinations),
         _hash_policies(chain.route.hash_policies),
+        policy,
     )
 
 

@@ -106,7 +106,8 @@ class Templates:
 
 def _policies(unit: low.Unit) -> tuple[object, ...]:
     routes = [route.policy for host in unit.virtual_hosts for route in host.routes]
-    return (*[cluster.policy for cluster in unit.clusters], *routes)
+    chains = [chain.policy for chain in unit.chains]
+    return (*[cluster.policy for cluster in unit.clusters], *routes, *chains)
 
 
 __all__ = ["Row", "Templates", "UnitTemplate"]

@@ -163,7 +163,7 @@ tuples! {
     }
     ChainForm {
         _handle: IgnoredAny, host: String, port: u16, addresses: Vec<String>, cidrs: Vec<String>, snis: Vec<String>,
-        transport: Code<Transport>, destinations: Vec<DestinationForm>, hash_policies: Vec<HashForm>,
+        transport: Code<Transport>, destinations: Vec<DestinationForm>, hash_policies: Vec<HashForm>, _policy: IgnoredAny,
     }
     UnitForm {
         key: String, order: String, services: Vec<ServiceForm>, clusters: Vec<ClusterForm>, virtual_hosts: Vec<HostForm>,

@@ -188,9 +188,9 @@ fn retry(value: &Bound<'_, PyAny>) -> PyResult<Retry> {
 }
 
 pub fn chain(value: &Bound<'_, PyAny>, handles: &mut Handles<'_>) -> PyResult<Chain<PyAttach>> {
-    let fields = Fields::of(value, "Chain", 9)?;
+    let fields = Fields::of(value, "Chain", 10)?;
     Ok(Chain {
-        handle: handles.next(&fields, Piece::Chain, None)?,
+        handle: handles.next(&fields, Piece::Chain, Some(9))?,
         host: fields.string(1)?,
         port: fields.number(2)?,
         addresses: fields.strings(3)?,

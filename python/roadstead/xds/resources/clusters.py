@@ -86,7 +86,7 @@ class ClusterMaker:
         options = self._http(cluster.policy, tls is not None and tls.auto_sni, tls is not None and tls.verify == "auto")
         if options is not None:
             values["typed_extension_protocol_options"] = options
-        proxied = cluster.policy.proxy_protocol
+        proxied = cluster.connection_pool.tcp.proxy_protocol
         if tls is None:
             if proxied:
                 values["transport_socket"] = raw_socket(proxied)

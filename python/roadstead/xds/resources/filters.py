@@ -56,8 +56,8 @@ def _tcp_proxy(chain: FilterChain, prefix: str) -> Message:
     route = chain.route
     values: dict[str, Value] = {
         "stat_prefix": prefix,
-        "idle_timeout": route.idle_timeout,
-        "max_downstream_connection_duration": route.max_connection_duration,
+        "idle_timeout": route.policy.idle_timeout,
+        "max_downstream_connection_duration": route.policy.max_connection_duration,
         "hash_policy": [core.TCP_HASH_POLICY(source_ip=core.TCP_SOURCE_IP())] if route.hash_policies else (),
     }
     first = route.destinations[0]
@@ -65,11 +65,9 @@ def _tcp_proxy(chain: FilterChain, prefix: str) -> Message:
         values["cluster"] = _by_name(first.cluster) if chain.automatic else first.cluster
     else:
         values["weighted_clusters"] = _weighted(route.destinations)
-    if route.tunnel is not None:
-        tunnel = route.tunnel
-        values["tunneling_config"] = table.TUNNELING(
-            hostname=f"{tunnel.target_host}:{tunnel.target_port}", use_post=tunnel.protocol == "POST"
-        )
+    tunnel = route.policy.tunnel
+    if tunnel is not None:
+        values["tunneling_config"] = table.TUNNELING(hostname=tunnel.authority, use_post=tunnel.protocol == "POST")
     return Message(table.TCP_PROXY, values)
 
 
