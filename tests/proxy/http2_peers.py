@@ -16,6 +16,7 @@ import h2.exceptions
 import h2.settings
 
 Lines = list[tuple[str, str]]
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 class Stream:

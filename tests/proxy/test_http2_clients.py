@@ -25,13 +25,12 @@ from hyperframe.frame import (
 )
 from tests.clients.meshes import entry
 from tests.clients.servers import Answer, Servers
-from tests.proxy.http2_peers import Peer, Stream, echo, http2_client, http2_server
+from tests.proxy.http2_peers import PREFACE, Peer, Stream, echo, http2_client, http2_server
 from tests.proxy.running import CLOSED, running, until
 
 from roadstead.proxy import Limits
 
 CODES = h2.errors.ErrorCodes
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD = [(":method", "GET"), (":scheme", "http"), (":authority", "api.test"), (":path", "/")]
 
 
