@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from tests.clients.authority import Authority
 from tests.clients.endpoints import Heard, Talk, heard
@@ -13,7 +14,7 @@ from tests.clients.meshes import URL, entry
 from tests.clients.ways import CLIENTS, Way
 
 import roadstead.clients.grpc
-from roadstead import NotSpoken, Registry
+from roadstead import Registry
 from roadstead.clients.proxy_protocol import Peers, opening
 from roadstead.clients.socket import create_connection, open_connection
 
@@ -131,8 +132,21 @@ def test_requests(client: str, version: str, engine_name: str) -> None:
         assert (told.count(first), told.count(b"GET ")) == (1, 2)
 
 
-def test_grpc(engine_name: str) -> None:
-    mesh = entry(1, policy="{proxyProtocol: {version: V2}}", protocol="GRPC")
-    registry = Registry.from_text(mesh, backend=engine_name)
-    with roadstead.clients.grpc.channel(registry, "api.test:80") as channel, pytest.raises(NotSpoken, match="PROXY"):
-        channel.unary_unary("/a.B/C")(b"")
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "own TLS"])
+@pytest.mark.parametrize("version", ["V1", "V2"])
+def test_grpc(engine_name: str, tmp_path: Path, version: str, *, secure: bool) -> None:
+    """Its connections are opened for it. The server hears the header, and what comes behind it is gRPC's, or its TLS."""
+
+    def hear(talk: Talk) -> None:
+        talk.until(b"\x16\x03" if secure else b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+    policy, protocol = f"{{proxyProtocol: {{version: {version}}}}}", "HTTPS" if secure else "GRPC"
+    with heard(hear) as server:
+        mesh = entry(server.port, http="retries: {attempts: 0}", policy=policy, protocol=protocol)
+        registry = Registry.from_text(mesh, backend=engine_name)
+        own_tls = grpc.ssl_channel_credentials(Authority(tmp_path).root.read_bytes()) if secure else None
+        opened = roadstead.clients.grpc.channel(registry, "api.test:80", channel_credentials=own_tls)
+        with opened as channel, pytest.raises(grpc.RpcError):
+            channel.unary_unary("/a.B/C")(b"")
+        first = own(server, version)
+        assert bytes(server.connections[0][: len(first)]) == first

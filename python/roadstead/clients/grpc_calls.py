@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Terms
-from roadstead.clients.grpc_tls import Relay, is_grpcs
+from roadstead.clients.grpc_tls import Relay, is_relayed
 from roadstead.clients.grpc_tls import credentials as own_tls
-from roadstead.clients.sent import refuse_proxy_protocol
 from roadstead.errors import MissingExtra
 
 try:
@@ -129,12 +128,9 @@ class Calls:
 
     def key(self, call: Call) -> Hashable:
         """Of the sub-channel of a try. TlsRefused where its TLS cannot be spoken."""
-        refuse_proxy_protocol(call.cluster, call.pool)
         key = (call.cluster, call.host, call.port, call.tls, call.sni, call.authority)
-        if call.tls is None:
-            return key
         # Files that were replaced make another one; the relay looks at them itself.
-        return (*key, self.terms.tls.marks(call.tls)) if is_grpcs(call.tls, call.sni) else key
+        return key if call.tls is None or is_relayed(call) else (*key, self.terms.tls.marks(call.tls))
 
     def where(self, call: Call, key: Hashable) -> Where:
         """What a sub-channel is opened with."""
@@ -148,9 +144,10 @@ class Calls:
         ]
         if call.pool is not None:
             options.append(("grpc.min_reconnect_backoff_ms", max(100, round(call.pool.tcp.connect_timeout * 1000))))
-        target, credentials = _target(call), None
-        if call.tls is not None and not is_grpcs(call.tls, call.sni):
-            target = f"unix:{self._relay.at(key, call, call.tls)}"
+        is_led = is_relayed(call)
+        target = f"unix:{self._relay.at(key, call)}" if is_led else _target(call)
+        credentials = None
+        if is_led and call.tls is not None:
             credentials = grpc.local_channel_credentials(grpc.LocalConnectionType.UDS)
         elif call.secure:
             credentials = self._credentials if call.tls is None else own_tls(self.terms.tls, call.tls)

@@ -1,7 +1,8 @@
-"""The mesh's TLS under gRPC. gRPC's own checks one host name of a certificate and nothing else; what asks for more runs
-here: the channel speaks to a socket in a folder that is ours alone, and behind it the bytes go on in TLS of Python's
-`ssl`, with the same contexts, and so the same checks, as every other client's (identities, any of several names,
-revoked certificates, no check where the rule says so).
+"""The mesh's connections under gRPC, which opens its own. Its TLS checks one host name of a certificate and nothing
+else, and nothing may come before it; what asks for more runs here: the channel speaks to a socket in a folder that is
+ours alone, and behind it the bytes go on in TLS of Python's `ssl`, with the same contexts, and so the same checks, as
+every other client's (identities, any of several names, revoked certificates, no check where the rule says so), after
+the PROXY protocol's header where the rule asks for it.
 
 Certificate files that were replaced count with the next connection.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from roadstead.clients.dial import Target, adial
-from roadstead.errors import MissingExtra, TlsRefused
+from roadstead.errors import MissingExtra, NotSpoken, TlsRefused
 from roadstead.mesh import ConnectionPool, TlsOrigination
 
 try:
@@ -36,6 +37,12 @@ _BACKLOG = 128
 # The path of a unix socket is short; so is its folder's.
 _LONGEST, _SHORT = 72, "/tmp"
 ALPN = ("h2",)
+
+
+def is_relayed(call: Call) -> bool:
+    """gRPC cannot open this connection itself."""
+    tells = call.pool is not None and bool(call.pool.tcp.proxy_protocol)
+    return tells or (call.tls is not None and not is_grpcs(call.tls, call.sni))
 
 
 def is_grpcs(tls: TlsOrigination, sni: str) -> bool:
@@ -68,13 +75,13 @@ def credentials(originator: Originator, tls: TlsOrigination) -> grpc.ChannelCred
 
 
 class _Place(NamedTuple):
-    """Where a socket leads."""
+    """Where a socket leads. tls: None: the bytes go on as they are."""
 
     cluster: str
     host: str
     port: int
     pool: ConnectionPool
-    tls: TlsOrigination
+    tls: TlsOrigination | None
     sni: str
 
 
@@ -93,18 +100,19 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
         self.failures: dict[str, str] = {}
 
-    def at(self, key: Hashable, call: Call, tls: TlsOrigination) -> str:
+    def at(self, key: Hashable, call: Call) -> str:
         """The path of a socket that leads where a call goes. TlsRefused where its TLS cannot be made."""
-        self._originator.context(tls, alpn=ALPN)
+        place = _Place(call.cluster, call.host, call.port, call.pool or ConnectionPool(), call.tls, call.sni)
+        self._context(place)
         if not hasattr(socket, "AF_UNIX"):
-            raise TlsRefused(
-                f"{tls.mode}: gRPC's own TLS checks one host name and nothing else, and what this rule asks for takes"
-                " unix sockets, which this system has not"
+            raise NotSpoken(
+                f"{call.cluster}: gRPC opens its connections itself, with a TLS that checks one host name and nothing"
+                " else; what this rule asks for takes unix sockets, which this system has not"
             )
         with self._lock:
             found = self._paths.get(key)
             if found is None:
-                found = self._paths[key] = self._listen(call, tls)
+                found = self._paths[key] = self._listen(place)
             return found
 
     def close(self, *, waits: bool = True) -> None:
@@ -121,9 +129,12 @@ class Relay:
         if folder is not None:
             folder.cleanup()
 
+    def _context(self, place: _Place) -> ssl.SSLContext | None:
+        return None if place.tls is None else self._originator.context(place.tls, alpn=ALPN)
+
     # Under the lock
 
-    def _listen(self, call: Call, tls: TlsOrigination) -> str:
+    def _listen(self, place: _Place) -> str:
         if self._folder is None:
             # Nobody else may enter it, so nobody else speaks with this identity.
             parent = _SHORT if len(tempfile.gettempdir()) > _LONGEST else None
@@ -141,7 +152,6 @@ class Relay:
         except BaseException:
             listening.close()
             raise
-        place = _Place(call.cluster, call.host, call.port, call.pool or ConnectionPool(), tls, call.sni)
         self._loop.call_soon_threadsafe(self._keep, self._serve(listening, place))
         return path
 
@@ -185,13 +195,13 @@ class Relay:
                 one.transport.resume_reading()
 
     async def _dial(self, far: _End, place: _Place) -> None:
-        context = self._originator.context(place.tls, alpn=ALPN)
+        context = self._context(place)
         target = Target(place.host, place.port, place.pool, context, place.sni)
         async with asyncio.timeout(target.timeout):
             plain = await adial(target)
             try:
                 await asyncio.get_running_loop().create_connection(
-                    lambda: far, sock=plain, ssl=context, server_hostname=target.sni
+                    lambda: far, sock=plain, ssl=context, server_hostname=None if context is None else target.sni
                 )
             except BaseException:
                 plain.close()
@@ -255,4 +265,4 @@ class _End(asyncio.Protocol):
             self.peer.transport.close()
 
 
-__all__ = ["ALPN", "Relay", "credentials", "is_grpcs"]
+__all__ = ["ALPN", "Relay", "credentials", "is_grpcs", "is_relayed"]
