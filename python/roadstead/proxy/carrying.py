@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("roadstead.proxy")
 _ESTABLISHED = b"HTTP/1.1 200 OK\r\n\r\n"
 _GRPC = "application/grpc"
+# Of the names that `_complete` looks for: most others need not be looked at.
+_LENGTHS = frozenset(map(len, ["host", "expect", "x-request-id", "x-forwarded-proto", "content-type"]))
 
 
 class Carrier:
@@ -114,7 +116,7 @@ class Carrier:
         target = self._target = target_of(request, client.through)
         if request.method == "CONNECT":
             return await self._connect(request, target)
-        headers = split(end_to_end(request.headers))
+        headers = end_to_end(request.headers)
         if request.version == "2" and TRAILERS in request.headers:
             headers.append(("te", "trailers"))
         self._complete(headers, target)
@@ -147,19 +149,23 @@ class Carrier:
     def _complete(self, headers: HeaderList, target: Target) -> None:
         """Set what Envoy sets on every request, and drop what is between the client and us."""
         request_id = None
+        scheme = target.scheme
         for at in range(len(headers) - 1, -1, -1):
-            name = headers[at][0].lower()
+            name, value = headers[at]
+            if len(name) not in _LENGTHS:
+                continue
+            name = name.lower()
             if name in ("host", "expect"):
                 del headers[at]
             elif name == "x-request-id":
-                request_id = headers[at][1]
+                request_id = value
             elif name == "x-forwarded-proto":
-                target = target._replace(scheme="")
+                scheme = ""
             elif name == "content-type":
-                self._is_grpc = _is_grpc(headers[at][1])
+                self._is_grpc = _is_grpc(value)
         headers.insert(0, ("host", target.authority))
-        if target.scheme:
-            headers.append(("x-forwarded-proto", target.scheme))
+        if scheme:
+            headers.append(("x-forwarded-proto", scheme))
         if request_id is None:
             request_id = str(uuid.uuid4())
             headers.append(("x-request-id", request_id))
@@ -244,7 +250,7 @@ class Carrier:
         else:
             answering.begin(passed.status, headers, sender.length)
             self._has_begun = True
-            async with asyncio.timeout(self._left(passed)):
+            async with self._shared.deadlines.within(self._left(passed)):
                 while block := await body.take():
                     self._sent = watch.received = self._sent + len(block)
                     answering.write(block)
@@ -392,6 +398,8 @@ class Carrier:
                 grpc=self._is_grpc,
                 grpc_status=self._grpc_status,
             )
+        if not shared.is_logged:
+            return
         client = self._client
         route = getattr(decision.route, "name", None) if decision is not None else None
         shared.log(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Framing is ours on each side.
 _FRAMING: Final = frozenset(["content-length", "transfer-encoding", "connection", "host"])
+_LENGTHS: Final = frozenset(map(len, _FRAMING))
 # Envoy's words for how a stream ended that was not finished.
 Ending: TypeAlias = Literal["connection_termination", "protocol_error", "remote_reset", "remote_refused_stream_reset"]
 
@@ -163,4 +164,4 @@ def split(lines: Iterable[tuple[bytes, bytes]]) -> HeaderList:
 
 def unframed(headers: HeaderList) -> HeaderList:
     """Without what frames a message: each side has framing of its own."""
-    return [line for line in headers if line[0].lower() not in _FRAMING]
+    return [line for line in headers if len(line[0]) not in _LENGTHS or line[0].lower() not in _FRAMING]

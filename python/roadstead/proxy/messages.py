@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from roadstead.clients.bodies import HeaderList
     from roadstead.proxy.flow import Body
 
 Lines = list[tuple[bytes, bytes]]
@@ -28,6 +31,9 @@ _HOP: Final = frozenset(
 )
 TRAILERS: Final = (b"te", b"trailers")
 """What a client of HTTP/2 may say of trailers, and Envoy passes on."""
+# What is not longer is remembered once it was looked at; who sends the rest must not fill the memory with it.
+_REMEMBERED: Final = 128
+_ENDS: Final = re.compile("[/?]")
 # What `Connection` may not take away.
 _END_TO_END: Final = frozenset(
     [b"host", b"content-length", b"content-type", b"authorization", b"cookie", b"x-request-id"]
@@ -84,8 +90,9 @@ class Request:
 
     def value(self, name: bytes) -> bytes | None:
         """The first value of a header; name in lower case."""
+        length = len(name)
         for known, value in self.headers:
-            if known.lower() == name:
+            if len(known) == length and known.lower() == name:
                 return value
         return None
 
@@ -98,7 +105,7 @@ class Request:
 def target_of(request: Request, through: tuple[str, int] | None) -> Target:
     """Where a request wants to go. through: the host and port that a CONNECT before it named; the target is then a path
     alone. Refusal where that cannot be told."""
-    hosts = [value for name, value in request.headers if name.lower() == b"host"]
+    hosts = [value for name, value in request.headers if len(name) == 4 and name.lower() == b"host"]
     if len(hosts) > 1:
         raise Refusal(400, "http1.codec_error", "two Host headers", "DPE")
     raw = request.raw_target.decode("latin-1")
@@ -129,14 +136,16 @@ def target_of(request: Request, through: tuple[str, int] | None) -> Target:
 
 def _cut(rest: str) -> tuple[str, str, str]:
     """Authority, what ends it, and what follows."""
-    for at, letter in enumerate(rest):
-        if letter in "/?":
-            return rest[:at], letter, rest[at + 1 :]
-    return rest, "", ""
+    found = _ENDS.search(rest)
+    return (rest, "", "") if found is None else (rest[: found.start()], found[0], rest[found.end() :])
 
 
 def split_authority(text: str, default: int | None) -> tuple[str, int]:
     """Host and port. default: where there is no port; None: there has to be one. Refusal for what is neither."""
+    return _known_authority(text, default) if len(text) <= _REMEMBERED else _authority(text, default)
+
+
+def _authority(text: str, default: int | None) -> tuple[str, int]:
     if "@" in text:
         raise Refusal(400, "http1.codec_error", "user information in the request target", "DPE")
     host, colon, number = text.rpartition(":")
@@ -155,16 +164,39 @@ def split_authority(text: str, default: int | None) -> tuple[str, int]:
     return bare, int(number)
 
 
+_known_authority = lru_cache(2048)(_authority)
+
+
 def _is_name(host: str) -> bool:
     return all(letter.isalnum() or letter in "-._:%~*" for letter in host) and host.isascii()
 
 
-def end_to_end(headers: Lines) -> Lines:
-    """Without what belongs to the connection, and without what frames the body (Content-Length stays). TE: trailers is
-    said for the whole way in HTTP/2 (gRPC asks for it): see `TRAILERS`."""
-    named = b",".join([value for name, value in headers if name.lower() == b"connection"]).lower()
-    also = {word.strip() for word in named.split(b",")} - _END_TO_END if named else ()
-    return [line for line in headers if (key := line[0].lower()) not in _HOP and key not in also]
+def end_to_end(headers: Lines) -> HeaderList:
+    """As text, without what belongs to the connection, and without what frames the body (Content-Length stays)."""
+    kept, named = [], b""
+    for name, value in headers:
+        is_end_to_end, text = _known(name) if len(name) <= _REMEMBERED else _looked_at(name)
+        if is_end_to_end:
+            kept.append((text, value.decode("latin-1")))
+        elif text == "connection":
+            named = named + b"," + value if named else value
+    also = _also(named.lower()) if named and named != b"keep-alive" else ()
+    return [line for line in kept if line[0].lower() not in also] if also else kept
+
+
+def _looked_at(name: bytes) -> tuple[bool, str]:
+    """Whether a header goes on, and its name as text (in lower case, where it does not)."""
+    lower = name.lower()
+    return (False, lower.decode("latin-1")) if lower in _HOP else (True, name.decode("latin-1"))
+
+
+_known = lru_cache(2048)(_looked_at)
+
+
+def _also(named: bytes) -> frozenset[str]:
+    """What a `Connection` (lower case) takes away beside what never goes on."""
+    words = {word.strip() for word in named.split(b",")} - _END_TO_END - _HOP
+    return frozenset(word.decode("latin-1") for word in words)
 
 
 def connection_words(headers: Lines) -> set[bytes]:

@@ -112,6 +112,14 @@ class Pools:
         # Somebody has to hold the tasks.
         self._dialling: set[asyncio.Task[None]] = set()
 
+    def at_once(self, call: Call) -> Upstream | None:
+        """An idle connection of HTTP/1.1 for a request, where nobody else waits for one and the endpoint is not told of
+        clients."""
+        pool = self._pools.get(call.cluster)
+        if pool is None or pool.waiters or (call.pool is not None and call.pool.tcp.proxy_protocol):
+            return None
+        return pool.take((call.host, call.port, self._context(call, False), call.sni, False, None))
+
     async def acquire(self, call: Call, peers: Peers | None, *, http2: bool) -> Asking:
         """A connection for a request, or a place on one. The caller limits how long is waited; TimeoutError where the
         connect timeout is over, another OSError or ssl.SSLError where the connection fails. peers: on whose behalf; a

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from roadstead.clients.carry import Answered, Broken, Call
 from roadstead.clients.proxy_protocol import Peers
 from roadstead.errors import TlsRefused
-from roadstead.proxy.codec import Asked, Asking, Cut, Head, split, unframed
+from roadstead.proxy.codec import Asked, Asking, Cut, Head, unframed
 from roadstead.proxy.messages import Refusal, Request, end_to_end
 from roadstead.proxy.outgoing import Outgoing
 from roadstead.proxy.shared import milliseconds, name_of
@@ -106,6 +106,9 @@ class Sender:
     async def _connected(self, call: Call) -> Asking | Broken:
         pools, http2 = self._shared.pools, self._speaks_http2(call)
         try:
+            found = None if http2 else pools.at_once(call)
+            if found is not None:
+                return found
             if call.deadline is None:
                 return await pools.acquire(call, self._peers, http2=http2)
             async with asyncio.timeout(self._shared.terms.seconds_until(call.deadline)) as limit:
@@ -158,7 +161,7 @@ class Sender:
             return await self.until(self._deadline(call, deadline) or 0)
         self.upstream_time = milliseconds(began, self._loop.time())
         self.length = answer.length
-        headers = split(end_to_end(answer.headers))
+        headers = end_to_end(answer.headers)
         empty = upstream.body.is_here and not upstream.body.total and not upstream.body.trailers
         return Answered(answer.status, headers, upstream, empty)
 
@@ -212,7 +215,7 @@ class Sender:
             if deadline is None:
                 return await head
             with suppress(TimeoutError):
-                async with asyncio.timeout(terms.seconds_until(deadline)):
+                async with self._shared.deadlines.within(terms.seconds_until(deadline)):
                     return await head
             return None
         waits: set[asyncio.Future[Head] | asyncio.Task[None]] = {head, self._upload}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from roadstead.clients.carry import Call, Terms
+from roadstead.clients.deadlines import Deadlines
 from roadstead.clients.tls import Originator
 from roadstead.proxy.limits import Limits
 from roadstead.proxy.messages import Refusal
@@ -48,9 +49,15 @@ class Shared:
         self.is_draining = False
         self.own: set[tuple[str, int]] = set()
         self.counts = dict.fromkeys(_COUNTS, 0)
+        self.deadlines = Deadlines()
         self._log = log
         self._ca = ca
         self._application: dict[tuple[str, ...], ssl.SSLContext] = {}
+
+    @property
+    def is_logged(self) -> bool:
+        """Somebody reads what `log` is told."""
+        return self._log is not None
 
     def log(self, entry: Entry) -> None:
         """A request or connection is over."""

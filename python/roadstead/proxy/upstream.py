@@ -34,6 +34,8 @@ class Upstream(Flow):
         self._headers: Lines = []
         self._until_end = False
         self._is_complete = True
+        # The parser has read a response to its end, and waits for the next one.
+        self._is_between = False
         self._bodiless = False
         self.body = Body(self, limits.buffer_bytes)
         # Bytes after a 101, which are another protocol's.
@@ -80,7 +82,9 @@ class Upstream(Flow):
 
     def _begin(self, method: str) -> asyncio.Future[Head]:
         """A request is about to be written; the head of its response."""
-        self._parser = httptools.HttpResponseParser(self)
+        if not self._is_between:
+            self._parser = httptools.HttpResponseParser(self)
+        self._is_between = False
         self._head = self._loop.create_future()
         self.body = Body(self, self._limits.buffer_bytes)
         self._bodiless = method == "HEAD"
@@ -193,10 +197,10 @@ class Upstream(Flow):
             return
         length, coding = None, b""
         for name, value in self._headers:
-            lower = name.lower()
-            if lower == b"content-length":
+            size = len(name)
+            if size == 14 and name.lower() == b"content-length":
                 length = int(value)
-            elif lower == b"transfer-encoding":
+            elif size == 17 and name.lower() == b"transfer-encoding":
                 coding += b"," + value.lower() if coding else value.lower()
         if coding and coding != b"chunked":
             raise Cut(f"Transfer-Encoding {coding.decode('latin-1')}", "protocol_error")
@@ -220,6 +224,7 @@ class Upstream(Flow):
     def on_message_complete(self) -> None:
         """Of httptools."""
         if not self._is_complete and self._head is not None and self._head.done():
+            self._is_between = not self._until_end
             self._complete()
 
 
