@@ -556,3 +556,16 @@ async def test_a_web_socket(engine_name: str) -> None:
         assert await client.ended() == b""
         lines = await proxy.log(2)
     assert (lines[1]["response_code"], lines[1]["bytes_received"], lines[1]["bytes_sent"]) == (101, 4, 9)
+
+
+async def test_connections_may_be_so_old(made: Servers, engine_name: str) -> None:
+    """maxConnectionDuration: an unused one is closed then, one in use when its response is over."""
+    server = made.http()
+    policy = "{connectionPool: {tcp: {maxConnectionDuration: 0.2s}}}"
+    async with running(entry(server.port, policy=policy), engine_name) as proxy:
+        assert (await proxy.get("http://api.test/")).status == 200
+        await until(lambda: server.open == 0)
+        server.default = Answer(200, b"slow", after=0.4)
+        answers = [await proxy.get("http://api.test/") for _ in range(2)]
+        assert [one.body for one in answers] == [b"slow"] * 2
+        assert [one.connection for one in server.requests] == [0, 1, 2]

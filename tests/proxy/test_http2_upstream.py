@@ -469,6 +469,30 @@ async def test_idle_connections_come_of_age(engine_name: str) -> None:
         assert (await proxy.get("http://api.test/")).status == 200
 
 
+async def test_connections_may_be_so_old(engine_name: str) -> None:
+    """maxConnectionDuration: what is on its way is finished, new requests get another connection."""
+    gate = asyncio.Event()
+
+    async def handle(stream: Stream) -> None:
+        if stream.headers[":path"] == "/slow":
+            await gate.wait()
+        await echo(stream)
+
+    policy = "{connectionPool: {tcp: {maxConnectionDuration: 0.2s}}}"
+    async with (
+        http2_server(handle) as server,
+        running(mesh(server.port, policy=policy), engine_name) as proxy,
+        http2_client(proxy.port) as peer,
+    ):
+        slow = peer.get("api.test", "/slow")
+        await until(lambda: server.requests and not any(one.has_room for one in _shared(proxy)))
+        assert (await peer.get("api.test").done()).body == b"ok"
+        assert [len(one.streams) for one in server.peers] == [1, 1]
+        gate.set()
+        assert (await slow.done()).body == b"ok"
+        await until(lambda: all(one.is_closed for one in server.peers))
+
+
 async def test_copies_go_to_mirrors(engine_name: str) -> None:
     async with http2_server() as server, http2_server() as shadow:
         extra = f"""

@@ -109,6 +109,8 @@ class Pools:
         # Clients that endpoints are told of, and that are still there.
         self._told: set[Peers] = set()
         self._is_closed = False
+        # Ends of connections that may only be so old (maxConnectionDuration).
+        self._ends: dict[Upstream | Http2Upstream, asyncio.TimerHandle] = {}
         # Somebody has to hold the tasks.
         self._dialling: set[asyncio.Task[None]] = set()
 
@@ -189,10 +191,7 @@ class Pools:
             return
         self._told.remove(peers)
         for one in [one for one, known in self._known.items() if known.key[5] == peers]:
-            if isinstance(one, Http2Upstream):
-                one.drain()
-            elif one.is_resting:
-                self._drop(one)
+            self._retire(one)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Open and idle connections of each cluster."""
@@ -203,6 +202,8 @@ class Pools:
         known = self._known.pop(one, None)
         if known is None:
             return
+        if (end := self._ends.pop(one, None)) is not None:
+            end.cancel()
         pool = self._pools[known.cluster]
         pool.remove(known.key, one)
         pool.open -= 1
@@ -211,6 +212,21 @@ class Pools:
     def _drop(self, one: Upstream | Http2Upstream) -> None:
         self.forget(one)
         one.abort()
+
+    def _retire(self, one: Upstream | Http2Upstream) -> None:
+        """No new requests for it: closed now, or when nobody uses it any more."""
+        if isinstance(one, Http2Upstream):
+            one.drain()
+        elif one.is_resting:
+            self._drop(one)
+        else:
+            one.is_last = True
+
+    def _limit(self, one: Upstream | Http2Upstream, policy: ConnectionPool) -> None:
+        """It is there; so long."""
+        if policy.tcp.max_connection_duration:
+            loop = asyncio.get_running_loop()
+            self._ends[one] = loop.call_later(policy.tcp.max_connection_duration, self._retire, one)
 
     def _over(self, one: Upstream) -> None:
         """A response is over: keep the connection if it can be used again, else close it."""
@@ -245,6 +261,7 @@ class Pools:
         if made.is_lost:
             self.forget(made)
             raise ConnectionResetError("the upstream closed the connection at once")
+        self._limit(made, target.pool)
         return made
 
     def _shared(self, pool: _Pool, known: _Known, target: Target) -> Http2Upstream:
@@ -271,6 +288,8 @@ class Pools:
             raise
         else:
             made.local = _name(made.transport.get_extra_info("sockname"))
+            if made in self._known:
+                self._limit(made, target.pool)
             made.ready.set_result(None)
 
 

@@ -42,6 +42,8 @@ class Upstream(Flow):
         self.rest = b""
         self.is_raw = False
         self.keep = True
+        # No other request comes after this one.
+        self.is_last = False
         self.used = 0
         self.since = self._loop.time()
         self.local = ""
@@ -96,7 +98,12 @@ class Upstream(Flow):
     @property
     def is_reusable(self) -> bool:
         """The response is over, and nothing else came."""
-        return self._is_complete and self.keep and not (self.is_lost or self.is_raw or self.transport.is_closing())
+        return (
+            self._is_complete
+            and self.keep
+            and not self.is_last
+            and not (self.is_lost or self.is_raw or self.transport.is_closing())
+        )
 
     @property
     def is_resting(self) -> bool:
