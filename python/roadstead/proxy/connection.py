@@ -198,11 +198,14 @@ class Connection(Flow):
 
 def _dialled(sock: socket.socket | None, local: object) -> tuple[str, int]:
     """What the client dialled: before a redirect by the system's firewall, else the address it reached."""
-    if sock is not None and sock.family == socket.AF_INET:
+    if sock is not None:
         with contextlib.suppress(OSError, struct.error):
-            raw = sock.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16)
-            port, address = struct.unpack("!2xH4s8x", raw)
-            return str(ipaddress.IPv4Address(address)), int(port)
+            if sock.family == socket.AF_INET:
+                port, address = struct.unpack("!2xH4s8x", sock.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16))
+            else:
+                raw = sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
+                port, address = struct.unpack("!2xH4x16s4x", raw)
+            return str(ipaddress.ip_address(address)), int(port)
     assert isinstance(local, tuple)
     host = ipaddress.ip_address(str(local[0]).partition("%")[0])
     mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
