@@ -6,16 +6,16 @@ import asyncio
 import http.client
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, Unpack, cast
 from weakref import WeakKeyDictionary
 
-from roadstead.clients.bodies import Recorder, Watcher
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
 from roadstead.clients.deadlines import Deadlines
 from roadstead.clients.dial import Target, adial
 from roadstead.clients.drive import ASYNCHRONOUS, Tasks, drive
+from roadstead.clients.options import Options, terms
 from roadstead.clients.sent import (
     KEPT,
     Sent,
@@ -25,7 +25,6 @@ from roadstead.clients.sent import (
     refuse_http2,
     refuse_proxy_protocol,
 )
-from roadstead.clients.tls import Originator
 from roadstead.errors import MissingExtra
 from roadstead.mesh import ConnectionPool
 from roadstead.steps import Try
@@ -39,8 +38,6 @@ except ImportError as error:
     raise MissingExtra("sending requests with aiohttp", "aiohttp", "aiohttp>=3.12.6") from error
 
 if TYPE_CHECKING:
-    import os
-
     from aiohttp import ClientRequest, ClientTimeout
     from aiohttp.client_middlewares import ClientHandlerType
     from aiohttp.connector import Connection
@@ -165,23 +162,16 @@ class Middleware:
     retries, time limits, header operations, rewrites, redirects, faults, mirrors, connection limits and TLS
     origination. Its session's connector is `Middleware.connector`.
 
-    registry: a Registry or a view of one. identity, credentials: folders of certificates (`clients.tls.Originator`).
-    trusted: x-envoy-… request headers steer retries and time limits. recorder: counts requests
-    (`metrics.istio.RequestRecorder`). watchers: see it begin, too (`clients.tracing.Spans`). The session's time limits
-    hold as well, but for those of connecting to what the mesh knows."""
+    registry: a Registry or a view of one. options: `clients.options.Options`. The session's time limits hold as well,
+    but for those of connecting to what the mesh knows."""
 
     def __init__(
         self,
         registry: View,
-        *,
-        identity: str | os.PathLike[str] | None = None,
-        credentials: str | os.PathLike[str] | None = None,
-        trusted: bool = False,
-        recorder: Recorder | None = None,
-        watchers: Sequence[Watcher] = (),
+        **options: Unpack[Options],
     ) -> None:
         self._registry = registry
-        self._terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
+        self._terms = terms(registry, options)
         self._ways: dict[Hashable, _Way] = {}
         self._answers: _Way | None = None
         self._copies = Tasks()
@@ -424,21 +414,11 @@ class _Nobody(asyncio.Transport):
         pass
 
 
-def session(
-    registry: View,
-    *,
-    identity: str | os.PathLike[str] | None = None,
-    credentials: str | os.PathLike[str] | None = None,
-    trusted: bool = False,
-    recorder: Recorder | None = None,
-    watchers: Sequence[Watcher] = (),
-    **options: object,
-) -> aiohttp.ClientSession:
-    """A `ClientSession` whose requests go where the registry says (`Middleware`). options: aiohttp's, but `connector`;
-    middlewares run before."""
-    mesh = Middleware(
-        registry, identity=identity, credentials=credentials, trusted=trusted, recorder=recorder, watchers=watchers
-    )
+def session(registry: View, **options: object) -> aiohttp.ClientSession:
+    """A `ClientSession` whose requests go where the registry says (`Middleware`). options: `clients.options.Options`,
+    and aiohttp's, but `connector`; middlewares run before."""
+    own = {name: options.pop(name) for name in Options.__annotations__ if name in options}
+    mesh = Middleware(registry, **cast("Options", own))
     others = cast("tuple[object, ...]", tuple(cast("list[object]", options.pop("middlewares", ()))))
     return aiohttp.ClientSession(connector=mesh.connector(), middlewares=(*others, mesh), **options)  # type: ignore[arg-type]
 

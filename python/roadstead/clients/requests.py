@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 from urllib.parse import urlsplit
 
-from roadstead.clients.bodies import Recorder, Watcher
-from roadstead.clients.carry import Terms
-from roadstead.clients.tls import Originator
+from roadstead.clients.options import Options, terms
 from roadstead.errors import MissingExtra
 
 try:
@@ -19,8 +16,6 @@ except ImportError as error:
 from roadstead.clients.urllib3 import Door, Wire
 
 if TYPE_CHECKING:
-    import os
-
     import requests
 
     from roadstead.registry.view import View
@@ -30,26 +25,17 @@ class Adapter(HTTPAdapter):
     """Sends each request where the registry says, as its rules say: balanced, with retries, time limits, header
     operations, rewrites, redirects, faults, mirrors, connection limits and TLS origination.
 
-    registry: a Registry or a view of one. identity, credentials: folders of certificates (`clients.tls.Originator`).
-    trusted: x-envoy-… request headers steer retries and time limits. recorder: counts requests
-    (`metrics.istio.RequestRecorder`). watchers: see it begin, too (`clients.tracing.Spans`). The session's timeouts
-    hold where the route and the cluster set none; its proxies are not asked. `.roadstead` of a response (`Sent`) tells
-    whose answer it is."""
+    registry: a Registry or a view of one. options: `clients.options.Options`. The session's timeouts hold where the
+    route and the cluster set none; its proxies are not asked. `.roadstead` of a response (`Sent`) tells whose
+    answer it is."""
 
     def __init__(
         self,
         registry: View,
-        *,
-        identity: str | os.PathLike[str] | None = None,
-        credentials: str | os.PathLike[str] | None = None,
-        trusted: bool = False,
-        recorder: Recorder | None = None,
-        watchers: Sequence[Watcher] = (),
+        **options: Unpack[Options],
     ) -> None:
         super().__init__()
-        self._wire = Wire(
-            registry, Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
-        )
+        self._wire = Wire(registry, terms(registry, options))
 
     def get_connection_with_tls_context(  # type: ignore[override]
         self, request: requests.PreparedRequest, verify: object, proxies: object = None, cert: object = None

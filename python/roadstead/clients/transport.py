@@ -8,25 +8,23 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache, lru_cache, partial
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, Unpack, cast
 from weakref import WeakKeyDictionary
 
-from roadstead.clients.bodies import HeaderList, Recorder, Watcher
+from roadstead.clients.bodies import HeaderList
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
 from roadstead.clients.drive import ASYNCHRONOUS, BLOCKING, Copies, Tasks, drive, finished
 from roadstead.clients.httpcore_backend import AsyncProxied, Proxied
+from roadstead.clients.options import Options, terms
 from roadstead.clients.sent import KEPT, Sent, idle_time, keepalive_options, most_connections
-from roadstead.clients.tls import Originator
 from roadstead.errors import MissingExtra
 from roadstead.mesh import ConnectionPool
 from roadstead.steps import Try
 
 if TYPE_CHECKING:
-    import os
-
     import httpcore
     import httpx
 
@@ -104,10 +102,8 @@ class TransportLogic:
     """Sends each request where the registry says, as its rules say: balanced, with retries, time limits, header
     operations, rewrites, redirects, faults, mirrors, connection limits and TLS origination.
 
-    registry: a Registry or a view of one. identity, credentials: folders of certificates (`clients.tls.Originator`).
-    verify: what the caller's own TLS (https) is checked against, as in httpx. trusted: x-envoy-… request headers steer
-    retries and time limits. recorder: counts requests (`metrics.istio.RequestRecorder`). watchers: see it begin, too
-    (`clients.tracing.Spans`). The client's own timeouts hold where the route and the cluster set none."""
+    registry: a Registry or a view of one. verify: what the caller's own TLS (https) is checked against, as in httpx.
+    options: `clients.options.Options`. The client's own timeouts hold where the route and the cluster set none."""
 
     _library: ModuleType
     # What it sends with: connections and their pool.
@@ -117,15 +113,11 @@ class TransportLogic:
         self,
         registry: View,
         *,
-        identity: str | os.PathLike[str] | None = None,
-        credentials: str | os.PathLike[str] | None = None,
         verify: ssl.SSLContext | bool = True,
-        trusted: bool = False,
-        recorder: Recorder | None = None,
-        watchers: Sequence[Watcher] = (),
+        **options: Unpack[Options],
     ) -> None:
         self._registry = registry
-        self._terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
+        self._terms = terms(registry, options)
         self._verify = verify
         self._application: ssl.SSLContext | None = None
         self._pools: dict[_PoolKey, httpcore.ConnectionPool] = {}

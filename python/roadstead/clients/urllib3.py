@@ -8,19 +8,18 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from functools import partial
-from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias, Unpack, cast
 from urllib.parse import urlsplit
 
-from roadstead.clients.bodies import Recorder, Watcher
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
 from roadstead.clients.dial import Target, dial
 from roadstead.clients.drive import BLOCKING, Copies, drive, finished
+from roadstead.clients.options import Options, terms
 from roadstead.clients.sent import KEPT, Sent, idle_time, most_connections, refuse_http2
 from roadstead.clients.threads import Connections, NoConnection
-from roadstead.clients.tls import Originator
 from roadstead.errors import MissingExtra
 from roadstead.mesh import ConnectionPool
 from roadstead.steps import Try
@@ -34,8 +33,6 @@ except ImportError as error:
     raise MissingExtra("sending requests with urllib3", "urllib3", "urllib3") from error
 
 if TYPE_CHECKING:
-    import os
-
     from roadstead.registry.view import View
 
 Body: TypeAlias = "bytes | str | IO[bytes] | Iterable[bytes] | None"
@@ -543,29 +540,21 @@ class PoolManager(urllib3.PoolManager):
     """urllib3's manager, whose requests go where the registry says, as its rules say: balanced, with retries, time
     limits, header operations, rewrites, redirects, faults, mirrors, connection limits and TLS origination.
 
-    registry: a Registry or a view of one. identity, credentials: folders of certificates (`clients.tls.Originator`).
-    trusted: x-envoy-… request headers steer retries and time limits. recorder: counts requests
-    (`metrics.istio.RequestRecorder`). watchers: see it begin, too (`clients.tracing.Spans`). ssl_context: of the
-    caller's own TLS (https). The caller's timeouts hold where the route and the cluster set none; urllib3's `retries`
+    registry: a Registry or a view of one. ssl_context: of the caller's own TLS (https). options:
+    `clients.options.Options`. The caller's timeouts hold where the route and the cluster set none; urllib3's `retries`
     follow redirects and nothing else. `.roadstead` of a response (`Sent`) tells whose answer it is."""
 
     def __init__(
         self,
         registry: View,
         *,
-        identity: str | os.PathLike[str] | None = None,
-        credentials: str | os.PathLike[str] | None = None,
-        trusted: bool = False,
-        recorder: Recorder | None = None,
-        watchers: Sequence[Watcher] = (),
         headers: Mapping[str, str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(headers=headers)
         self._context = ssl_context
-        self._wire = Wire(
-            registry, Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
-        )
+        self._wire = Wire(registry, terms(registry, options))
 
     def connection_from_host(  # type: ignore[override]
         self, host: str | None, port: int | None = None, scheme: str | None = "http", pool_kwargs: object = None
