@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
 from roadstead.clients.deadlines import Deadlines
-from roadstead.clients.dial import Target, adial
+from roadstead.clients.dial import Target, aconnect
 from roadstead.clients.drive import ASYNCHRONOUS, Tasks, drive
 from roadstead.clients.options import Options, terms
 from roadstead.clients.sent import (
@@ -357,15 +357,10 @@ class _Proxied(_Counting):
         context = self._get_ssl_context(req)
         host = req.url.raw_host or ""
         target = Target(host, req.port or 80, self._pool, context, req.server_hostname or host)
+        handler = ResponseHandler(loop)
         try:
             async with asyncio.timeout(timeout.sock_connect):
-                plain = await adial(target)
-                transport, handler = await loop.create_connection(
-                    partial(ResponseHandler, loop),
-                    sock=plain,
-                    ssl=context,
-                    server_hostname=None if context is None else target.sni,
-                )
+                transport = await aconnect(target, handler)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"no connection to {target.name} in time") from error
         except OSError as error:

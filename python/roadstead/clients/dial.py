@@ -88,6 +88,22 @@ async def adial(target: Target) -> socket.socket:
     raise failed or OSError(f"{target.host} has no address")
 
 
+async def aconnect(target: Target, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+    """The same with TLS, where it is spoken, and under a protocol that hears of it."""
+    plain = await adial(target)
+    try:
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            lambda: protocol,
+            sock=plain,
+            ssl=target.context,
+            server_hostname=None if target.context is None else target.sni,
+        )
+    except BaseException:
+        plain.close()
+        raise
+    return transport
+
+
 def _dialled(target: Target, until: float | None) -> socket.socket:
     failed: OSError | None = None
     for family, address in _addresses(target):

@@ -19,7 +19,7 @@ from collections.abc import Coroutine, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from roadstead.clients.dial import Target, adial
+from roadstead.clients.dial import Target, aconnect
 from roadstead.errors import MissingExtra, NotSpoken, TlsRefused
 from roadstead.mesh import ConnectionPool, TlsOrigination
 
@@ -198,14 +198,7 @@ class Relay:
         context = self._context(place)
         target = Target(place.host, place.port, place.pool, context, place.sni)
         async with asyncio.timeout(target.timeout):
-            plain = await adial(target)
-            try:
-                await asyncio.get_running_loop().create_connection(
-                    lambda: far, sock=plain, ssl=context, server_hostname=None if context is None else target.sni
-                )
-            except BaseException:
-                plain.close()
-                raise
+            await aconnect(target, far)
 
     async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
         others = self._tasks - {asyncio.current_task()}

@@ -17,7 +17,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast
 from weakref import ref
 
-from roadstead.clients.dial import Target, adial, dial
+from roadstead.clients.dial import Target, aconnect, dial
 from roadstead.clients.drive import ASYNCHRONOUS, BLOCKING, Waits, finished
 from roadstead.clients.held import ConnectionRecorder, Held, HeldProtocol, Place, give_back, holding, moved
 from roadstead.clients.lifetime import keep, keep_stream, refuse_unkept
@@ -274,12 +274,8 @@ async def _streams(target: Target, limit: int) -> _Streams:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit, loop=loop)
     protocol = HeldProtocol(reader, loop=loop)
-    name = None if target.context is None else target.sni
     async with asyncio.timeout(target.timeout):
-        plain = await adial(target)
-        transport, _ = await loop.create_connection(
-            lambda: protocol, sock=plain, ssl=target.context, server_hostname=name
-        )
+        transport = await aconnect(target, protocol)
         made = _Streams(reader, asyncio.StreamWriter(transport, protocol, reader, loop), protocol)
         if target.tunnel is not None:
             try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from roadstead.clients.carry import Call
-from roadstead.clients.dial import Target, adial
+from roadstead.clients.dial import Target, aconnect
 from roadstead.clients.proxy_protocol import Peers
 from roadstead.clients.sent import idle_time
 from roadstead.mesh import ConnectionPool
@@ -295,19 +295,8 @@ class Pools:
 
 async def _dial(target: Target, made: Flow) -> None:
     """Connect, within the cluster's connect timeout."""
-    loop = asyncio.get_running_loop()
     async with asyncio.timeout(target.timeout):
-        plain = await adial(target)
-        try:
-            await loop.create_connection(
-                lambda: made,
-                sock=plain,
-                ssl=target.context,
-                server_hostname=None if target.context is None else target.sni,
-            )
-        except BaseException:
-            plain.close()
-            raise
+        await aconnect(target, made)
 
 
 def _take_out(kept: dict[_Key, list[F]], key: _Key, one: F) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from roadstead.clients.dial import Target, adial
+from roadstead.clients.dial import Target, aconnect
 from roadstead.clients.socket import Skills, dialling, tcp_policy, throw
 from roadstead.errors import ConnectionNotAllowed, EndpointsPending, NotSpoken, TlsRefused, Unavailable
 from roadstead.mesh import TcpPolicy
@@ -82,16 +82,9 @@ async def opened(shared: Shared, decision: Decision, host: str, port: int, peers
 
 
 async def _connected(target: Target) -> End:
-    loop = asyncio.get_running_loop()
     end = _end_of(target)
-    name = None if target.context is None else target.sni
     async with asyncio.timeout(target.timeout):
-        plain = await adial(target)
-        try:
-            await loop.create_connection(lambda: end, sock=plain, ssl=target.context, server_hostname=name)
-        except BaseException:
-            plain.close()
-            raise
+        await aconnect(target, end)
         if isinstance(end, Led):
             try:
                 end.ask()
