@@ -391,6 +391,7 @@ async def test_nothing_moves(engine_name: str) -> None:
         (PREFACE[:10], Limits(headers_timeout=0.2)),
         (PREFACE, Limits(headers_timeout=0.2)),
         (PREFACE + _frame(SettingsFrame(0)), Limits(idle_timeout=0.2)),
+        (PREFACE + _frame(SettingsFrame(0)) + _head(1, HEAD, ("END_STREAM",)), Limits(headers_timeout=0.2)),
     ],
 )
 async def test_connections_that_say_nothing_are_closed(engine_name: str, sent: bytes, limits: Limits) -> None:
@@ -399,6 +400,25 @@ async def test_connections_that_say_nothing_are_closed(engine_name: str, sent: b
         await client.send(sent)
         with suppress(ConnectionResetError):
             await client.ended()
+
+
+async def test_pings_are_no_requests(engine_name: str) -> None:
+    """A client that only asks whether the proxy is there is idle all the same."""
+    async with (
+        running(entry(1), engine_name, limits=Limits(idle_timeout=0.3)) as proxy,
+        http2_client(proxy.port) as peer,
+    ):
+
+        async def ask() -> None:
+            while True:
+                peer.link.ping(b"are you?")
+                peer.out()
+                await asyncio.sleep(0.02)
+
+        asking = asyncio.create_task(ask())
+        await until(lambda: peer.is_closed)
+        asking.cancel()
+        assert peer.gone == (0, 0)
 
 
 async def test_what_only_begins_like_http2(made: Servers, engine_name: str) -> None:

@@ -1,4 +1,4 @@
-"""A proxy for programs that cannot use the registry themselves: HTTP/1.1 and CONNECT, TLS by server name, TCP.
+"""A proxy for programs that cannot use the registry themselves: HTTP/1.1, HTTP/2 and CONNECT, TLS by server name, TCP.
 
 `proxy.Proxy` with `listeners.listener(…)` and `limits.Limits`; `roadstead proxy` is its command.
 """

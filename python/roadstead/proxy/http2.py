@@ -37,8 +37,8 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 Codes = h2.errors.ErrorCodes
 _Setting = h2.settings.SettingCodes
 _HEAD = 9
-_DATA, _HEADERS, _PRIORITY, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 2, 3, 4, 6, 7, 8
-_END_STREAM = _ACK = 1
+_DATA, _HEADERS, _PRIORITY, _SETTINGS, _PING, _GOAWAY, _WINDOW, _CONTINUATION = 0, 1, 2, 4, 6, 7, 8, 9
+_END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 # The window of a connection: streams have their own, which bound what is on the way.
 _CONNECTION_WINDOW = 2**31 - 1
 _INITIAL_WINDOW = 65535
@@ -108,7 +108,7 @@ class Stream:
     def taken(self, size: int) -> None:
         """Somebody took so many bytes of the body."""
         self.moved = self._on.now()
-        if size:
+        if size and not self.is_over:
             self._on.give_back(self, size)
 
     # Out
@@ -243,6 +243,8 @@ class Connection(Flow, Generic[S]):
         self.streams: dict[int, S] = {}
         self._waiting: dict[int, S] = {}
         self.is_going = False
+        # The instant at which a head began whose end is not here yet.
+        self.head_began: float | None = None
         # Nothing is read or sent any more.
         self._is_over = False
         self._opened = self._priorities = self._updates = self.blocks_sent = 0
@@ -328,6 +330,8 @@ class Connection(Flow, Generic[S]):
             self._updates += 1
             if self._updates > _UPDATES + _UPDATES_A_STREAM * (self._opened + _UPDATES_A_BLOCK * self.blocks_sent):
                 raise Flooded("WINDOW_UPDATE")
+        elif kind in (_HEADERS, _CONTINUATION):
+            self.head_began = None if flags & _END_HEADERS else self.head_began or self.now()
         elif kind == _PRIORITY:
             self._priorities += 1
             if self._priorities > _PRIORITIES_A_STREAM * (1 + self._opened):
@@ -335,7 +339,8 @@ class Connection(Flow, Generic[S]):
         elif kind in (_SETTINGS, _PING) and not flags & _ACK:
             if kind == _SETTINGS:
                 self._settings += 1
-                if self._settings > _SETTINGS_FRAMES + self._opened:
+                # Some peers adjust their windows as data comes.
+                if self._settings > _SETTINGS_FRAMES + self._opened + self.blocks_sent:
                     raise Flooded("SETTINGS")
             if self._is_full:
                 self._answers += 1
@@ -432,7 +437,7 @@ class Connection(Flow, Generic[S]):
         self._opened += 1
 
     def forget(self, stream: Stream) -> None:
-        """One less."""
+        """One less; what of its body is here and was not taken counts no more."""
         self.streams.pop(stream.number, None)
         self._waiting.pop(stream.number, None)
         if stream.body.unread and not self.is_dead:

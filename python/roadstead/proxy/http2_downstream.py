@@ -113,6 +113,8 @@ class Http2Downstream(Connection[ClientStream]):
         self._serving: set[ClientStream] = set()
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._settled = False
+        # Since when there is no request; PINGs are none.
+        self._since = self.now()
         self._premature = 0
         self._is_draining = False
 
@@ -184,7 +186,7 @@ class Http2Downstream(Connection[ClientStream]):
             # It is answered; the rest of the request is not wanted (RFC 9113, 8.1).
             stream.reset(Codes.NO_ERROR)
         self._serving.discard(stream)
-        self.moved = self.now()
+        self._since = self.now()
         self._close_if_done()
         self._end_if_over()
 
@@ -198,11 +200,13 @@ class Http2Downstream(Connection[ClientStream]):
     def sweep(self, now: float) -> None:
         """End what takes too long."""
         limits = self.shared.limits
-        if not self._settled:
-            if limits.headers_timeout is not None and now - self.moved > limits.headers_timeout:
-                self.transport.abort()
+        # What has to come first, or a head: begun, and not ended.
+        began = self._since if not self._settled else self.head_began
+        if began is not None and limits.headers_timeout is not None and now - began > limits.headers_timeout:
+            self.shared.counts["downstream_rq_header_timeout"] += 1
+            self.abort()
         elif not self.streams and not self._serving:
-            if limits.idle_timeout is not None and now - self.moved > limits.idle_timeout:
+            if limits.idle_timeout is not None and now - self._since > limits.idle_timeout:
                 self._leave()
         elif limits.stream_idle_timeout is not None:
             for stream in list(self._serving | set(self.streams.values())):
