@@ -199,7 +199,7 @@ class Middleware:
         work: Carrying[Response] = Carrying(
             decision, headers, self._terms, replayable=content is not None, size=len(content) if content else 0
         )
-        outcome = await drive(work, ASYNCHRONOUS, partial(self._send, asked), partial(self._copy, asked))
+        outcome = await drive(work, ASYNCHRONOUS, partial(self._send, asked), partial(self._copy, asked), _drop)
         if isinstance(outcome, Local):
             return await self._local(asked, outcome)
         return outcome.response.passed(request, outcome, self._terms)
@@ -450,6 +450,10 @@ class _Later:
 
     def __await__(self) -> object:
         return cast("asyncio.Future[None]", self._work()).__await__()
+
+
+async def _drop(response: Response) -> None:
+    response.release()
 
 
 async def _kept(body: aiohttp.Payload) -> tuple[bytes | None, aiohttp.Payload]:

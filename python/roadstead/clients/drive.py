@@ -54,14 +54,17 @@ async def drive(
     waits: Waits,
     send: Callable[[Call], Awaitable[Answered[R] | Broken]],
     copy: Callable[[Call], object],
+    drop: Callable[[R], Awaitable[None]] | None = None,
 ) -> Passed[R] | Local:
     """The end of a request that is carried out. send: one call; what it raises is the caller's, and cancels. copy: send
-    one on the side."""
+    one on the side. drop: a response that is not passed on; None: nothing has to be done with it."""
     result: Answered[R] | Broken | None = None
     while True:
         command = work.next(result)
-        result = None
         try:
+            if isinstance(result, Answered) and not isinstance(command, Passed) and drop is not None:
+                await drop(result.response)
+            result = None
             if isinstance(command, Call):
                 for one in command.copies:
                     copy(one)

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from roadstead.clients.bodies import HeaderList
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
+from roadstead.clients.direct import AsyncDirect, Direct
 from roadstead.clients.drive import ASYNCHRONOUS, BLOCKING, Copies, Tasks, drive, finished
 from roadstead.clients.httpcore_backend import AsyncProxied, Proxied
 from roadstead.clients.options import Options, terms
@@ -120,8 +121,8 @@ class TransportLogic:
         self._terms = terms(registry, options)
         self._verify = verify
         self._application: ssl.SSLContext | None = None
-        self._pools: dict[_PoolKey, httpcore.ConnectionPool] = {}
-        self._async_pools: dict[_PoolKey, httpcore.AsyncConnectionPool] = {}
+        self._pools: dict[_PoolKey, httpcore.ConnectionPool | Direct] = {}
+        self._async_pools: dict[_PoolKey, httpcore.AsyncConnectionPool | AsyncDirect] = {}
         self._lock = threading.Lock()
         # Requests that a connection has had, where they are limited.
         self._served: WeakKeyDictionary[object, int] = WeakKeyDictionary()
@@ -136,16 +137,12 @@ class TransportLogic:
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Of httpx.BaseTransport."""
         content = request.read() if self._is_kept(request) else None
+        send, copy = partial(self._send, request, content), partial(self._copy, request, content)
+        return self._answer(request, finished(drive(self._work(request, content), BLOCKING, send, copy, _drop)))
 
-        async def send(call: Call) -> Answered[httpcore.Response] | Broken:
-            return self._send(call, request, content)
-
-        def copy(call: Call) -> None:
-            self._copies.send(partial(self._send_copy, call, request, content))
-
-        return self._answer(request, finished(drive(self._work(request, content), BLOCKING, send, copy)))
-
-    def _send(self, call: Call, request: httpx.Request, content: bytes | None) -> Answered[httpcore.Response] | Broken:
+    async def _send(
+        self, request: httpx.Request, content: bytes | None, call: Call
+    ) -> Answered[httpcore.Response] | Broken:
         try:
             pool = self._pool(call)
             made = self._made(call, request, content, _told(call) if call.waits else None)
@@ -153,9 +150,12 @@ class TransportLogic:
         except self._failures as error:
             return self._broken(call, error)
 
-    def _send_copy(self, call: Call, request: httpx.Request, content: bytes | None) -> None:
+    def _copy(self, request: httpx.Request, content: bytes | None, call: Call) -> None:
+        self._copies.send(partial(self._send_copy, request, content, call))
+
+    def _send_copy(self, request: httpx.Request, content: bytes | None, call: Call) -> None:
         with call.exchange:
-            result = self._send(call, request, content if content is not None else b"")
+            result = finished(self._send(request, content if content is not None else b"", call))
             if isinstance(result, Answered):
                 call.exchange.response(result.status)
                 result.response.read()
@@ -173,17 +173,11 @@ class TransportLogic:
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Of httpx.AsyncBaseTransport."""
         content = await request.aread() if self._is_kept(request) else None
-
-        async def send(call: Call) -> Answered[httpcore.Response] | Broken:
-            return await self._asend(call, request, content)
-
-        def copy(call: Call) -> None:
-            self._tasks.send(self._asend_copy(call, request, content))
-
-        return self._answer(request, await drive(self._work(request, content), ASYNCHRONOUS, send, copy))
+        send, copy = partial(self._asend, request, content), partial(self._acopy, request, content)
+        return self._answer(request, await drive(self._work(request, content), ASYNCHRONOUS, send, copy, _adrop))
 
     async def _asend(
-        self, call: Call, request: httpx.Request, content: bytes | None
+        self, request: httpx.Request, content: bytes | None, call: Call
     ) -> Answered[httpcore.Response] | Broken:
         try:
             pool = self._async_pool(call)
@@ -192,9 +186,12 @@ class TransportLogic:
         except self._failures as error:
             return self._broken(call, error)
 
-    async def _asend_copy(self, call: Call, request: httpx.Request, content: bytes | None) -> None:
+    def _acopy(self, request: httpx.Request, content: bytes | None, call: Call) -> None:
+        self._tasks.send(self._asend_copy(request, content, call))
+
+    async def _asend_copy(self, request: httpx.Request, content: bytes | None, call: Call) -> None:
         with call.exchange:
-            result = await self._asend(call, request, content if content is not None else b"")
+            result = await self._asend(request, content if content is not None else b"", call)
             if isinstance(result, Answered):
                 call.exchange.response(result.status)
                 await result.response.aread()
@@ -331,7 +328,7 @@ class TransportLogic:
 
     # Connections
 
-    def _pool(self, call: Call) -> httpcore.ConnectionPool:
+    def _pool(self, call: Call) -> httpcore.ConnectionPool | Direct:
         key = self._key(call)
         pool = self._pools.get(key)
         if pool is None:
@@ -339,17 +336,26 @@ class TransportLogic:
                 pool = self._pools.get(key)
                 if pool is None:
                     backend = Proxied(self._core, key[4]) if key[4] else None
-                    made = self._core.ConnectionPool(**self._settings(call, key), network_backend=backend)
-                    pool = self._pools[key] = cast("httpcore.ConnectionPool", made)
+                    settings = {**self._settings(call, key), "network_backend": backend}
+                    if self._is_free(call, key):
+                        pool = Direct(partial(self._core.HTTPConnection, **settings))
+                    else:
+                        pool = cast("httpcore.ConnectionPool", self._core.ConnectionPool(**settings, **_limits(call)))
+                    self._pools[key] = pool
         return pool
 
-    def _async_pool(self, call: Call) -> httpcore.AsyncConnectionPool:
+    def _async_pool(self, call: Call) -> httpcore.AsyncConnectionPool | AsyncDirect:
         key = self._key(call)
         pool = self._async_pools.get(key)
         if pool is None:
             backend = AsyncProxied(self._core, key[4]) if key[4] else None
-            made = self._core.AsyncConnectionPool(**self._settings(call, key), network_backend=backend)
-            pool = self._async_pools[key] = cast("httpcore.AsyncConnectionPool", made)
+            settings = {**self._settings(call, key), "network_backend": backend}
+            if self._is_free(call, key):
+                pool = AsyncDirect(partial(self._core.AsyncHTTPConnection, **settings))
+            else:
+                made = self._core.AsyncConnectionPool(**settings, **_limits(call))
+                pool = cast("httpcore.AsyncConnectionPool", made)
+            self._async_pools[key] = pool
         return pool
 
     def _key(self, call: Call) -> _PoolKey:
@@ -367,6 +373,10 @@ class TransportLogic:
             self._application = cast("ssl.SSLContext", self._library.create_ssl_context(verify=self._verify))
         return self._application
 
+    def _is_free(self, call: Call, key: _PoolKey) -> bool:
+        """A connection serves one request at a time, and there may be any number."""
+        return not key[3] and (call.pool is None or most_connections(call.pool) is None)
+
     def _settings(self, call: Call, key: _PoolKey) -> dict[str, object]:
         _, context, unix, is_http2, _ = key
         if is_http2:
@@ -375,17 +385,27 @@ class TransportLogic:
             except ImportError as error:
                 raise MissingExtra("HTTP/2 to an upstream", "http2", "h2") from error
         pool = call.pool or ConnectionPool()
-        most = most_connections(pool)
         return {
             "ssl_context": context,
             "http1": not is_http2,
             "http2": is_http2,
-            "max_connections": most,
-            "max_keepalive_connections": most,
             "keepalive_expiry": idle_time(pool),
             "uds": unix or None,
             "socket_options": keepalive_options(pool.tcp.keepalive),
         }
+
+
+async def _drop(response: httpcore.Response) -> None:
+    response.close()
+
+
+async def _adrop(response: httpcore.Response) -> None:
+    await response.aclose()
+
+
+def _limits(call: Call) -> dict[str, int | None]:
+    most = most_connections(call.pool or ConnectionPool())
+    return {"max_connections": most, "max_keepalive_connections": most}
 
 
 def _told(call: Call) -> Callable[[str, dict[str, object]], None]:

@@ -88,7 +88,7 @@ class Wire:
         )
         size = len(body) if isinstance(body, bytes) else 0
         work: Carrying[Passing] = Carrying(decision, headers, self._terms, replayable=is_kept, size=size)
-        outcome = finished(drive(work, BLOCKING, partial(self._sent, asked), partial(self._copy, asked)))
+        outcome = finished(drive(work, BLOCKING, partial(self._sent, asked), partial(self._copy, asked), _drop))
         return _local(asked, outcome) if isinstance(outcome, Local) else outcome.response.passed(outcome)
 
     def close(self) -> None:
@@ -193,6 +193,10 @@ class Wire:
                 )
                 pool = self._pools.setdefault(key, made)
         return pool
+
+
+async def _drop(response: Passing) -> None:
+    response.close()
 
 
 def _connection(call: Call, context: ssl.SSLContext | None, connect: float | None) -> _Connection:
