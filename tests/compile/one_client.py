@@ -29,7 +29,7 @@ from roadstead.config import (
     Status,
     WorkloadEntry,
 )
-from roadstead.mesh import Cluster, Node, Port, Service
+from roadstead.mesh import Cluster, Node, Port, Service, WorkloadProbe
 
 _KINDS = {"ServiceEntry": ServiceEntry, "WorkloadEntry": WorkloadEntry, "DestinationRule": DestinationRule}
 
@@ -90,6 +90,9 @@ class OneClient:
             for workload in self._of("WorkloadEntry")
             if workload.namespace == namespace and selector.items() <= selectable_labels(workload).items()
         ]
+
+    def probe(self, workload: Resource[WorkloadEntry]) -> WorkloadProbe | None:
+        return None
 
     def peer_authentication(self, namespace: str) -> PeerModes:
         return PeerModes(self._authentication.get(namespace, "UNSET"))

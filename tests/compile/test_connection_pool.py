@@ -142,15 +142,24 @@ class TestEjection:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        ("{}", HealthCheck(10.0, 5.0, 3, 2, "")),
+        ("{}", HealthCheck(10.0, 5.0, 3, 2, "tcp", "")),
         (
             (
                 "{interval: 30s, timeout: 1s, unhealthyThreshold: 4, healthyThreshold: 1, path: /health, "
                 "httpHeaders: [{name: x-health-check, value: istio}]}"
             ),
-            HealthCheck(30.0, 1.0, 4, 1, "/health", (("x-health-check", "istio"),)),
+            HealthCheck(30.0, 1.0, 4, 1, "http", "/health", (("x-health-check", "istio"),)),
         ),
+        ("{path: /, host: b.test}", HealthCheck(10.0, 5.0, 3, 2, "http", "/", (), "b.test")),
     ],
 )
 def test_health_checks(written: str, expected: HealthCheck) -> None:
     assert cluster(f"trafficPolicy: {{healthCheck: {written}}}").health_checks == (expected,)
+
+
+def test_a_call_is_for_ports_that_speak_http_2() -> None:
+    check = "healthCheck: {grpc: {service: shop, authority: b.test}, httpHeaders: [{name: a, value: b}]}"
+    expected = HealthCheck(10.0, 5.0, 3, 2, "grpc", "", (("a", "b"),), "b.test", "shop")
+    assert cluster(f"trafficPolicy: {{{check}}}").health_checks == ()
+    upgraded = f"trafficPolicy: {{{check}, connectionPool: {{http: {{h2UpgradePolicy: UPGRADE}}}}}}"
+    assert cluster(upgraded).health_checks == (expected,)

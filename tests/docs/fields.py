@@ -49,7 +49,8 @@ def effect_of(struct: type[msgspec.Struct], name: str) -> str:
     effect = EFFECTS.get(struct, {}).get(fields_of(struct).attributes[name])
     if effect is None:
         return ""
-    return f"EFF-1: {effect.reads}" + (f"; instead: {effect.instead}" if effect.instead else "")
+    where = f" (dialect {effect.dialect})" if effect.dialect else ""
+    return f"EFF-1{where}: {effect.reads}" + (f"; instead: {effect.instead}" if effect.instead else "")
 
 
 def messages() -> dict[str, type[msgspec.Struct]]:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from tests.health.server import HealthServer
 
@@ -15,14 +16,14 @@ from roadstead.mesh import Endpoint, HealthCheck
 
 CLUSTER = "outbound|80||api.test"
 HTTP = HealthCheck(0.05, 5, unhealthy_threshold=3, healthy_threshold=2, path="/health")
-TCP = HealthCheck(0.05, 5, unhealthy_threshold=1, healthy_threshold=1, path="")
+TCP = HealthCheck(0.05, 5, unhealthy_threshold=1, healthy_threshold=1, kind="tcp")
 
 
 class Book:
     """A sink. traffic: what clusters are told to have had."""
 
     def __init__(self) -> None:
-        self.health: dict[tuple[str, int], Health] = {}
+        self.health: dict[tuple[str, int], Health | Literal["unknown"]] = {}
         self.events: list[tuple[int, Event, Result]] = []
         # How often each endpoint was told of.
         self.told: Counter[int] = Counter()
@@ -30,7 +31,7 @@ class Book:
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def set_health(self, cluster: str, address: str, port: int, health: Health) -> None:
+    def set_health(self, cluster: str, address: str, port: int, health: Health | Literal["unknown"]) -> None:
         self.health[cluster, port] = health
         self.told[port] += 1
         task = asyncio.ensure_future(self._notify())
@@ -156,6 +157,7 @@ async def test_endpoints_come_and_go() -> None:
         await second.asked(len(second.requests) + 3)
         assert len(first.requests) <= count + 1
         assert [one.port for one in checks.status()] == [second.port]
+        assert book.health[CLUSTER, first.port] == "unknown"
 
 
 async def test_any_check_that_fails_counts() -> None:

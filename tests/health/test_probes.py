@@ -10,9 +10,9 @@ from roadstead.health.probes import probe
 from roadstead.health.target import Target
 from roadstead.mesh import HealthCheck
 
-CHECK = HealthCheck(1, 0.3, 1, 1, "/health", (("x-health-check", "istio"),))
-TCP = HealthCheck(1, 0.3, 1, 1, "")
-PATIENT = HealthCheck(1, 10, 1, 1, "/health", (("x-health-check", "istio"),))
+CHECK = HealthCheck(1, 0.3, 1, 1, path="/health", headers=(("x-health-check", "istio"),))
+TCP = HealthCheck(1, 0.3, 1, 1, "tcp")
+PATIENT = HealthCheck(1, 10, 1, 1, path="/health", headers=(("x-health-check", "istio"),))
 
 
 @pytest.mark.parametrize(

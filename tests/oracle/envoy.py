@@ -32,7 +32,6 @@ class Envoy:
 
     def __init__(self, registry: Registry, node: Node, port: int, folder: Path) -> None:
         self._folder = folder
-        self._eds = folder / "eds.json"
         made = resources(registry.mesh, node)
         self._write(registry, node)
         routes = next(one for one in map(to_json, made.routes) if one["name"] == str(port))
@@ -54,9 +53,13 @@ class Envoy:
         command += ["--admin-address-path", str(admin), "--log-level", "warning"]
         self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         log.close()
-        self._wait(lambda: admin.exists() and bool(admin.read_text()), "the admin's address")
-        self._admin = admin.read_text().strip()
-        self._wait(lambda: self.admin("/ready").strip() == "LIVE", "readiness")
+        try:
+            self.wait(lambda: admin.exists() and bool(admin.read_text()), "the admin's address")
+            self._admin = admin.read_text().strip()
+            self.wait(lambda: self.admin("/ready").strip() == "LIVE", "readiness")
+        except TimeoutError:
+            self._process.kill()
+            raise
         listeners = json.loads(self.admin("/listeners?format=json"))["listener_statuses"]
         self.port: int = listeners[0]["local_address"]["socket_address"]["port_value"]
         self._client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
@@ -94,24 +97,30 @@ class Envoy:
     def update(self, registry: Registry, node: Node, cluster: str, members: int) -> None:
         """Take over the registry's endpoints; returns when the cluster has so many members."""
         self._write(registry, node)
-        self._wait(lambda: self.stats(cluster)["membership_total"] == members, f"{members} members")
+        self.wait(lambda: self.stats(cluster)["membership_total"] == members, f"{members} members")
 
     def _write(self, registry: Registry, node: Node) -> None:
-        found = [{"@type": _EDS, **to_json(one)} for one in resources(registry.mesh, node).endpoints]
-        fresh = self._eds.with_suffix(".new")
-        fresh.write_text(json.dumps({"version_info": str(time.monotonic_ns()), "resources": found}))
-        fresh.replace(self._eds)
+        for found in map(to_json, resources(registry.mesh, node).endpoints):
+            # A cluster takes no file with others in it.
+            file = self._eds(found["cluster_name"])
+            fresh = file.with_suffix(".new")
+            version = str(time.monotonic_ns())
+            fresh.write_text(json.dumps({"version_info": version, "resources": [{"@type": _EDS, **found}]}))
+            fresh.replace(file)
+
+    def _eds(self, cluster: str) -> Path:
+        return self._folder / f"{cluster.replace('|', '_').replace('*', '_')}.json"
 
     def _cluster(self, made: Resource) -> Resource:
         if made["type"] == "EDS":
             made["eds_cluster_config"]["eds_config"] = {
-                "path_config_source": {"path": str(self._eds)},
+                "path_config_source": {"path": str(self._eds(made["name"]))},
                 "resource_api_version": "V3",
             }
         made.setdefault("common_lb_config", {})["update_merge_window"] = "0s"
         return made
 
-    def _wait(self, is_so: Callable[[], bool], what: str) -> None:
+    def wait(self, is_so: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

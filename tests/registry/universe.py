@@ -20,6 +20,7 @@ KINDS = (
     "VirtualService",
     "DestinationRule",
     "WorkloadEntry",
+    "WorkloadGroup",
     "Sidecar",
     "Gateway",
     "PeerAuthentication",
@@ -101,6 +102,16 @@ def workload_entries(draw: st.DrawFn) -> Document:
         "serviceAccount": draw(st.sampled_from((None, "one"))),
     }
     return document("WorkloadEntry", draw(namespaces), draw(st.sampled_from(NAMES)), None, spec)
+
+
+@st.composite
+def workload_groups(draw: st.DrawFn) -> Document:
+    spec: Document = {
+        "metadata": {"labels": draw(labels)},
+        "template": {"labels": draw(labels)},
+        "probe": draw(st.sampled_from((None, {"tcpSocket": {"port": 1}}, {"httpGet": {"port": 2}}))),
+    }
+    return document("WorkloadGroup", draw(namespaces), draw(st.sampled_from(NAMES)), None, spec)
 
 
 @st.composite
@@ -229,6 +240,7 @@ documents = st.one_of(
     virtual_services(),
     destination_rules(),
     workload_entries(),
+    workload_groups(),
     sidecars(),
     peer_authentications(),
     gateways(),

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from roadstead.registry.view import View
 
 
+# What is offered where the policy names nothing; by the kind of check.
+_ALPN: dict[str, tuple[str, ...]] = {"http": (), "grpc": ("h2",), "tcp": ()}
+
+
 def opener(
     view: View,
     *,
@@ -40,8 +44,9 @@ def opener(
                 cast("TlsOrigination | None", live.tls), _labels(cast("Cluster", live.spec), target)
             )
             if tls is not None:
-                context, sni = originator.context(tls), server_name(tls, target.authority)
-            elif live.tls is None:
+                context = originator.context(tls, alpn=_ALPN[target.check.kind])
+                sni = server_name(tls, target.authority)
+            elif live.tls is None and target.check.kind != "tcp":
                 context, sni = application(), target.authority
         name = None if context is None else sni
         if not target.port:

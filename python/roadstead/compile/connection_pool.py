@@ -177,8 +177,11 @@ def health_check_of(settings: HealthCheckSettings) -> HealthCheck:
         HEALTH_TIMEOUT if settings.timeout is None else seconds(settings.timeout),
         UNHEALTHY_THRESHOLD if unhealthy is None else unhealthy,
         HEALTHY_THRESHOLD if healthy is None else healthy,
+        "grpc" if settings.grpc is not None else "http" if settings.path else "tcp",
         settings.path,
         tuple([(header.name, header.value) for header in settings.http_headers]),
+        settings.host if settings.grpc is None else settings.grpc.authority,
+        "" if settings.grpc is None else settings.grpc.service,
     )
 
 

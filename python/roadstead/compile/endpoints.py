@@ -17,7 +17,7 @@ from roadstead.compile.services import ip_family, usable_addresses
 from roadstead.config import Resource, ServiceEntry, ServicePort, WorkloadEntry
 from roadstead.config.dialect import PRIORITIES, PRIORITY_LABEL, REGION_LABEL, ZONE_LABEL, resolution_of
 from roadstead.locality import of_endpoint
-from roadstead.mesh import Endpoint, Port
+from roadstead.mesh import Endpoint, Port, WorkloadProbe
 from roadstead.mesh.service import Resolution
 
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
@@ -46,6 +46,7 @@ class _Place(NamedTuple):
     health: str
     tier: int
     ports: Mapping[str, int]
+    probe: WorkloadProbe | None = None
 
 
 def endpoints_of(scope: Scope, view: HostView, *, behind: bool = False) -> dict[int, tuple[Endpoint, ...]]:
@@ -168,6 +169,7 @@ def _at(place: _Place, port: tuple[int, str, int]) -> Endpoint:
         name,
         number,
         place.tier,
+        place.probe,
     )
 
 
@@ -196,6 +198,8 @@ def _places(scope: Scope, entry: Resource[ServiceEntry], resolution: Resolution)
         return places
     for workload in scope.workloads(namespace, selector.labels):
         place = _selected_place(workload, env)
+        if extended and place.address:
+            place = place._replace(probe=scope.probe(workload))
         # Only DNS can follow a name, and Istio lets it have the sockets too.
         if place.kind == "ip" or resolution in DNS_RESOLUTIONS:
             places.append(place)

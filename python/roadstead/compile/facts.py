@@ -28,6 +28,7 @@ from roadstead.config import (
     TLSRoute,
     VirtualService,
     WorkloadEntry,
+    WorkloadGroup,
 )
 from roadstead.config.forms import Form, Written
 from roadstead.config.meta import NOWHERE
@@ -62,6 +63,13 @@ class WorkloadFacts(msgspec.Struct, frozen=True, gc=False):
     key: ResourceKey
     labels: Pairs
     healthy: bool
+
+
+class GroupFacts(msgspec.Struct, frozen=True, gc=False):
+    """A WorkloadGroup with a probe. labels: those that its workloads are given, sorted."""
+
+    key: ResourceKey
+    labels: Pairs
 
 
 class RuleFacts(msgspec.Struct, frozen=True, gc=False):
@@ -163,9 +171,23 @@ def workload_facts(resource: Resource[WorkloadEntry], key: ResourceKey) -> Workl
     return WorkloadFacts(key, pairs(selectable_labels(resource)), _is_healthy(resource))
 
 
+def group_facts(resource: Resource[WorkloadGroup], key: ResourceKey) -> GroupFacts | None:
+    """None: without a probe it says nothing about its workloads."""
+    spec = resource.spec
+    if spec.probe is None:
+        return None
+    given = {} if spec.template is None else spec.template.labels
+    return GroupFacts(key, pairs(given if spec.metadata is None else {**given, **spec.metadata.labels}))
+
+
+def reports_health(resource: Resource[WorkloadEntry]) -> bool:
+    """Whether an agent checks the workload and the entry's status says what it found."""
+    return resource.metadata.annotations.get(_HEALTH_CHECKED) in _TRUE
+
+
 def _is_healthy(resource: Resource[WorkloadEntry]) -> bool:
     """Checked workloads count from their first good report on."""
-    if resource.metadata.annotations.get(_HEALTH_CHECKED) not in _TRUE:
+    if not reports_health(resource):
         return True
     for condition in resource.status.conditions:
         if condition.type == "Healthy":

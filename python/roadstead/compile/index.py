@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from roadstead.compile import facts as f
 from roadstead.compile.patterns import HostTable
-from roadstead.compile.touch import PortPlace, Touch, workload_tokens
+from roadstead.compile.touch import PortPlace, Touch, group_token, workload_tokens
 from roadstead.config import (
     DestinationRule,
     Gateway,
@@ -25,6 +25,7 @@ from roadstead.config import (
     Spec,
     VirtualService,
     WorkloadEntry,
+    WorkloadGroup,
 )
 from roadstead.config.forms import Form, Written
 
@@ -44,13 +45,15 @@ F = TypeVar("F", bound=_Ranked)
 class Index:
     """Facts by what they are looked up by. domain: the suffix that short names get.
 
-    services: ServiceEntries by host in lower case, oldest first. workloads: by namespace, in order of name. roots:
+    services: ServiceEntries by host in lower case, oldest first. workloads: by namespace, in order of name. groups:
+    WorkloadGroups with a probe by namespace, in order of name. roots:
     VirtualServices by host. importers: VirtualServices by destination host. rules: by namespace, then host."""
 
     def __init__(self, domain: str = DOMAIN) -> None:
         self.domain = domain
         self.services: HostTable[tuple[f.EntryFacts, ...]] = HostTable()
         self.workloads: dict[str, dict[ResourceKey, f.WorkloadFacts]] = {}
+        self.groups: dict[str, tuple[f.GroupFacts, ...]] = {}
         self.roots: HostTable[tuple[f.VirtualServiceFacts, ...]] = HostTable()
         self.importers: dict[str, tuple[f.VirtualServiceFacts, ...]] = {}
         self.rules: dict[str, HostTable[tuple[f.RuleFacts, ...]]] = {}
@@ -110,6 +113,9 @@ class Index:
         elif isinstance(spec, WorkloadEntry):
             self._forget_workload(key, touch)
             self._add_workload(f.workload_facts(resource, key), touch)  # type: ignore[arg-type]
+        elif isinstance(spec, WorkloadGroup):
+            self._forget_group(key, touch)
+            self._add_group(f.group_facts(resource, key), touch)  # type: ignore[arg-type]
         elif isinstance(spec, Sidecar):
             _replace(self.sidecars, key, f.sidecar_facts(resource, key))  # type: ignore[arg-type]
             touch.sidecars.add(key.namespace)
@@ -157,6 +163,7 @@ class Index:
             "VirtualService": self._forget_virtual_service,
             "DestinationRule": self._forget_rule,
             "WorkloadEntry": self._forget_workload,
+            "WorkloadGroup": self._forget_group,
             "Sidecar": self._forget_sidecar,
             "Gateway": self._forget_gateway,
             "PeerAuthentication": self._forget_peer,
@@ -205,6 +212,23 @@ class Index:
         old = None if known is None else known.pop(key, None)
         if old is not None:
             touch.tokens.update(workload_tokens(key.namespace, old.labels))
+
+    # WorkloadGroup
+
+    def _add_group(self, fact: f.GroupFacts | None, touch: Touch) -> None:
+        if fact is not None:
+            namespace = fact.key.namespace
+            self.groups[namespace] = tuple(sorted((*self.groups.get(namespace, ()), fact), key=lambda one: one.key))
+            touch.tokens.add(group_token(namespace))
+
+    def _forget_group(self, key: ResourceKey, touch: Touch) -> None:
+        known = self.groups.get(key.namespace, ())
+        left = tuple([fact for fact in known if fact.key != key])
+        if len(left) < len(known):
+            touch.tokens.add(group_token(key.namespace))
+            self.groups[key.namespace] = left
+            if not left:
+                del self.groups[key.namespace]
 
     # VirtualService
 

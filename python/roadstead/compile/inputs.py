@@ -24,12 +24,14 @@ from roadstead.config import (
     ProxyConfig,
     ProxyHeaders,
     Resource,
+    ResourceKey,
     ServiceEntry,
+    Spec,
     WorkloadEntry,
 )
 from roadstead.config.duration import seconds
 from roadstead.config.read import read_mesh
-from roadstead.mesh import Locality, Node, Port, Service
+from roadstead.mesh import Locality, Node, Port, Service, WorkloadProbe
 
 if TYPE_CHECKING:
     from roadstead.compile.networks import Gateways
@@ -118,6 +120,12 @@ class Env(msgspec.Struct, frozen=True, dict=True):
         return PolicyTable(self)
 
 
+class Load(Protocol):
+    """Gives back a resource whose facts are in the index."""
+
+    def __call__(self, key: ResourceKey, /) -> Resource[Spec]: ...
+
+
 class HostView(msgspec.Struct, frozen=True):
     """The services of one host as this client sees them: one namespace, in Istio's order.
 
@@ -171,6 +179,9 @@ class Scope(Protocol):
 
     def workloads(self, namespace: str, selector: Mapping[str, str]) -> Sequence[Resource[WorkloadEntry]]:
         """WorkloadEntries that a selector takes, healthy ones only, in Istio's order."""
+
+    def probe(self, workload: Resource[WorkloadEntry]) -> WorkloadProbe | None:
+        """How its WorkloadGroup has a workload probed from here (dialect extended)."""
 
     def virtual_services(self, host: str, gateway: str = "mesh", port: int = 0) -> Sequence[PreparedVirtualService]:
         """Roots bound to the gateway with a host that overlaps `host`, in the client's order: private, exported,

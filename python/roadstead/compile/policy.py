@@ -22,9 +22,10 @@ from roadstead.compile.load_balancer import balancer_of, is_passthrough, plan_of
 from roadstead.compile.locality import LocalityPlan
 from roadstead.compile.services import ip_family
 from roadstead.config import ClientTLSSettings
+from roadstead.config import HealthCheck as HealthCheckSettings
 from roadstead.config.duration import seconds
-from roadstead.mesh import ClusterPolicy, OutlierDetection, Port
-from roadstead.mesh.cluster import ClusterType
+from roadstead.mesh import ClusterPolicy, HealthCheck, OutlierDetection, Port
+from roadstead.mesh.cluster import ClusterType, UpstreamProtocol
 
 PROVIDED = ("ORIGINAL_DST", "DYNAMIC_DNS")
 """Types of clusters whose addresses are not ours to choose."""
@@ -135,7 +136,7 @@ class PolicyTable:
             pool,
             balancer_of(blocks.load_balancer, dns_plan, _panic_threshold(ejection, distribution), kind),
             ejection,
-            () if blocks.health_check is None else (health_check_of(blocks.health_check),),
+            _health_checks(blocks.health_check, spoken),
             blocks.origins,
         )
         tls = blocks.tls
@@ -152,6 +153,13 @@ def _panic_threshold(ejection: OutlierDetection | None, distribution: str) -> in
     if ejection is None or distribution:
         return 0
     return ejection.min_health_percent if ejection.min_health_percent >= 0 else None
+
+
+def _health_checks(written: HealthCheckSettings | None, spoken: UpstreamProtocol) -> tuple[HealthCheck, ...]:
+    """A call needs HTTP/2: ports that do not speak it have no such check (Envoy refuses a cluster with one)."""
+    if written is None or (written.grpc is not None and spoken == "http1"):
+        return ()
+    return (health_check_of(written),)
 
 
 def _dns_family(env: Env) -> str:

@@ -7,13 +7,13 @@ finds the units it touches (`touch`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Literal, cast
 
 from roadstead.compile import touch
 from roadstead.compile.egress import Egress, egress_of, selected
 from roadstead.compile.facts import EntryFacts, RuleFacts, VirtualServiceFacts, is_subset, order_text, pairs
 from roadstead.compile.index import Index
-from roadstead.compile.inputs import Env, HostView, RuleView
+from roadstead.compile.inputs import Env, HostView, Load, RuleView
 from roadstead.compile.on_port import OnPort
 from roadstead.compile.peer_authentication import PeerModes, peer_modes
 from roadstead.compile.pick import Drawn, Pick, drawn_from, oldest, ports_of_all
@@ -22,6 +22,7 @@ from roadstead.compile.rules import RuleEntry, chosen, merged
 from roadstead.compile.services import merge, services_of, trimmed
 from roadstead.compile.virtual_services import MESH, PreparedVirtualService, prepare
 from roadstead.compile.visibility import EVERYTHING, PUBLIC, EgressListener, Exports, listeners_of, sidecar_for
+from roadstead.compile.workload_groups import probe_of
 from roadstead.config import (
     DestinationRule,
     Gateway,
@@ -29,25 +30,17 @@ from roadstead.config import (
     ResourceKey,
     ServiceEntry,
     Sidecar,
-    Spec,
     VirtualService,
     WorkloadEntry,
 )
-from roadstead.mesh import Port, Proxy, Service, cluster_name
+from roadstead.mesh import Port, Proxy, Service, WorkloadProbe, cluster_name
 
-S = TypeVar("S", bound=Spec)
 Outbound = Literal["ALLOW_ANY", "REGISTRY_ONLY", "GATEWAY"]
 _NO_PEERS = PeerModes()
 # A place after every egress listener.
 _LAST = 999
 # Views and prepared VirtualServices kept at hand: what neighbouring units ask for again.
 _KEPT = 512
-
-
-class Load(Protocol):
-    """Gives back a resource whose facts are in the index."""
-
-    def __call__(self, key: ResourceKey, /) -> Resource[Spec]: ...
 
 
 class ClientScope:
@@ -425,6 +418,11 @@ class ClientScope:
             fact.key for fact in known.values() if fact.healthy and (not wanted or is_subset(wanted, dict(fact.labels)))
         ]
         return [cast("Resource[WorkloadEntry]", self._load(key)) for key in sorted(keys)]
+
+    def probe(self, workload: Resource[WorkloadEntry]) -> WorkloadProbe | None:
+        """How its WorkloadGroup has a workload probed from here."""
+        self._notes.add(touch.group_token(workload.namespace))
+        return probe_of(workload, self._index.groups.get(workload.namespace, ()), self._load)
 
     # VirtualServices
 

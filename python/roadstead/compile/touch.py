@@ -9,6 +9,7 @@ change touches:
 | ServiceEntry: any field, new, gone     | its hosts; who read one of them; who asked for a pattern over one of them  |
 |   … its ports                          | who read the services of a port as far as this one                        |
 | WorkloadEntry: labels, health, fields  | who selected by one of its labels (before and after), or without labels   |
+| WorkloadGroup with a probe             | who asked for those of its namespace (dialect extended)                   |
 | VirtualService: root                   | hosts and rule-only hosts that share a name with one of its hosts;         |
 |                                        | who read the rules of such a host; destinations of sidecars                |
 | VirtualService: delegate, new or gone  | as for each root that names it, whether it exists or not                  |
@@ -96,6 +97,11 @@ def selector_token(namespace: str, selector: Iterable[tuple[str, str]]) -> str:
 def workload_tokens(namespace: str, labels: Iterable[tuple[str, str]]) -> list[str]:
     """The tokens of all selectors that could take a workload with these labels."""
     return [f"w:{namespace}:", *[f"w:{namespace}:{name}={value}" for name, value in labels]]
+
+
+def group_token(namespace: str) -> str:
+    """Which WorkloadGroups with probes a namespace has."""
+    return f"q:{namespace}"
 
 
 class Notes:

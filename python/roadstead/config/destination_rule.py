@@ -246,15 +246,26 @@ class HealthCheckHeader(Message, frozen=True, kw_only=True):
     value: str = ""
 
 
+class GrpcHealthCheck(Message, frozen=True, kw_only=True):
+    """`grpc.health.v1.Health/Check`. service "": the server as a whole. authority "": the service's host."""
+
+    service: str = ""
+    authority: str = ""
+
+
 class HealthCheck(Message, frozen=True, kw_only=True):
-    """Extended dialect: active checks. path "": the check is a TCP connection. None: Envoy's own minimum or default."""
+    """Extended dialect: active checks. With `path` an HTTP request, with `grpc` a call, on ports that speak HTTP/2;
+    with neither the check is a TCP connection. host: the Host of the request, "": the service's host. None: Envoy's own
+    minimum or default."""
 
     interval: Duration | None = None
     timeout: Duration | None = None
     unhealthy_threshold: UInt32Value = None
     healthy_threshold: UInt32Value = None
     path: str = ""
+    host: str = ""
     http_headers: tuple[HealthCheckHeader, ...] = ()
+    grpc: GrpcHealthCheck | None = None
 
 
 class CircuitBreaker(Message, frozen=True, kw_only=True):

@@ -55,6 +55,11 @@ EXTENSIONS: dict[str, Extension] = {
         Extension(
             "EXT-9", "http rules on an HTTPS port apply to requests this process makes itself", "never applies them"
         ),
+        Extension(
+            "EXT-11",
+            "probe is run from here against WorkloadEntries of the group that no agent reports on",
+            "leaves it to the workload's own agent: such an entry counts as well",
+        ),
     )
 }
 

@@ -47,6 +47,7 @@ CODES: dict[str, str] = {
     "EXT-8": "resolution left out",
     "EXT-9": "http rules on an HTTPS port",
     "EXT-10": "a field of the extended dialect next to Istio's own for the same thing",
+    "EXT-11": "probe of a WorkloadGroup",
 }
 """Code → what it is about. Codes of the rule tables (SE-5 …) are not repeated here."""
 

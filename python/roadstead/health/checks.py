@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from roadstead.due import Due
 from roadstead.health.session import Event, Health, Result, Session
-from roadstead.health.target import Target
+from roadstead.health.target import Target, delay_of, targets_of
 from roadstead.mesh import Endpoint, HealthCheck
 
 Place = tuple[str, str, int]
@@ -21,8 +21,8 @@ Place = tuple[str, str, int]
 class Sink(Protocol):
     """Where results go; the registry's side."""
 
-    def set_health(self, cluster: str, address: str, port: int, health: Health) -> None:
-        """What the checks say of an endpoint from now on."""
+    def set_health(self, cluster: str, address: str, port: int, health: Health | Literal["unknown"]) -> None:
+        """What the checks say of an endpoint from now on; "unknown": they say nothing any more."""
 
     def had_traffic(self, cluster: str) -> bool:
         """Whether the cluster ever had a connection or a request."""
@@ -81,22 +81,16 @@ class Checks:
         authority: str,
         secure: bool,
     ) -> None:
-        """Check these endpoints of the cluster from now on. What is known of those that stay, stays; new ones count as
-        failed until they passed; those that are names yet are left alone."""
+        """Check these endpoints of the cluster from now on, each by these checks and by its own probe. What is known of
+        those that stay, stays; new ones count as failed until they passed; those that are names yet are left alone.
+        authority: the service's host."""
         before = self._targets.pop(cluster, {})
         wanted: dict[Place, list[Target]] = {}
         for endpoint in endpoints:
-            if checks and endpoint.kind != "hostname":
-                wanted[cluster, endpoint.address, endpoint.port] = [
-                    Target(
-                        endpoint.address,
-                        endpoint.port,
-                        check,
-                        endpoint.hostname or authority,
-                        cluster if secure else "",
-                    )
-                    for check in checks
-                ]
+            if endpoint.kind != "hostname" and (
+                targets := targets_of(endpoint, checks, authority, cluster if secure else "")
+            ):
+                wanted[cluster, endpoint.address, endpoint.port] = targets
         if wanted:
             self._targets[cluster] = wanted
         for place, targets in wanted.items():
@@ -108,6 +102,8 @@ class Checks:
             for target in targets:
                 if target not in wanted.get(place, ()):
                     self._remove(place, target)
+            if place not in wanted:
+                self._sink.set_health(*place, "unknown")
 
     def forget(self, cluster: str) -> None:
         """The cluster is gone."""
@@ -153,7 +149,7 @@ class Checks:
         known = self._probes.get(target)
         if known is None:
             known = self._probes[target] = _Probe()
-            self._due.now(target)
+            self._due.plan(self._clock() + delay_of(target), target)
         known.places[place] = Session(target.check)
 
     def _remove(self, place: Place, target: Target) -> None:

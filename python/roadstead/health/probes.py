@@ -1,60 +1,63 @@
-"""One check of one address: HTTP or TCP (Envoy: http_health_check, tcp_health_check). The result says all, nothing is
-raised."""
+"""One check of one address: HTTP, gRPC or TCP. The result says all, nothing is raised."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import ssl
+from collections.abc import Iterable
+from functools import lru_cache
 
-from roadstead.errors import MissingExtra
 from roadstead.health.session import Result
-from roadstead.health.target import Opener, Streams, Target
-
-try:
-    import h11
-except ImportError as error:
-    raise MissingExtra("active health checks", "health", "h11") from error
-
-_AGENT = "Envoy/HC"
-_DEGRADED = b"x-envoy-degraded"
+from roadstead.health.target import Opener, Streams, Target, open_plain
+from roadstead.mesh import HealthCheck, WorkloadProbe
 
 
-async def open_plain(target: Target) -> Streams:
-    """A connection without TLS."""
-    if not target.port:
-        return await asyncio.open_unix_connection(target.address)
-    return await asyncio.open_connection(target.address, target.port)
+def need(checks: Iterable[HealthCheck]) -> None:
+    """Load what these checks are made with; MissingExtra where a library is not installed."""
+    for kind in {check.kind for check in checks}:
+        if kind != "tcp":
+            importlib.import_module(f"roadstead.health.{kind}")
 
 
 async def probe(target: Target, opener: Opener = open_plain) -> Result:
-    """Check once, on a connection of its own."""
+    """Check once, on a connection of its own. opener: for what speaks the TLS of its cluster; a WorkloadGroup's probe
+    says itself whether there is any."""
+    if isinstance(target.check, WorkloadProbe):
+        opener = _open_unverified if target.check.https else open_plain
     try:
         async with asyncio.timeout(target.check.timeout):
             reader, writer = await opener(target)
             try:
-                return await _ask(target, reader, writer) if target.check.path else "passed"
+                return await _ask(target, reader, writer)
             finally:
                 writer.close()
     except TimeoutError:
         return "timeout"
-    except (OSError, ssl.SSLError, h11.RemoteProtocolError):
+    except (OSError, ssl.SSLError):
         return "network"
 
 
 async def _ask(target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Result:
-    """Status 200 is good, any other answer bad."""
-    connection = h11.Connection(h11.CLIENT)
-    headers = [("host", target.authority), ("user-agent", _AGENT), *target.check.headers]
-    writer.write(connection.send(h11.Request(method="GET", target=target.check.path, headers=headers)) or b"")
-    writer.write(connection.send(h11.EndOfMessage()) or b"")
-    await writer.drain()
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(65536))
-        elif isinstance(event, h11.Response):
-            if event.status_code != 200:
-                return "bad"
-            return "degraded" if any(name == _DEGRADED for name, _ in event.headers) else "passed"
-        elif isinstance(event, h11.ConnectionClosed):
-            return "network"
+    if target.check.kind == "http":
+        from roadstead.health import http
+
+        return await http.ask(target, reader, writer)
+    if target.check.kind == "grpc":
+        from roadstead.health import grpc
+
+        return await grpc.ask(target, reader, writer, secure=writer.get_extra_info("ssl_object") is not None)
+    return "passed"
+
+
+async def _open_unverified(target: Target) -> Streams:
+    """TLS whose certificate is not looked at, as Istio's agent speaks it."""
+    return await asyncio.open_connection(target.address, target.port, ssl=_unverified(), server_hostname="")
+
+
+@lru_cache(maxsize=1)
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

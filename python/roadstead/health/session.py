@@ -7,13 +7,16 @@
 | it answered, and badly (another status) | stays | failed at once |
 
 An endpoint begins failed: it gets nothing before it passed once.
+
+Under the probe of a WorkloadGroup every failure counts alike, as in Istio's agent (pkg/istio-agent/health): down after
+`unhealthy_threshold` in a row, well after `healthy_threshold` in a row, the first included.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from roadstead.mesh import HealthCheck
+from roadstead.mesh import HealthCheck, WorkloadProbe
 
 Result = Literal["passed", "degraded", "network", "timeout", "bad"]
 """What a check gave. degraded: passed, with `x-envoy-degraded`. network: connect error or reset. timeout: no answer in
@@ -29,12 +32,14 @@ NO_TRAFFIC = 60.0
 class Session:
     """The check of one endpoint."""
 
-    __slots__ = ("_bad", "_check", "_first", "_good", "health", "pending", "timed_out")
+    __slots__ = ("_bad", "_check", "_first", "_good", "_is_probe", "health", "pending", "timed_out")
 
     def __init__(self, check: HealthCheck) -> None:
         self._check = check
         self._good = self._bad = 0
-        self._first = True
+        self._is_probe = isinstance(check, WorkloadProbe)
+        # The first result decides alone.
+        self._first = not self._is_probe
         self.health: Health = "unhealthy"
         # No result yet (Envoy: /pending_active_hc).
         self.pending = True
@@ -48,11 +53,11 @@ class Session:
         self.timed_out = result == "timeout"
         if result in ("passed", "degraded"):
             return self._passed(first, "degraded" if result == "degraded" else "healthy")
-        return self._failed(at_once=result == "bad")
+        return self._failed(at_once=result == "bad" and not self._is_probe)
 
     def next_delay(self, *, traffic: bool) -> float:
         """Seconds from the end of a check to the next. traffic: the cluster ever had any (Envoy: a connection)."""
-        return self._check.interval if traffic else NO_TRAFFIC
+        return self._check.interval if traffic or self._is_probe else NO_TRAFFIC
 
     def _passed(self, first: bool, health: Health) -> Event | None:
         self._bad = 0

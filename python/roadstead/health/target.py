@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 import msgspec
 
-from roadstead.mesh import HealthCheck
+from roadstead.mesh import Endpoint, HealthCheck, WorkloadProbe
 
+AGENT = "Envoy/HC"
+"""How a check introduces itself."""
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -24,5 +26,32 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     secure: str = ""
 
 
+def targets_of(endpoint: Endpoint, checks: Sequence[HealthCheck], host: str, secure: str) -> list[Target]:
+    """What is checked of an endpoint: by the cluster's checks, and by its own probe. host: the service's. secure: the
+    cluster, where it speaks TLS."""
+    # No server is called "*.example.com".
+    host = (endpoint.hostname or endpoint.address) if host.startswith("*") else host
+    made = [Target(endpoint.address, endpoint.port, check, check.authority or host, secure) for check in checks]
+    probe = endpoint.probe
+    if probe is not None and (port := probe.port or endpoint.port):
+        # Who has a socket here is here.
+        address = probe.address or ("127.0.0.1" if endpoint.kind == "unix" else endpoint.address)
+        authority = probe.authority or (f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
+        made.append(Target(address, port, probe, authority))
+    return made
+
+
+def delay_of(target: Target) -> float:
+    """Seconds before the first check."""
+    return target.check.initial_delay if isinstance(target.check, WorkloadProbe) else 0.0
+
+
 Opener: TypeAlias = Callable[[Target], Awaitable[Streams]]
 """Opens a connection to a target, TLS included. OSError where it cannot."""
+
+
+async def open_plain(target: Target) -> Streams:
+    """A connection without TLS."""
+    if not target.port:
+        return await asyncio.open_unix_connection(target.address)
+    return await asyncio.open_connection(target.address, target.port)

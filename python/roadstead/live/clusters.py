@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from roadstead.dns import Upkeep
 from roadstead.dns.clusters import names_of
+from roadstead.health.probes import need
 from roadstead.live.history import History, What
 from roadstead.mesh import Cluster, Endpoint
 from roadstead.protocol import Protocol
@@ -113,12 +113,13 @@ class Clusters:
         self._ejecting.pop(name, None)
 
     def _check(self, spec: Cluster, endpoints: Sequence[Endpoint]) -> None:
-        if self.checks is None or not (spec.health_checks or spec.name in self._checked):
+        probes = [endpoint.probe for endpoint in endpoints if endpoint.probe is not None]
+        if self.checks is None or not (spec.health_checks or probes or spec.name in self._checked):
             return
-        if spec.health_checks:
+        if spec.health_checks or probes:
             self._checked.add(spec.name)
             # Whoever has checks hears of a missing library at once, and not from each of them.
-            importlib.import_module("roadstead.health.probes")
+            need((*spec.health_checks, *probes))
         else:
             self._checked.discard(spec.name)
         self.checks.watch(spec.name, spec.health_checks, endpoints, authority=spec.host, secure=_speaks_tls(spec))
@@ -195,7 +196,7 @@ class Clusters:
 
     # Checks
 
-    def set_health(self, cluster: str, address: str, port: int, health: Health) -> None:
+    def set_health(self, cluster: str, address: str, port: int, health: Health | Literal["unknown"]) -> None:
         """Of `health.Sink`. An endpoint that left meanwhile is of no interest."""
         if self._view.cluster(cluster) is not None and any(
             one.address == address and one.port == port for one in self._endpoints(cluster)

@@ -197,7 +197,8 @@ class Live:
         return Checks(self._clusters, self._probe)
 
     async def _probe(self, target: Target) -> Result:
-        from roadstead.health.probes import open_plain, probe
+        from roadstead.health.probes import probe
+        from roadstead.health.target import open_plain
 
         return await probe(target, self._opener or open_plain)
 

@@ -21,6 +21,7 @@ from roadstead.mesh.cluster import (
     TlsOrigination,
     UnknownCluster,
     Warmup,
+    WorkloadProbe,
 )
 from roadstead.mesh.delta import Delta
 from roadstead.mesh.host import HostMesh, Mesh
@@ -101,6 +102,7 @@ __all__ = [
     "UnknownCluster",
     "VirtualHost",
     "Warmup",
+    "WorkloadProbe",
     "cluster_name",
     "parse_cluster_name",
     "sni_name",

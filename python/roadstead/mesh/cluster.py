@@ -20,7 +20,8 @@ ProxyProtocol = Literal["", "V1", "V2"]
 class Endpoint(msgspec.Struct, frozen=True, gc=False):
     """address: IP, host name (DNS clusters; `extended` also STATIC) or path of a unix socket (port 0 then).
     tls_mode: "istio", "disabled" or the label's own word. health: "" or "UNHEALTHY", "DRAINING". labels: augmented.
-    priority_tier: outer priority from the label `priority` (dialect extended)."""
+    priority_tier: outer priority from the label `priority` (dialect extended). probe: how it is found healthy, beside
+    its cluster's checks (dialect extended)."""
 
     address: str
     port: int
@@ -39,6 +40,7 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
     service_port_name: str = ""
     service_port: int = 0
     priority_tier: int = 0
+    probe: WorkloadProbe | None = None
 
 
 class LocalityGroup(msgspec.Struct, frozen=True, gc=False):
@@ -116,15 +118,30 @@ class OutlierDetection(msgspec.Struct, frozen=True, gc=False):
 
 
 class HealthCheck(msgspec.Struct, frozen=True, gc=False):
-    """Active check (dialect extended: trafficPolicy.healthCheck; Envoy: health_checks). Seconds. path "": a TCP
-    connection is enough, nothing is asked over HTTP."""
+    """Active check (dialect extended: trafficPolicy.healthCheck; Envoy: health_checks). Seconds. kind "tcp": a
+    connection is enough. path, of "http": what is asked for. service, of "grpc": whose health is asked for, "": the
+    server's. headers: of both. authority: the Host, "": the service's host."""
 
     interval: float
     timeout: float
     unhealthy_threshold: int
     healthy_threshold: int
+    kind: Literal["http", "grpc", "tcp"] = "http"
     path: str = "/"
     headers: tuple[tuple[str, str], ...] = ()
+    authority: str = ""
+    service: str = ""
+
+
+class WorkloadProbe(HealthCheck, frozen=True, gc=False):
+    """How the workloads of a WorkloadGroup are probed (dialect extended). Every result counts by the thresholds, the
+    first too; an answer with a status below 400 is good. port: of the workload. address "": the workload's own. https:
+    its certificate is not looked at. initial_delay: seconds before the first."""
+
+    port: int = 0
+    address: str = ""
+    https: bool = False
+    initial_delay: float = 0.0
 
 
 class HashKey(msgspec.Struct, frozen=True, gc=False):

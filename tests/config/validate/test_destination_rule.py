@@ -144,6 +144,17 @@ def test_wrong_around_the_policy(spec: str, code: str, path: str) -> None:
     assert said("DestinationRule", spec) == [(code, path)]
 
 
+CHECK = "healthCheck: {interval: 1s, timeout: 1s"
+
+
+@pytest.mark.parametrize(
+    "check",
+    ["", ", path: /a?b, host: 'a.b:80', httpHeaders: [{name: a, value: b}]", ", grpc: {service: a.B, authority: c}"],
+)
+def test_checks_that_are_taken(check: str) -> None:
+    assert said("DestinationRule", f"{{host: a.test, trafficPolicy: {{{CHECK}{check}}}}}}}", "extended") == []
+
+
 @pytest.mark.parametrize(
     ("policy", "code", "path"),
     [
@@ -151,6 +162,17 @@ def test_wrong_around_the_policy(spec: str, code: str, path: str) -> None:
         ("connectionPool: {tcp: {keepAlive: {}, tcpKeepalive: {}}}", "EXT-10", "connectionPool.tcp.keepAlive"),
         ("healthCheck: {timeout: 1s}", "EXT-3", "healthCheck.interval"),
         ("healthCheck: {interval: 1s, timeout: 0s}", "DEC-6", "healthCheck.timeout"),
+        (f"{CHECK}, unhealthyThreshold: 0}}", "EXT-3", "healthCheck.unhealthyThreshold"),
+        (f"{CHECK}, healthyThreshold: 0}}", "EXT-3", "healthCheck.healthyThreshold"),
+        (f"{CHECK}, path: health}}", "EXT-3", "healthCheck.path"),
+        (f"{CHECK}, path: /, host: 'a b'}}", "EXT-3", "healthCheck.host"),
+        (f"{CHECK}, host: a.b}}", "EXT-3", "healthCheck.host"),
+        (f"{CHECK}, grpc: {{}}, host: a.b}}", "EXT-3", "healthCheck.host"),
+        (f"{CHECK}, grpc: {{authority: 'a b'}}}}", "EXT-3", "healthCheck.grpc.authority"),
+        (f"{CHECK}, path: /, grpc: {{}}}}", "EXT-3", "healthCheck.grpc"),
+        (f"{CHECK}, httpHeaders: [{{name: a}}]}}", "EXT-3", "healthCheck.httpHeaders"),
+        (f"{CHECK}, path: /, httpHeaders: [{{name: Host, value: b}}]}}", "EXT-3", "healthCheck.httpHeaders[0].name"),
+        (f"{CHECK}, path: /, httpHeaders: [{{name: ':a', value: b}}]}}", "EXT-3", "healthCheck.httpHeaders[0].name"),
     ],
 )
 def test_wrong_in_the_extended_dialect(policy: str, code: str, path: str) -> None:

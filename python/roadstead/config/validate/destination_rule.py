@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from roadstead.config.destination_rule import (
     ClientTLSSettings,
     ConnectionPoolSettings,
@@ -9,7 +11,9 @@ from roadstead.config.destination_rule import (
     DestinationRule,
     Distribute,
     Failover,
+    GrpcHealthCheck,
     HealthCheck,
+    HealthCheckHeader,
     HTTPCookie,
     HTTPCookieAttribute,
     HTTPSettings,
@@ -68,6 +72,22 @@ def _positive(number: float) -> str:
     return "" if number > 0 else f"{number:g} is not positive"
 
 
+def _check_path(path: str) -> str:
+    if not path:
+        return ""
+    return "" if _VISIBLE.fullmatch(path) and path.startswith("/") else f"{path!r} is not a path"
+
+
+def _check_host(host: str) -> str:
+    return "" if not host or _VISIBLE.fullmatch(host) else f"{host!r} is not a host"
+
+
+def _check_header(name: str) -> str:
+    if name.lower() == "host":
+        return "Envoy takes no host here: use healthCheck.host or healthCheck.grpc.authority"
+    return "" if _TOKEN.fullmatch(name) else f"{name!r} is not a header's name"
+
+
 def _target_host(text: str) -> str:
     return "" if is_ip(text) else fqdn(text)
 
@@ -80,6 +100,8 @@ def _failover_region(region: str) -> str:
     return f"{region!r} is not a region" if "/" in region or "*" in region else ""
 
 
+_VISIBLE = re.compile(r"[!-~]+")
+_TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _POOL_LIMITS = (
     "http1_max_pending_requests",
     "http2_max_requests",
@@ -129,7 +151,13 @@ FIELDS: Rules = {
     HealthCheck: (
         Rule("EXT-3", "interval", required, always=True),
         Rule("EXT-3", "timeout", required, always=True),
+        Rule("EXT-3", "unhealthy_threshold", _positive),
+        Rule("EXT-3", "healthy_threshold", _positive),
+        Rule("EXT-3", "path", _check_path),
+        Rule("EXT-3", "host", _check_host),
     ),
+    GrpcHealthCheck: (Rule("EXT-3", "authority", _check_host),),
+    HealthCheckHeader: (Rule("EXT-3", "name", _check_header),),
 }
 
 
@@ -154,6 +182,8 @@ def _policy(policy: TrafficPolicy, at: Path, report: Report) -> None:
         return
     if policy.tunnel is not None and policy.proxy_protocol is not None:
         report.error("DR-11", at, "tunnel and proxyProtocol exclude each other")
+    if policy.health_check is not None:
+        _health_check(policy.health_check, (*at, "healthCheck"), report)
     if policy.circuit_breaker is not None and policy.outlier_detection is not None:
         report.error(
             "EXT-10", (*at, "circuitBreaker"), "circuitBreaker and outlierDetection say the same thing: give one"
@@ -164,6 +194,16 @@ def _policy(policy: TrafficPolicy, at: Path, report: Report) -> None:
         if all(getattr(settings, name) is None for name in _PARTS):
             report.error("DR-71", where, "the settings of a port need a field")
         _parts(settings, where, report)
+
+
+def _health_check(check: HealthCheck, at: Path, report: Report) -> None:
+    if check.path and check.grpc is not None:
+        report.error("EXT-3", (*at, "grpc"), "only one of path, grpc may be given")
+    if check.host and not check.path:
+        hint = "grpc.authority" if check.grpc is not None else "a path makes it an HTTP check"
+        report.error("EXT-3", (*at, "host"), "is the Host of an HTTP check", hint)
+    if check.http_headers and not check.path and check.grpc is None:
+        report.error("EXT-3", (*at, "httpHeaders"), "a TCP check sends none", "a path makes it an HTTP check")
 
 
 def _parts(policy: TrafficPolicy | PortTrafficPolicy, at: Path, report: Report) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from roadstead.config.destination_rule import LoadBalancerSettings
+from roadstead.config.dialect import Dialect
 from roadstead.config.findings import Severity
 from roadstead.config.gateway import Server, TLSCertificate
 from roadstead.config.mesh_config import MeshConfig
@@ -23,11 +24,13 @@ from roadstead.config.workload_group import WorkloadGroup
 
 
 class Effect(NamedTuple):
-    """reads: what becomes of it in Istio. instead: what to write for what may be meant, "" where there is nothing."""
+    """reads: what becomes of it in Istio. instead: what to write for what may be meant, "" where there is nothing.
+    dialect: the one in which it does nothing; None: in both."""
 
     reads: str
     instead: str = ""
     severity: Severity = "info"
+    dialect: Dialect | None = None
 
 
 _INBOUND = "istiod makes inbound listeners and clusters of it: how the workload itself takes traffic"
@@ -45,7 +48,8 @@ EFFECTS: Mapping[type[msgspec.Struct], Mapping[str, Effect]] = {
     WorkloadGroup: {
         "template": Effect(_REGISTERED, _REGISTERED_INSTEAD),
         "metadata": Effect("labels of the WorkloadEntries that istiod makes", _REGISTERED_INSTEAD),
-        "probe": Effect("the workload's agent probes itself and tells istiod", "trafficPolicy.outlierDetection"),
+        "probe": Effect("the workload's agent probes itself and tells istiod", "trafficPolicy.outlierDetection",
+                        dialect="istio"),
     },
     LoadBalancerSettings: {
         "backend_utilization": Effect("nothing in Istio reads it", "simple or consistentHash", "warning"),
@@ -143,7 +147,7 @@ def _of(struct: type[msgspec.Struct], named: Mapping[str, Effect]) -> Iterator[R
     defaults = {field.name: field.default for field in msgspec.structs.fields(struct)}
     for attribute, effect in named.items():
         test = _test(defaults[attribute], f"has no effect on what leaves the workload: {effect.reads}")
-        yield Rule("EFF-1", attribute, test, severity=effect.severity, hint=effect.instead)
+        yield Rule("EFF-1", attribute, test, severity=effect.severity, hint=effect.instead, dialect=effect.dialect)
 
 
 def _test(default: object, complaint: str) -> Test:

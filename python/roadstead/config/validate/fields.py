@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from roadstead.config.dialect import Dialect
 from roadstead.config.duration import complaint as duration_complaint
 from roadstead.config.findings import Severity
 from roadstead.config.schema import Entries, Items, Object, Shape, Text, fields_of
@@ -22,7 +23,8 @@ Test = Callable[..., str]
 
 class Rule(msgspec.Struct, frozen=True):
     """test gives a complaint or "". on: what it is given: the "value" (None is left alone unless `always`), "each" item
-    of a list, the "keys" or the "values" of a map. Only an error refuses the resource."""
+    of a list, the "keys" or the "values" of a map. Only an error refuses the resource. dialect: where it holds, None:
+    in both."""
 
     code: str
     field: str
@@ -31,6 +33,7 @@ class Rule(msgspec.Struct, frozen=True):
     always: bool = False
     severity: Severity = "error"
     hint: str = ""
+    dialect: Dialect | None = None
 
 
 class Oneof(msgspec.Struct, frozen=True):
@@ -58,9 +61,11 @@ class _Check(msgspec.Struct, frozen=True):
     keys: bool
     severity: Severity
     hint: str
+    dialect: Dialect | None
 
     def say(self, path: Path, complaint: str, report: Report) -> None:
-        report.say(self.code, self.severity, path, complaint, self.hint)
+        if self.dialect is None or (self.dialect == "extended") == report.extended:
+            report.say(self.code, self.severity, path, complaint, self.hint)
 
 
 class _Child(msgspec.Struct, frozen=True):
@@ -212,6 +217,7 @@ def _compile(struct: type[msgspec.Struct], rules: Rules, made: dict[type[msgspec
                 rule.on == "keys",
                 rule.severity,
                 rule.hint,
+                rule.dialect,
             ),
         )
         for rule in single

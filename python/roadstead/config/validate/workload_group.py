@@ -54,10 +54,21 @@ FIELDS: Rules = {
 
 
 def rules(group: WorkloadGroup, report: Report) -> None:
-    if group.probe is not None and group.probe.grpc is not None and not report.extended:
+    probe = group.probe
+    if probe is not None and report.extended:
+        _extended(probe, report)
+    elif probe is not None and probe.grpc is not None:
         report.error("WG-9", ("probe", "grpc"), "Istio does not know this method")
     # Istio looks at a template only when a workload comes of it; the schema of the resource does not wait.
     template = group.template
     if template is not None:
         check_socket(template, ("template",), report)
         check_ports(template, None, ("template",), report)
+
+
+def _extended(probe: ReadinessProbe, report: Report) -> None:
+    if probe.exec is not None:
+        hint = "httpGet, tcpSocket or grpc"
+        report.warning("EXT-11", ("probe", "exec"), "a command cannot be run from here: nothing is probed", hint)
+        return
+    report.extension("EXT-11", ("probe",))

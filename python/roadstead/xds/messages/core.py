@@ -210,6 +210,14 @@ HTTP_HEALTH_CHECK = MessageType(
         many("request_headers_to_add", 6, HEADER_VALUE_OPTION),
     ),
 )
+GRPC_HEALTH_CHECK = MessageType(
+    "envoy.config.core.v3.HealthCheck.GrpcHealthCheck",
+    (
+        one("service_name", 1, Scalar.STRING),
+        one("authority", 2, Scalar.STRING),
+        many("initial_metadata", 3, HEADER_VALUE_OPTION),
+    ),
+)
 TCP_HEALTH_CHECK = MessageType("envoy.config.core.v3.HealthCheck.TcpHealthCheck")
 HEALTH_CHECK = MessageType(
     "envoy.config.core.v3.HealthCheck",
@@ -220,6 +228,8 @@ HEALTH_CHECK = MessageType(
         one("healthy_threshold", 5, Scalar.UINT32_VALUE),
         one("http_health_check", 8, HTTP_HEALTH_CHECK, "health_checker"),
         one("tcp_health_check", 9, TCP_HEALTH_CHECK, "health_checker"),
+        one("grpc_health_check", 11, GRPC_HEALTH_CHECK, "health_checker"),
+        one("transport_socket_match_criteria", 23, Scalar.STRUCT),
     ),
 )
 
@@ -230,5 +240,5 @@ TABLE = (
     TYPED_EXTENSION, SOCKET_ADDRESS, PIPE, ADDRESS, CIDR_RANGE, TCP_KEEPALIVE, ENVOY_GRPC, GRPC_SERVICE,
     API_CONFIG_SOURCE, AGGREGATED_CONFIG_SOURCE, CONFIG_SOURCE, UPSTREAM_HTTP_OPTIONS, COMMON_HTTP_OPTIONS,
     PRESERVE_CASE, HEADER_KEY_FORMAT, HTTP1_OPTIONS, KEEPALIVE_SETTINGS, HTTP2_OPTIONS, PROXY_PROTOCOL_CONFIG,
-    HTTP_HEALTH_CHECK, TCP_HEALTH_CHECK, HEALTH_CHECK,
+    HTTP_HEALTH_CHECK, GRPC_HEALTH_CHECK, TCP_HEALTH_CHECK, HEALTH_CHECK,
 )  # fmt: skip

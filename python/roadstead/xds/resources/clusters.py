@@ -10,6 +10,7 @@ from roadstead.mesh.names import ALLOW_ANY_DYNAMIC, BLACK_HOLE, PASSTHROUGH
 from roadstead.xds.messages import cluster as table
 from roadstead.xds.messages import core
 from roadstead.xds.resources.endpoints import load_assignment
+from roadstead.xds.resources.health_checks import health_check_fields
 from roadstead.xds.resources.policies import (
     HTTP_OPTIONS_NAME,
     breakers,
@@ -82,6 +83,8 @@ class ClusterMaker:
         values = {"name": cluster.name, **self._shared(cluster.policy, cluster.type)}
         self._discover(values, cluster, cluster.name)
         values["alt_stat_name"] = self._stat_name(cluster)
+        if cluster.health_checks:
+            values |= health_check_fields(cluster)
         tls = cluster.tls
         options = self._http(cluster.policy, tls is not None and tls.auto_sni, tls is not None and tls.verify == "auto")
         if options is not None:
@@ -98,7 +101,8 @@ class ClusterMaker:
         return table.CLUSTER.shared(**values)
 
     def named_cluster(self, cluster: Cluster) -> Message:
-        """The cluster that TLS of the mesh finds by name: what arrives is passed on unopened."""
+        """The cluster that TLS of the mesh finds by name: what arrives is passed on unopened. Who passes it on has no
+        part in that TLS, so it checks nothing."""
         name = sni_name(cluster.port, cluster.subset, cluster.host)
         values = {"name": name, **self._shared(cluster.policy, cluster.type)}
         self._discover(values, cluster, name, only_mtls=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from roadstead.mesh import ClusterPolicy, ConnectionPool, HealthCheck, Keepalive, LoadBalancer, OutlierDetection, Warmup
+from roadstead.mesh import ClusterPolicy, ConnectionPool, Keepalive, LoadBalancer, OutlierDetection, Warmup
 from roadstead.xds.messages import cluster as table
 from roadstead.xds.messages import core
 from roadstead.xds.messages.route import HEADER_MATCHER
@@ -30,8 +30,6 @@ def policy_fields(policy: ClusterPolicy, type: str) -> dict[str, Value]:  # noqa
         made["outlier_detection"] = _ejection(policy.outlier_detection)
     if policy.connection_pool.tcp.keepalive is not None:
         made["upstream_connection_options"] = keepalive(policy.connection_pool.tcp.keepalive)
-    if policy.health_checks:
-        made["health_checks"] = tuple([_check(check) for check in policy.health_checks])
     return made
 
 
@@ -118,19 +116,6 @@ def keepalive(settings: Keepalive) -> Message:
         keepalive_interval=None if settings.interval is None else int(settings.interval) or None,
     )
     return table.UPSTREAM_CONNECTION.shared(tcp_keepalive=made)
-
-
-def _check(check: HealthCheck) -> Message:
-    headers = [core.HEADER_VALUE_OPTION(header=core.HEADER_VALUE(key=key, value=value)) for key, value in check.headers]
-    http = core.HTTP_HEALTH_CHECK(path=check.path, request_headers_to_add=headers) if check.path else None
-    return core.HEALTH_CHECK.shared(
-        timeout=check.timeout,
-        interval=check.interval,
-        unhealthy_threshold=check.unhealthy_threshold,
-        healthy_threshold=check.healthy_threshold,
-        http_health_check=http,
-        tcp_health_check=None if check.path else core.TCP_HEALTH_CHECK(),
-    )
 
 
 def http_options(policy: ClusterPolicy, *, auto_sni: bool = False, auto_san: bool = False) -> Message | None:
