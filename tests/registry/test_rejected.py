@@ -54,10 +54,49 @@ def test_a_table(engine_name: str, code: str, answer: str) -> None:
     assert kinds(made, 81) == serving
     made.apply(RULE.replace("ANSWER", "redirect: {uri: /new}"))
     assert (made.diagnostics, kinds(made)) == ((), serving)
-    made.apply(rule)
-    assert kinds(made) == [("not_found", "NR")] * 3
     made.apply(delete="VirtualService/default/a")
     assert kinds(made) == serving
+
+
+@pytest.mark.parametrize(("code", "answer"), ANSWERS.items())
+def test_a_change_that_would_spoil_a_table_is_refused(engine_name: str, code: str, answer: str) -> None:
+    """Envoy goes on with the table that it has."""
+    rule, good = RULE.replace("ANSWER", answer), RULE.replace("ANSWER", "redirect: {uri: /new}")
+    made = Registry.from_text(HOSTS, dialect="istio", backend=engine_name)
+    serving = [("forward", ""), ("forward", ""), ("passthrough", "")]
+    for before, status in (("", 0), (good, 301)):
+        made.apply(put=before)
+        delta = made.apply(put=[rule, MESH.replace("HOST", "c")])
+        assert [(one.code, one.severity, one.path) for one in delta.diagnostics] == [
+            (code, "warning", delta.diagnostics[0].path),
+            ("ENVOY-5", "warning", "spec.http.0.match.0"),
+        ]
+        assert made.diagnostics == tuple(sorted(delta.diagnostics))
+        assert (kinds(made), made.route("a.test", 80, "/old").status) == (serving, status)
+        assert made.find("c.test", 80) is not None
+        made.apply(delete="ServiceEntry/default/c")
+    made.apply(put=good)
+    assert made.diagnostics == ()
+
+
+def test_a_table_that_comes_with_what_spoils_it(engine_name: str) -> None:
+    """There is none to go on with, in a registry that is filled by changes too."""
+    rule = RULE.replace("ANSWER", ANSWERS["ENVOY-1"])
+    made = Registry(dialect="istio", backend=engine_name)
+    made.apply(put=MESH.replace("HOST", "b").replace("number: 80", "number: 8080"))
+    made.apply(put=HOSTS + rule)
+    assert kinds(made) == [("not_found", "NR")] * 3
+    assert [one.code for one in made.diagnostics] == ["ENVOY-1"]
+    again = made.apply(put=rule.replace("/new", "/newer"))
+    assert [one.code for one in again.diagnostics] == ["ENVOY-1"]
+    assert kinds(made) == [("not_found", "NR")] * 3
+
+
+def test_what_a_decision_came_by_is_told_beside_a_rejected_table(engine_name: str) -> None:
+    made = Registry.from_text(HOSTS + RULE.replace("ANSWER", ANSWERS["ENVOY-1"]), dialect="istio", backend=engine_name)
+    route = made.route("a.test", 81).route
+    assert route is not None
+    assert (route.origin.kind, route.origin.path) == ("VirtualService", "/spec/http/1")
 
 
 @pytest.mark.parametrize(("code", "answer"), ANSWERS.items())

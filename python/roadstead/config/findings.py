@@ -37,6 +37,7 @@ CODES: dict[str, str] = {
     "ENVOY-2": "a status of a direct response that Envoy has not: it rejects the whole route table",
     "ENVOY-3": "HTTP/2 without TLS to names that are looked up for each request: Envoy rejects the cluster",
     "ENVOY-4": "a command in a header's value that Envoy does not take: it rejects the whole route table",
+    "ENVOY-5": "a change that would make Envoy reject a route table which it has a good version of",
     "EXT-1": "STATIC with host names as endpoints",
     "EXT-2": "endpoints together with workloadSelector",
     "EXT-3": "trafficPolicy.healthCheck",

@@ -16,14 +16,14 @@ from roadstead.compile.scope import ClientScope, Outbound
 from roadstead.compile.touch import GATEWAYS, Notes, PortPlace
 from roadstead.config import ResourceKey
 from roadstead.errors import EngineError
-from roadstead.mesh import Cluster, HostMesh, Mesh, UnknownCluster
+from roadstead.mesh import Cluster, HostMesh, Mesh, Origin, UnknownCluster
 from roadstead.registry.advice import advised, tls_rules
 from roadstead.registry.breath import Breath
 from roadstead.registry.frozen import snapshot_bytes
 from roadstead.registry.lower import OUTBOUND, PATHS, Lowering, facts
 from roadstead.registry.made import RECENT, Source, UnitMaker, keeping
 from roadstead.registry.refusal import Refused, refused_pieces
-from roadstead.registry.rejected import NOBODY, Table, nobody, rejected_tables, served
+from roadstead.registry.rejected import NOBODY, Table, has_table, nobody, rejected_tables, served
 from roadstead.registry.templates import Row, Templates, UnitTemplate
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 1024
 # Units that are staged together where they differ in names only.
 _ROWS = 2048
+_SPOILT = "Envoy would reject the route table with it: what was there before keeps serving"
 # What most units read of others.
 _NOTHING: tuple[Collection[str], dict[int, PortPlace | None]] = ((), {})
 
@@ -45,7 +46,7 @@ class Staged(msgspec.Struct):
     that are new, different or gone. advised: VirtualServices of each unit to give advice about. fresh: some of the
     hosts made. replaced: makers of what goes, and what they made. notes: what each unit read. refused: pieces the
     engine does not take; with any of them nothing here may be published. rejected: tables that Envoy does not take;
-    tables: for each unit those it is to blame for."""
+    tables: for each unit those it is to blame for, and what in it. spoiling: the same of tables that were good."""
 
     builder: Builder
     outbound: tuple[Outbound, str]
@@ -57,7 +58,8 @@ class Staged(msgspec.Struct):
     notes: dict[str, tuple[Collection[str], dict[int, PortPlace | None]]] = {}
     refused: list[Refused] = []
     rejected: frozenset[Table] = frozenset()
-    tables: dict[str, frozenset[Table]] = {}
+    tables: dict[str, dict[Table, list[Origin]]] = {}
+    spoiling: list[Refused] = []
     gateways: tuple[str, ...] | None = None
 
 
@@ -91,7 +93,7 @@ class NodeEngine:
         self._outbound: tuple[Outbound, str] | None = None
         # Tables that Envoy does not take, and which units are to blame.
         self._rejected: frozenset[Table] = frozenset()
-        self._tables: dict[str, frozenset[Table]] = {}
+        self._tables: dict[str, dict[Table, list[Origin]]] = {}
         # What the clusters of the outbound policy are, and under which settings.
         self._unknown: tuple[Env, UnknownCluster, UnknownCluster] | None = None
         self.engine = cast("Engine", module.Engine(seed=seed, clock=clock))
@@ -127,8 +129,23 @@ class NodeEngine:
         if rejected != self._rejected:
             # Every unit may have a host in such a table.
             others = [key for key in self.units if key not in self.source.gateways]
-            staged = self._staged(list(dict.fromkeys([*units, *others, GATEWAYS])), published, rejected)
+            every = list(dict.fromkeys([*units, *others, GATEWAYS]))
+            staged = self._staged(every, published, rejected)
+            staged.spoiling = self._spoiling(staged, every, published)
         return staged
+
+    def _spoiling(self, staged: Staged, units: Sequence[str], published: Lock) -> list[Refused]:
+        """What makes Envoy reject tables that it has good ones of."""
+        found = []
+        breath = Breath()
+        for table in staged.rejected - self._rejected:
+            for first in range(0, len(units), _AT_ONCE):
+                hosts = self._published(units[first : first + _AT_ONCE], published, breath)
+                if any(has_table(host, table) for host in hosts.values()):
+                    origins = [one for blamed in staged.tables.values() for one in blamed.get(table, ())]
+                    found += [Refused(origin, _SPOILT, "ENVOY-5", "warning") for origin in origins]
+                    break
+        return found
 
     def _staged(self, units: Sequence[str], published: Lock, rejected: frozenset[Table]) -> Staged:
         staged = Staged(self.engine.builder(), self.scope.outbound(), rejected=rejected)
@@ -266,6 +283,7 @@ class NodeEngine:
         self.engine.publish(staged.builder)
         self._outbound = staged.outbound
         self._rejected = staged.rejected
+        self.source.rejected = staged.rejected
         for key in staged.made:
             self._tables.pop(key, None)
         self._tables.update(staged.tables)

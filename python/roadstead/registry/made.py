@@ -17,6 +17,7 @@ from roadstead.compile.host import compile_gateways, compile_host
 from roadstead.compile.scope import ClientScope
 from roadstead.mesh import Cluster, HostMesh, Route, Service, TcpRoute, VirtualHost
 from roadstead.registry.lower import distinct_services
+from roadstead.registry.rejected import Table, served
 
 # Hosts that stay compiled after they were read or changed.
 RECENT = 256
@@ -25,16 +26,18 @@ RECENT = 256
 class Source:
     """One node's configuration as it is published. It knows no engine: what an engine hands out holds it.
 
-    scope: of the published configuration. gateways: makers of the units that are compiled together. changing: whether
-    the configuration is ahead of what is published; then only who changes it may be here."""
+    scope: of the published configuration. gateways: makers of the units that are compiled together. rejected: tables
+    that the engine was given without their routes. changing: whether the configuration is ahead of what is published;
+    then only who changes it may be here."""
 
-    __slots__ = ("_lock", "_recent", "changing", "gateways", "scope")
+    __slots__ = ("_lock", "_recent", "changing", "gateways", "rejected", "scope")
 
     def __init__(self, scope: ClientScope, lock: Callable[[], AbstractContextManager[object]]) -> None:
         self._lock = lock
         self._recent: deque[HostMesh] = deque(maxlen=RECENT)
         self.scope = scope
         self.gateways: dict[str, UnitMaker] = {}
+        self.rejected: frozenset[Table] = frozenset()
         self.changing = False
 
     def host(self, maker: UnitMaker) -> HostMesh:
@@ -118,19 +121,24 @@ class UnitMaker:
         self._before = None
         return made if before is None else keeping(before, made)
 
+    def _given(self) -> HostMesh:
+        """The host as the engine has it."""
+        source = self._source
+        return self.host() if source.scope.env.extended else served(self.host(), source.rejected)
+
     # What the engine asks for
 
     def service(self, at: int) -> Service:
         return distinct_services(self.host().services)[at][0]
 
     def cluster(self, at: int) -> Cluster:
-        return self.host().clusters[at]
+        return self._given().clusters[at]
 
     def virtual_host(self, at: int) -> VirtualHost:
         return self.host().virtual_hosts[at]
 
     def route(self, at: int) -> Route:
-        for virtual_host in self.host().virtual_hosts:
+        for virtual_host in self._given().virtual_hosts:
             if at < len(virtual_host.routes):
                 return virtual_host.routes[at]
             at -= len(virtual_host.routes)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from roadstead.config import ResourceKey, Severity
 from roadstead.errors import EngineError
 from roadstead.mesh import HostMesh, Origin
 from roadstead.registry.lower import Lowering
@@ -20,10 +21,18 @@ if TYPE_CHECKING:
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A piece the engine refuses. origin: the field that made it."""
+    """A piece that the engine refuses, or (a warning) that Envoy would not take where it has something better. origin:
+    the field that made it."""
 
     origin: Origin
     reason: str
+    code: str = "ENG-1"
+    severity: Severity = "error"
+
+    @property
+    def key(self) -> ResourceKey:
+        """The resource with the field."""
+        return ResourceKey(self.origin.kind, self.origin.namespace, self.origin.name)
 
 
 def refused_pieces(host: HostMesh, builder: Callable[[], Builder]) -> list[Refused]:

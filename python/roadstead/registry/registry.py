@@ -245,6 +245,8 @@ class Registry(View):
         while True:
             staged = {view: view.stage(touch, lambda: self._holding(published)) for view in views}
             refused = [piece for one in staged.values() for piece in one.refused]
+            # What did not change now was there before the table was, and cannot be put back.
+            refused += [piece for one in staged.values() for piece in one.spoiling if piece.key in before]
             if not refused:
                 break
             self._set(self._put_back(refused, before, findings), touch)
@@ -252,13 +254,15 @@ class Registry(View):
         return deltas[self]
 
     def _replaced(self, changes: Changes) -> Changes:
-        """What the changes replace. Those that only put a resource elsewhere are taken out: of them nothing but the
-        place is noted. Who writes one line of a large file changes one resource."""
+        """What the changes replace. Those that leave what a resource means are taken out: of them only the store hears.
+        Who writes one line of a large file, or a status, changes one resource."""
+        from roadstead.registry.same import means_the_same
+
         store = self._shared.store
         replaced: Changes = {}
         for key, resource in Breath().between(list(changes.items())):
             before = store.get(key)
-            if resource is not None and before is not None and _is_the_same(before, resource):
+            if resource is not None and before is not None and means_the_same(before, resource):
                 store.move(key, resource)
                 del changes[key]
             else:
@@ -293,18 +297,17 @@ class Registry(View):
 
     def _put_back(self, refused: Iterable[Refused], before: Changes, findings: list[Finding]) -> Changes:
         """The previous versions of what the engine refuses; what was refused before goes altogether."""
-        from roadstead.config import Finding, ResourceKey
+        from roadstead.config import Finding
 
         back: Changes = {}
         for piece in refused:
-            origin = piece.origin
-            key = ResourceKey(origin.kind, origin.namespace, origin.name)
+            origin, key = piece.origin, piece.key
             if key in back:
                 continue
             bad = self._shared.store.get(key)
             finding = Finding(
-                "ENG-1",
-                "error",
+                piece.code,
+                piece.severity,
                 piece.reason,
                 file="" if bad is None else bad.origin.file,
                 line=0 if bad is None else bad.origin.line,
@@ -315,16 +318,6 @@ class Registry(View):
             self._shared.findings[key] = (*self._shared.findings.get(key, ()), finding)
             back[key] = before.pop(key, None)
         return back
-
-
-def _is_the_same(before: Resource[Spec], after: Resource[Spec]) -> bool:
-    """Whether two versions differ at most in where they stand."""
-    return (
-        before.spec == after.spec
-        and before.metadata == after.metadata
-        and before.status == after.status
-        and before.api_version == after.api_version
-    )
 
 
 def _settings(

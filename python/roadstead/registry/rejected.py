@@ -1,8 +1,9 @@
 """What a real Envoy rejects of what Istio sends it, so that it serves none of it (dialect `istio`).
 
 * A route table with one route that has no action, or a status or a header's value that is none: every host of the table
-  answers 404, unknown ones too. A proxy that had an older table goes on with that one; here it is as with one that
-  starts now.
+  answers 404, unknown ones too. A proxy that had an older table goes on with that one. So here: of a change that would
+  spoil a table in use, the resource that does it is refused, and its version before keeps serving; whoever starts with
+  it has no table. (Envoy does not hear of other changes to the table either until it is mended; here they count.)
 * The cluster of names that are looked up for each request (DYNAMIC_DNS) where HTTP options come without TLS: 503 NC.
 """
 
@@ -22,11 +23,19 @@ NOBODY = "rejected:"
 """Key of the host that answers for unknown hosts of rejected tables."""
 
 
-def rejected_tables(host: HostMesh) -> frozenset[Table]:
-    """Tables that Envoy does not take because of this host."""
-    return frozenset(
-        [_table(one, host) for one in host.virtual_hosts if one.sent and any(route.refused for route in one.sent)]
-    )
+def rejected_tables(host: HostMesh) -> dict[Table, list[Origin]]:
+    """Tables that Envoy does not take because of this host, and where the routes stand that it does not take."""
+    found: dict[Table, list[Origin]] = {}
+    for one in host.virtual_hosts:
+        for route in one.sent:
+            if route.refused:
+                found.setdefault(_table(one, host), []).append(route.delegate_origin or route.origin)
+    return found
+
+
+def has_table(host: HostMesh, table: Table) -> bool:
+    """Whether a host is in a table."""
+    return any(_table(one, host) == table for one in host.virtual_hosts)
 
 
 def served(host: HostMesh, rejected: Collection[Table]) -> HostMesh:

@@ -67,9 +67,11 @@ class Store:
         self._warm.pop(key, None)
 
     def move(self, key: ResourceKey, resource: Resource[Spec]) -> None:
-        """The same resource as is there, read elsewhere."""
-        place, written = resource.origin, self._kept[key]
-        if written is not None and not place.pointer:
+        """A resource that means the same as the one that is there, read elsewhere or later."""
+        place, written, before = resource.origin, self._kept[key], self.load(key)
+        if before.metadata != resource.metadata or before.status != resource.status:
+            self.put(resource, key)
+        elif written is not None and not place.pointer:
             self.put_written(key, Written(written.form, written.names, place.file, place.index, place.line))
         elif self.source(key) != place:
             self.put(resource, key)

@@ -25,7 +25,7 @@ def health_check_fields(cluster: Cluster) -> dict[str, Value]:
         tls = TlsOrigination("SIMPLE", sni=host, subject_alt_names=(host,) if host else (), verify="san")
         made["transport_socket_matches"] = (
             TRANSPORT_SOCKET_MATCH(name="health-check", match=_TLS, transport_socket=upstream_socket(tls)),
-            _bare(cluster.policy.proxy_protocol),
+            _bare(cluster.connection_pool.tcp.proxy_protocol),
         )
     return made
 
