@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from tests.clients.meshes import URL, entry
-from tests.clients.servers import Answer, Servers, servers
+from tests.clients.servers import Answer, Request, Servers, servers
 from tests.clients.ways import CLIENTS, Way
 
 from roadstead import Registry
@@ -205,6 +206,35 @@ def test_no_more_connections_than_allowed(made: Servers, engine_name: str) -> No
     refused = [answer for answer in answers if answer.status_code == 503]
     assert len(refused) == 5
     assert {answer.extensions["roadstead"].flags for answer in refused} == {"UO"}
+
+
+def test_connections_are_counted(way: Way, made: Servers) -> None:
+    """By the cluster, as Envoy counts them: those that are open, and all that were begun."""
+    server = made.http()
+    registry = Registry.from_text(entry(server.port), backend=way.engine, seed=1)
+    cluster = registry.cluster("outbound|80||api.test")
+    assert cluster is not None
+    active = []
+
+    class Seen(list[Request]):
+        def append(self, one: Request) -> None:
+            active.append(cluster.stats["upstream_cx_active"])
+            super().append(one)
+
+    server.requests = Seen()
+    way.client(registry).all((("GET", URL), ("GET", URL)))
+    # What nobody closed is collected.
+    gc.collect()
+    assert active == [1, 1]
+    stats = cluster.stats
+    assert (stats["upstream_cx_total"], stats["upstream_cx_active"]) == (1, 0)
+    [endpoint] = cluster.endpoint_stats()
+    assert (endpoint["cx_total"], endpoint["cx_active"], endpoint["cx_connect_fail"]) == (1, 0, 0)
+    server.stop()
+    assert way.client(registry).all((("GET", URL),))[0].status_code == 503
+    stats = cluster.stats
+    assert (stats["upstream_cx_total"], stats["upstream_cx_active"]) == (4, 0)
+    assert cluster.endpoint_stats()[0]["cx_connect_fail"] == 3
 
 
 @pytest.mark.parametrize(("attempts", "tries"), [(0, 1), (2, 3)])

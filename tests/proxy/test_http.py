@@ -12,9 +12,34 @@ from tests.clients.meshes import URL, entry
 from tests.clients.servers import Answer, Servers
 from tests.proxy.running import CLOSED, running, until
 
+from roadstead.metrics.envoy import ClusterStats
 from roadstead.proxy import Limits
 
 GET = "GET http://api.test/v1/things?x=1 HTTP/1.1\r\nHost: api.test\r\n\r\n"
+
+
+async def test_connections_to_endpoints_are_counted(made: Servers, engine_name: str) -> None:
+    """In the cluster's statistics, as Envoy names them: made, used again, failed, and gone."""
+    server = made.http()
+    async with running(entry(server.port), engine_name) as proxy:
+        stats = ClusterStats(proxy.registry)
+
+        def counts() -> tuple[int, ...]:
+            read = stats.read()["outbound|80||api.test"]
+            return tuple(read[f"upstream_cx_{name}"] for name in ("total", "active", "destroy", "connect_fail"))
+
+        assert counts() == (0, 0, 0, 0)
+        for _ in range(2):
+            assert (await proxy.get("http://api.test/")).status == 200
+        assert counts() == (1, 1, 0, 0)
+        server.stop()
+        await until(lambda: counts() == (1, 0, 1, 0))
+        assert (await proxy.get("http://api.test/")).status == 503
+        assert counts() == (4, 0, 4, 3)
+        server.again()
+        assert (await proxy.get("http://api.test/")).status == 200
+        assert counts() == (5, 1, 4, 3)
+    assert counts() == (5, 0, 5, 3)
 
 
 async def test_a_request_reaches_an_endpoint(made: Servers, engine_name: str) -> None:

@@ -6,12 +6,14 @@ import asyncio
 import http.client
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Unpack, cast
 from weakref import WeakKeyDictionary
 
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
+from roadstead.clients.counted import Counted, counted
 from roadstead.clients.deadlines import Deadlines
 from roadstead.clients.dial import Target, aconnect
 from roadstead.clients.drive import ASYNCHRONOUS, Tasks, drive
@@ -51,6 +53,7 @@ _LENGTHS = frozenset(map(len, _FRAMING))
 # Of a request: the connections of its try.
 _WAY = "roadstead_way"
 _ANSWER = "roadstead_answer"
+_CALL = "roadstead_call"
 _ADDED: CIMultiDict[None] = CIMultiDict([("Content-Type", None)])
 
 
@@ -303,13 +306,13 @@ class Middleware:
             requests, idle = mesh.http.max_requests_per_connection or 0, idle_time(mesh)
             if not call.port:
                 refuse_proxy_protocol(call.cluster, mesh)
-                connector = aiohttp.UnixConnector(call.host, limit=0, keepalive_timeout=idle)
+                connector = _Unix(call.host, limit=0, keepalive_timeout=idle)
             elif version:
                 connector = _Proxied(mesh, requests, limit=0, keepalive_timeout=idle, socket_factory=_sockets(mesh))
             elif requests:
                 connector = _Counting(requests, limit=0, keepalive_timeout=idle, socket_factory=_sockets(mesh))
             else:
-                connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=idle, socket_factory=_sockets(mesh))
+                connector = _Tcp(limit=0, keepalive_timeout=idle, socket_factory=_sockets(mesh))
             timeout = None if call.pool is None else aiohttp.ClientTimeout(sock_connect=mesh.tcp.connect_timeout)
             way = self._ways[key] = _Way(connector, timeout, most_connections(mesh))
         return way
@@ -325,7 +328,52 @@ class Middleware:
         return cast("Response", made).told(asked.request, outcome.headers, sent)
 
 
-class _Counting(aiohttp.TCPConnector):
+class _Tcp(aiohttp.TCPConnector):
+    """Connections that their cluster counts."""
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
+    ) -> ResponseHandler:
+        with _counting(req) as known:
+            return _watched(await super()._create_connection(req, traces, timeout), known)
+
+
+class _Unix(aiohttp.UnixConnector):
+    """The same to unix sockets."""
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
+    ) -> ResponseHandler:
+        with _counting(req) as known:
+            return _watched(await super()._create_connection(req, traces, timeout), known)
+
+
+@contextmanager
+def _counting(req: ClientRequest) -> Iterator[Counted | None]:
+    """A connection that is being made for a request."""
+    known = counted(getattr(req, _CALL))
+    try:
+        yield known
+    except BaseException:
+        if known is not None:
+            known.end()
+        raise
+
+
+def _watched(made: ResponseHandler, known: Counted | None) -> ResponseHandler:
+    """It tells of its end."""
+    if known is not None:
+        lost = made.connection_lost
+
+        def gone(exc: BaseException | None) -> None:
+            known.end()
+            lost(exc)
+
+        made.connection_lost = gone  # type: ignore[method-assign]
+    return made
+
+
+class _Counting(_Tcp):
     """Connections that serve so many requests each; 0: any number."""
 
     def __init__(self, requests: int, **options: object) -> None:
@@ -353,11 +401,14 @@ class _Proxied(_Counting):
     async def _create_connection(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> ResponseHandler:
-        loop = asyncio.get_running_loop()
         context = self._get_ssl_context(req)
         host = req.url.raw_host or ""
         target = Target(host, req.port or 80, self._pool, context, req.server_hostname or host)
-        handler = ResponseHandler(loop)
+        with _counting(req) as known:
+            return _watched(await self._dialled(req, target, timeout), known)
+
+    async def _dialled(self, req: ClientRequest, target: Target, timeout: ClientTimeout) -> ResponseHandler:
+        handler = ResponseHandler(asyncio.get_running_loop())
         try:
             async with asyncio.timeout(timeout.sock_connect):
                 transport = await aconnect(target, handler)
@@ -480,6 +531,7 @@ def _request(call: Call, asked: _Asked, way: _Way, context: ssl.SSLContext | Non
     elif not call.secure:
         made._ssl = True
     made.server_hostname = call.sni or None
+    setattr(made, _CALL, call)
     return made
 
 

@@ -18,7 +18,7 @@ from roadstead.clients.bodies import HeaderList
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
 from roadstead.clients.direct import AsyncDirect, Direct
 from roadstead.clients.drive import ASYNCHRONOUS, BLOCKING, Copies, Tasks, drive, finished
-from roadstead.clients.httpcore_backend import AsyncProxied, Proxied
+from roadstead.clients.httpcore_backend import AsyncBackend, Backend
 from roadstead.clients.options import Options, terms
 from roadstead.clients.sent import KEPT, Sent, idle_time, keepalive_options, most_connections
 from roadstead.errors import MissingExtra
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import httpcore
     import httpx
 
+    from roadstead._core import Cluster
     from roadstead.mesh.cluster import ProxyProtocol
     from roadstead.registry.view import View
 
@@ -335,7 +336,7 @@ class TransportLogic:
             with self._lock:
                 pool = self._pools.get(key)
                 if pool is None:
-                    backend = Proxied(self._core, key[4]) if key[4] else None
+                    backend = Backend(self._core, key[4], _cluster(call))
                     settings = {**self._settings(call, key), "network_backend": backend}
                     if self._is_free(call, key):
                         pool = Direct(partial(self._core.HTTPConnection, **settings))
@@ -348,7 +349,7 @@ class TransportLogic:
         key = self._key(call)
         pool = self._async_pools.get(key)
         if pool is None:
-            backend = AsyncProxied(self._core, key[4]) if key[4] else None
+            backend = AsyncBackend(self._core, key[4], _cluster(call))
             settings = {**self._settings(call, key), "network_backend": backend}
             if self._is_free(call, key):
                 pool = AsyncDirect(partial(self._core.AsyncHTTPConnection, **settings))
@@ -406,6 +407,13 @@ async def _adrop(response: httpcore.Response) -> None:
 def _limits(call: Call) -> dict[str, int | None]:
     most = most_connections(call.pool or ConnectionPool())
     return {"max_connections": most, "max_keepalive_connections": most}
+
+
+def _cluster(call: Call) -> Cluster:
+    step = call.exchange.step
+    if not isinstance(step, Try):
+        raise _AtLimit
+    return step.lease.cluster
 
 
 def _told(call: Call) -> Callable[[str, dict[str, object]], None]:

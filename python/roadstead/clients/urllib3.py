@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias, Unpack, cast
 from urllib.parse import urlsplit
 
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Passed, Terms
+from roadstead.clients.counted import Counted, counted
 from roadstead.clients.dial import Target, dial
 from roadstead.clients.drive import BLOCKING, Copies, drive, finished
 from roadstead.clients.options import Options, terms
@@ -200,18 +201,32 @@ async def _drop(response: Passing) -> None:
 
 
 def _connection(call: Call, context: ssl.SSLContext | None, connect: float | None) -> _Connection:
-    return _Connection(Target(call.host, call.port, call.pool or ConnectionPool(), context, call.sni), connect)
+    target = Target(call.host, call.port, call.pool or ConnectionPool(), context, call.sni)
+    known = counted(call)
+    try:
+        return _Connection(target, connect, known)
+    except BaseException:
+        if known is not None:
+            known.end()
+        raise
 
 
 class _Connection(HTTPConnection):
     """A connection to an endpoint, dialled as its cluster wants it."""
 
-    def __init__(self, target: Target, connect: float | None) -> None:
+    def __init__(self, target: Target, connect: float | None, known: Counted | None) -> None:
         super().__init__(target.host, target.port or None)
+        self._counted = known
         self.key: Hashable = (target.host, target.port)
         self.served = 0
         self.idle_since = 0.0
         self.sock = dial(target, connect)
+
+    def close(self) -> None:
+        """Of http.client."""
+        super().close()
+        if self._counted is not None:
+            self._counted.end()
 
     def is_usable(self) -> bool:
         """Nothing says that the other side has left."""

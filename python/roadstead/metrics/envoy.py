@@ -59,6 +59,7 @@ class ClusterStats:
     def _of(self, cluster: Cluster) -> dict[str, int]:
         stats = {name: value for name, value in cluster.stats.items() if name not in _OURS}
         stats["upstream_cx_connect_fail"] = self._failed(cluster)
+        stats["upstream_cx_destroy"] = stats["upstream_cx_total"] - stats["upstream_cx_active"]
         return dict(sorted(stats.items()))
 
     def _failed(self, cluster: Cluster) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from roadstead.clients.carry import Call
+from roadstead.clients.counted import Counted, counted
 from roadstead.clients.dial import Target, aconnect
 from roadstead.clients.proxy_protocol import Peers
 from roadstead.clients.sent import idle_time
@@ -25,12 +26,14 @@ F = TypeVar("F", bound=Flow)
 
 
 class _Known(NamedTuple):
-    """Of a connection: whose it is. idle: seconds it may be unused; None: for ever. requests: so many, None: any."""
+    """Of a connection: whose it is. idle: seconds it may be unused; None: for ever. requests: so many, None: any.
+    counted: by its cluster, once it is made."""
 
     cluster: str
     key: _Key
     idle: float | None
     requests: int | None
+    counted: Counted | None = None
 
 
 class _Pool:
@@ -157,6 +160,7 @@ class Pools:
             await pool.room()
             is_first = True
         pool.open += 1
+        known = known._replace(counted=counted(call))
         target = Target(call.host, call.port, policy, key[2], call.sni, told)
         if http2:
             return await self._shared(pool, known, target).place()
@@ -206,7 +210,13 @@ class Pools:
             end.cancel()
         pool = self._pools[known.cluster]
         pool.remove(known.key, one)
+        self._left(pool, known)
+
+    def _left(self, pool: _Pool, known: _Known) -> None:
+        """One less."""
         pool.open -= 1
+        if known.counted is not None:
+            known.counted.end()
         pool.wake()
 
     def _drop(self, one: Upstream | Http2Upstream) -> None:
@@ -253,8 +263,7 @@ class Pools:
         try:
             await _dial(target, made)
         except BaseException:
-            pool.open -= 1
-            pool.wake()
+            self._left(pool, known)
             raise
         made.local = _name(made.transport.get_extra_info("sockname"))
         self._known[made] = known
