@@ -11,6 +11,7 @@ use crate::engine::Source;
 use crate::error::Error;
 use crate::model::{self, Attach, Outbound, Paths};
 use crate::names::{Claim, Claims, Form, Listener, Name, NameKey, Node, NodeKey, Spot, hash_text};
+use crate::networks::NetworkName;
 use crate::regex::Regexes;
 use crate::rows::RowName;
 use crate::snapshot::{Forms, Snapshot};
@@ -240,8 +241,9 @@ impl<A: Attach> Builder<A> {
 
     fn add_name(&mut self, key: NameKey, claim: Claim<A>) {
         if let Some(network) = wide(&key) {
-            let make = || Arc::new(Name { key, claims: Claims::default() });
-            let add = |name: &mut Option<Arc<Name<A>>>| Arc::make_mut(name.get_or_insert_with(make)).claims.add(claim);
+            let add = |known: &mut Option<NetworkName<A>>| {
+                known.get_or_insert_with(|| NetworkName::new(key)).change(|claims| claims.add(claim));
+            };
             return self.next.networks.change(network, add);
         }
         self.make_way(&key);
@@ -259,9 +261,9 @@ impl<A: Attach> Builder<A> {
 
     fn remove_name(&mut self, key: &NameKey, unit: &Arc<UnitId>) {
         if let Some(network) = wide(key) {
-            return self.next.networks.change(network, |name| {
-                name.iter_mut().for_each(|name| Arc::make_mut(name).claims.remove(unit));
-                name.take_if(|name| name.claims.is_empty());
+            return self.next.networks.change(network, |known| {
+                known.iter_mut().for_each(|known| known.change(|claims| claims.remove(unit)));
+                known.take_if(|known| known.name().claims.is_empty());
             });
         }
         let hash = key.hash();

@@ -25,6 +25,7 @@ pub mod lease;
 pub mod matching;
 pub mod model;
 pub mod names;
+mod networks;
 pub mod normal_path;
 pub mod outliers;
 pub mod overlay;

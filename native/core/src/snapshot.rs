@@ -10,6 +10,7 @@ use crate::cluster::{Cluster, ClusterName, Dormant, Service, UnitId};
 use crate::columns::Row;
 use crate::model::{Attach, ClusterType, LbConfig, LbPolicy, Limits, Outbound, Paths, Transport};
 use crate::names::{Claim, Found, HostKey, Listener, Name, Node, Spot, hash_network, hash_text};
+use crate::networks::NetworkName;
 use crate::normal_path::normal_path;
 use crate::rows::{ListenerRef, NameRef, Rows};
 use crate::table::{Paged, Sharded};
@@ -27,7 +28,7 @@ pub struct Snapshot<A: Attach> {
     /// By host, wildcard or single address.
     pub(crate) names: Sharded<Name<A>>,
     /// Names that are networks of more than one address.
-    pub(crate) networks: Trie<Arc<Name<A>>>,
+    pub(crate) networks: Trie<NetworkName<A>>,
     pub(crate) cluster_names: Sharded<ClusterName<A>>,
     /// By slot: the cluster that has the name.
     pub(crate) clusters: Paged<Cluster<A>>,
@@ -319,7 +320,10 @@ impl<A: Attach> Snapshot<A> {
     /// The owner of an IP: its VIP, else the longest CIDR that declares the port.
     #[inline]
     pub fn find_address(&self, address: IpAddr, port: u16) -> Option<Found<'_, A>> {
-        self.held(address, |name| name.service(port))
+        match self.address(address).and_then(|name| name.service(port)) {
+            Some(found) => Some(found),
+            None => self.networks.find(address, |network| network.service(port)),
+        }
     }
 
     /// The network by which the owner of an IP is found.
@@ -332,7 +336,7 @@ impl<A: Attach> Snapshot<A> {
     fn held<'s, T>(&'s self, address: IpAddr, mut pick: impl FnMut(NameRef<'s, A>) -> Option<T>) -> Option<T> {
         match self.address(address).and_then(&mut pick) {
             Some(found) => Some(found),
-            None => self.networks.find(address, |name| pick(NameRef::Own(name))),
+            None => self.networks.find(address, |network| pick(NameRef::Own(network.name()))),
         }
     }
 

@@ -41,16 +41,21 @@ pub fn normal_host(text: &str, keep_dot: bool) -> Cow<'_, str> {
 /// Lower case, no port and no dot behind it, as most hosts come. Looks at every byte, many at once.
 #[inline]
 fn is_plain(text: &[u8]) -> bool {
-    let other = text.iter().fold(false, |other, byte| other | (*byte == b':') | byte.is_ascii_uppercase());
-    !other && text.last() != Some(&b'.')
+    let other =
+        |bytes: &[u8]| bytes.iter().fold(false, |other, byte| other | (*byte == b':') | byte.is_ascii_uppercase());
+    let (blocks, rest) = text.as_chunks::<16>();
+    let any = blocks.iter().fold(false, |any, block| any | other(block));
+    // The end again with what stands before it, as one block more.
+    let end = if blocks.is_empty() { other(rest) } else { text.last_chunk::<16>().is_some_and(|end| other(end)) };
+    !(any | end) && text.last() != Some(&b'.')
 }
 
 /// The address a text is, brackets of IPv6 allowed; None for names.
 pub fn ip_of(text: &str) -> Option<IpAddr> {
     let text = unbracketed(text).unwrap_or(text);
-    // A name never ends like this; most texts are names.
+    // Most texts are names, and few names end like this.
     let last = *text.as_bytes().last()?;
-    if !(last.is_ascii_digit() || text.contains(':')) {
+    if !(last.is_ascii_digit() || (last.is_ascii_hexdigit() || last == b':') && text.contains(':')) {
         return None;
     }
     text.parse().ok()
@@ -259,6 +264,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_be_normalised_is_seen_wherever_it_stands() {
+        for length in 0..50 {
+            let plain = "a".repeat(length);
+            assert!(is_plain(plain.as_bytes()));
+            for at in 0..length {
+                for other in ["A", "Z", ":"] {
+                    let text = format!("{}{other}{}", &plain[..at], &plain[at + 1..]);
+                    assert!(!is_plain(text.as_bytes()), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn words_are_the_bytes_in_order() {
         let text: Vec<u8> = (1..=40).collect();
         for length in 0..=text.len() {
@@ -305,10 +324,12 @@ mod tests {
 
     #[test]
     fn addresses_are_told_from_names() {
-        for text in ["10.0.0.1", "::1", "[::1]", "[10.0.0.1]", "::ffff:1.2.3.4"] {
+        for text in ["10.0.0.1", "::1", "::", "fe80::aF", "[::1]", "[10.0.0.1]", "::ffff:1.2.3.4"] {
             assert!(ip_of(text).is_some(), "{text}");
         }
-        for text in ["", "a.com", "1.2.3", "01.2.3.4", "1.2.3.4.", "fe80::1%eth0", "[::1", "1.2.3.256", "a1"] {
+        for text in
+            ["", "a.com", "1.2.3", "01.2.3.4", "1.2.3.4.", "fe80::1%eth0", "[::1", "1.2.3.256", "a1", "a.cc", "a:b"]
+        {
             assert_eq!(ip_of(text), None, "{text}");
         }
     }
