@@ -305,7 +305,7 @@ pub struct Service<A: Attach> {
     pub host: Box<str>,
     pub namespace: Box<str>,
     pub addresses: Vec<String>,
-    pub ports: Box<[Port]>,
+    pub ports: Arc<[Port]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

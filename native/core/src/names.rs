@@ -514,7 +514,7 @@ mod tests {
             host: "".into(),
             namespace: "".into(),
             addresses: vec![],
-            ports: Box::default(),
+            ports: Arc::default(),
         };
         let owner = Owner::Service(Arc::new(Service { given: Arc::new(given), index: 0, cell: () }));
         Claim { place, tier: 0, position, unit: Arc::clone(unit), owner, cell: () }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use once_cell::race::OnceBox;
+
 use crate::chains::Chain;
 use crate::cluster::{Cluster, Dormant, Service, UnitId};
 use crate::columns::HostColumn;
@@ -105,14 +107,19 @@ pub struct Shelf<A: Attach> {
     regexes: Mutex<Regexes>,
 }
 
-type Chunk<A> = Box<[OnceLock<Box<Kept<A>>>]>;
+type Chunk<A> = Box<[OnceBox<Kept<A>>]>;
 
 /// What was made of a row.
 struct Kept<A: Attach> {
-    id: OnceLock<Arc<UnitId>>,
     service: OnceLock<Arc<Service<A>>>,
-    clusters: Box<[OnceLock<Arc<Cluster<A>>>]>,
     hosts: Box<[OnceLock<Arc<VirtualHost<A>>>]>,
+    beyond: OnceBox<Beyond<A>>,
+}
+
+/// What is made of a row where requests go further than to its routes.
+struct Beyond<A: Attach> {
+    id: OnceLock<Arc<UnitId>>,
+    clusters: Box<[OnceLock<Arc<Cluster<A>>>]>,
     chains: OnceLock<Box<[Claim<A>]>>,
 }
 
@@ -151,22 +158,24 @@ impl<A: Attach> Shelf<A> {
 
     fn kept(&self, row: u32) -> &Kept<A> {
         let row = row as usize;
-        let chunk = self.kept[row / CHUNK].get_or_init(|| unset(CHUNK));
+        let chunk = self.kept[row / CHUNK].get_or_init(|| (0..CHUNK).map(|_| OnceBox::new()).collect());
         chunk[row % CHUNK].get_or_init(|| {
-            Box::new(Kept {
-                id: OnceLock::new(),
-                service: OnceLock::new(),
-                clusters: unset(self.sketch.clusters.len()),
-                hosts: unset(self.sketch.leads.len()),
-                chains: OnceLock::new(),
-            })
+            let hosts = unset(self.sketch.leads.len());
+            Box::new(Kept { service: OnceLock::new(), hosts, beyond: OnceBox::new() })
+        })
+    }
+
+    fn beyond(&self, row: u32) -> &Beyond<A> {
+        self.kept(row).beyond.get_or_init(|| {
+            let clusters = unset(self.sketch.clusters.len());
+            Box::new(Beyond { id: OnceLock::new(), clusters, chains: OnceLock::new() })
         })
     }
 
     /// What was made of a row, if anything was.
     fn known(&self, row: u32) -> Option<&Kept<A>> {
         let row = row as usize;
-        Some(&**self.kept[row / CHUNK].get()?.get(row % CHUNK)?.get()?)
+        self.kept[row / CHUNK].get()?.get(row % CHUNK)?.get()
     }
 
     fn with<T>(&self, row: u32, make: impl FnOnce(&Filling<'_, A, ByIndex<'_>>) -> T) -> T {
@@ -179,7 +188,7 @@ impl<A: Attach> Shelf<A> {
     }
 
     fn id(&self, row: u32) -> &Arc<UnitId> {
-        once(&self.kept(row).id, || self.with(row, |unit| Arc::new(id_of(unit.order(), unit.key()))))
+        once(&self.beyond(row).id, || self.with(row, |unit| Arc::new(id_of(unit.order(), unit.key()))))
     }
 
     pub fn service(&self, row: u32) -> &Arc<Service<A>> {
@@ -195,7 +204,7 @@ impl<A: Attach> Shelf<A> {
     }
 
     pub fn cluster(&self, row: u32, at: usize) -> &Arc<Cluster<A>> {
-        once(&self.kept(row).clusters[at], || {
+        once(&self.beyond(row).clusters[at], || {
             let given = self.with(row, |unit| unit.cluster(at));
             let start = (self.starts)();
             Arc::new(Cluster {
@@ -213,7 +222,7 @@ impl<A: Attach> Shelf<A> {
 
     /// A cluster that was made already.
     pub fn known_cluster(&self, row: u32, at: usize) -> Option<&Arc<Cluster<A>>> {
-        self.known(row)?.clusters[at].get()
+        self.known(row)?.beyond.get()?.clusters[at].get()
     }
 
     pub fn slot(&self, row: u32, at: usize) -> u32 {
@@ -245,7 +254,7 @@ impl<A: Attach> Shelf<A> {
 
     /// Its chains, each with its claim on its listener, in order.
     fn chains(&self, row: u32) -> &[Claim<A>] {
-        once::<Box<[_]>>(&self.kept(row).chains, || {
+        once::<Box<[_]>>(&self.beyond(row).chains, || {
             let made = |at: usize| {
                 let given = self.with(row, |unit| unit.chain(at));
                 let made = Chain::new(given);

@@ -92,7 +92,7 @@ impl<A: Attach> Compiled<A> {
                     claim(NameKey::host(&fold(domain)), role, host.port, *tier, Owner::Host(Arc::clone(host)));
                 }
             }
-            for address in host.addresses.iter().flatten() {
+            for address in &host.addresses {
                 let key = NameKey::Network(Box::new(Network::host(*address)));
                 claim(key, Role::Http, host.port, 0, Owner::Host(Arc::clone(host)));
             }
@@ -110,7 +110,7 @@ impl<A: Attach> Compiled<A> {
 
     /// Ports where its virtual hosts make the wildcard listener take HTTP.
     pub fn heard(&self) -> impl Iterator<Item = u16> {
-        self.hosts.iter().filter(|host| host.addresses.contains(&None)).map(|host| host.port)
+        self.hosts.iter().filter(|host| host.everywhere).map(|host| host.port)
     }
 
     /// Calls `each` for every claim on a node of a listener.

@@ -283,8 +283,10 @@ pub struct VirtualHost<A: Attach> {
     pub routes: Box<[Route<A>]>,
     paths: PathIndex,
     pub domains: Box<[(Box<str>, u32)]>,
-    /// Where HTTP for it is heard; None is the wildcard address.
-    pub addresses: Box<[Option<IpAddr>]>,
+    /// Whether HTTP for it is heard on the wildcard address.
+    pub everywhere: bool,
+    /// Where else HTTP for it is heard.
+    pub addresses: Box<[IpAddr]>,
 }
 
 impl<A: Attach> VirtualHost<A> {
@@ -295,13 +297,11 @@ impl<A: Attach> VirtualHost<A> {
         let takes_all = routes.first().is_some_and(|route| {
             route.conditions.is_empty() && matches!(&route.path, PathTest::Prefix(prefix) if &**prefix == "/")
         });
-        let addresses = match given.addresses.as_slice() {
-            _ if given.tls => Box::default(),
-            [] => Box::from([None]),
-            texts => texts.iter().map(|text| listened(text)).collect::<Result<_, _>>()?,
-        };
+        let heard = given.addresses.iter().filter(|_| !given.tls).map(|text| listened(text));
+        let heard = heard.collect::<Result<Vec<_>, _>>()?;
         Ok(VirtualHost {
-            addresses,
+            everywhere: !given.tls && (heard.is_empty() || heard.contains(&None)),
+            addresses: heard.into_iter().flatten().collect(),
             handle: given.handle,
             port: given.port,
             tls: given.tls,

@@ -87,7 +87,7 @@ pub fn unit(host: &str, routes: Vec<Route<Plain>>, lb: &Arc<LbConfig>, limits: &
             host: host.into(),
             namespace: "default".into(),
             addresses: vec![],
-            ports: Box::new([Port { number: PORT, name: "http".into(), protocol: Protocol::Http }]),
+            ports: Arc::new([Port { number: PORT, name: "http".into(), protocol: Protocol::Http }]),
         }],
         clusters: vec![Cluster {
             handle: (),

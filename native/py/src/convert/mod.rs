@@ -69,7 +69,7 @@ fn service(value: &Bound<'_, PyAny>, handles: &mut Handles<'_>) -> PyResult<Serv
         host: fields.text(1)?,
         namespace: fields.text(2)?,
         addresses: fields.strings(3)?,
-        ports: fields.list(4, |item| port(&item))?.into_boxed_slice(),
+        ports: fields.list(4, |item| port(&item))?.into(),
     })
 }
 
