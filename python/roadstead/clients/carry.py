@@ -110,13 +110,15 @@ class Terms(NamedTuple):
     """How requests of a client are carried out.
 
     tls: makes contexts. trusted: x-envoy-… headers of the caller steer the exchange, as Envoy lets internal requests
-    do. clock: ns, the engine's. recorder: hears of each request once it is over. watchers: when it begins, too."""
+    do. clock: ns, the engine's. recorder: hears of each request once it is over. watchers: when it begins, too. unsaid:
+    headers of Envoy's that are not sent."""
 
     tls: Originator
     trusted: bool = False
     clock: Callable[[], int] = time.monotonic_ns
     recorder: Recorder | None = None
     watchers: tuple[Watcher, ...] = ()
+    unsaid: Callable[[], frozenset[str]] = frozenset
 
     def seconds_until(self, deadline: int) -> float:
         """From now; not below 0."""
@@ -290,6 +292,11 @@ def _call(
         is_secure, sni = True, server_name(tls, authority)
     elif is_secure:
         sni = bare(authority)
+    sent = exchange.apply(headers)
+    if unsaid := terms.unsaid():
+        # Of those that the exchange adds; what the caller says is the caller's.
+        unsaid = unsaid.intersection([name for name, _ in step.headers])
+        sent = [line for line in sent if line[0] not in unsaid]
     return Call(
         cluster.name,
         cluster.connection_pool,  # type: ignore[arg-type]
@@ -300,7 +307,7 @@ def _call(
         endpoint.port,
         decision.path,
         authority,
-        exchange.apply(headers),
+        sent,
         step.deadline,
         exchange,
         waits,

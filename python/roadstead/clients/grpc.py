@@ -42,7 +42,9 @@ def channel(
     trusted: x-envoy-… metadata steers retries and time limits. recorder: counts calls
     (`metrics.istio.RequestRecorder`). watchers: see them begin, too (`clients.tracing.Spans`). options: gRPC's, of the
     connections. Calls whose requests are a stream are sent once; mirrors get a copy of those with one request."""
-    terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
+    terms = Terms(
+        Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers), lambda: registry.unsaid
+    )
     return Channel(Calls(registry, target, terms, channel_credentials, options))
 
 
@@ -59,7 +61,9 @@ def aio_channel(
     options: Sequence[Option] = (),
 ) -> grpc.aio.Channel:
     """The same for asyncio."""
-    terms = Terms(Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers))
+    terms = Terms(
+        Originator(identity, credentials), trusted, registry.clock, recorder, tuple(watchers), lambda: registry.unsaid
+    )
     return AioChannel(Calls(registry, target, terms, channel_credentials, options))
 
 

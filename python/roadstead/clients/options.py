@@ -39,6 +39,7 @@ def terms(registry: View, options: Options) -> Terms:
         registry.clock,
         options.get("recorder"),
         tuple(options.get("watchers", ())),
+        lambda: registry.unsaid,
     )
 
 

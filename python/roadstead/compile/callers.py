@@ -67,6 +67,19 @@ def forwards_host(headers: ProxyHeaders) -> bool:
     return _enabled(headers.x_forwarded_host)
 
 
+def unsaid(env: Env) -> frozenset[str]:
+    """Headers that proxies add of themselves, and that this client goes without."""
+    headers = env.proxy_headers
+    names: list[str] = []
+    if _disabled(headers.attempt_count):
+        names.append("x-envoy-attempt-count")
+    if _disabled(headers.request_id):
+        names.append("x-request-id")
+    if _disabled(headers.envoy_debug_headers):
+        names += ["x-envoy-expected-rq-timeout-ms", "x-envoy-upstream-service-time"]
+    return frozenset(names)
+
+
 def _settings(written: ConnectionSettings | None, *, router: bool) -> ConnectionSettings:
     if written is None:
         return ConnectionSettings()

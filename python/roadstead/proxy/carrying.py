@@ -39,6 +39,7 @@ _LOG = logging.getLogger("roadstead.proxy")
 _ESTABLISHED = b"HTTP/1.1 200 OK\r\n\r\n"
 _GRPC = "application/grpc"
 # Of the names that `_complete` looks for: most others need not be looked at.
+_SERVICE_TIME = "x-envoy-upstream-service-time"
 _LENGTHS = frozenset(map(len, ["host", "expect", "x-request-id", "x-forwarded-proto", "content-type"]))
 
 
@@ -166,7 +167,7 @@ class Carrier:
         headers.insert(0, ("host", target.authority))
         if scheme:
             headers.append(("x-forwarded-proto", scheme))
-        if request_id is None:
+        if request_id is None and "x-request-id" not in self._shared.terms.unsaid():
             request_id = str(uuid.uuid4())
             headers.append(("x-request-id", request_id))
         self._request_id = request_id
@@ -239,7 +240,8 @@ class Carrier:
         """Head and body to the client, no faster than it reads."""
         answering, body, watch = self._answering, passed.response.body, passed.watch
         headers = unframed(passed.headers)
-        headers.append(("x-envoy-upstream-service-time", str(sender.upstream_time or 0)))
+        if _SERVICE_TIME not in self._shared.terms.unsaid():
+            headers.append((_SERVICE_TIME, str(sender.upstream_time or 0)))
         answering.keep = answering.keep and not self._shared.is_draining and sender.is_sent
         self._heard(passed.headers, watch)
         if body.is_here:

@@ -42,7 +42,7 @@ class Shared:
     ) -> None:
         self.view = view
         self.limits = limits
-        self.terms = Terms(originator, trusted, view.clock, watchers=tuple(watchers))
+        self.terms = Terms(originator, trusted, view.clock, watchers=tuple(watchers), unsaid=lambda: view.unsaid)
         self.pools = Pools(limits, self._context)
         self.requests = requests
         self.connections = connections

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict, cast
 
 import msgspec
 
+from roadstead.compile.callers import unsaid
 from roadstead.compile.host import compile_gateways, compile_host, mesh_of
 from roadstead.compile.inputs import Env
 from roadstead.compile.proxy import unknown_clusters
@@ -78,7 +79,7 @@ class NodeEngine:
 
     __slots__ = (
         "_column", "_lowering", "_outbound", "_rejected", "_tables", "_unknown",
-        "advised", "engine", "notes", "scope", "source", "stale", "units",
+        "advised", "engine", "notes", "scope", "source", "stale", "units", "unsaid",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +102,7 @@ class NodeEngine:
         # Of what is staged; that of what is published is the source's.
         self.scope = scope
         self.source = Source(scope, lock)
+        self.unsaid = unsaid(scope.env)
         self.units: dict[str, UnitMaker] = {}
         self.advised: dict[str, tuple[ResourceKey, ...]] = {}
         self.notes = Notes()
@@ -299,6 +301,7 @@ class NodeEngine:
         if staged.gateways is not None:
             self.source.gateways = {key: self.units[key] for key in staged.gateways}
         self.source.scope = self.scope
+        self.unsaid = unsaid(self.scope.env)
         for maker, host in staged.fresh:
             maker.remember(host)
         self.source.keep(host for _, host in staged.fresh)

@@ -21,6 +21,10 @@ _FACTS = {
 }
 
 
+FORWARDED_HOST = low.HeaderOp(low.ADD, "x-forwarded-host", "", (low.Piece(low.REQUEST_HEADER, ":authority"),))
+"""The old host goes along (Envoy: append_x_forwarded_host)."""
+
+
 @lru_cache(maxsize=1024)
 def taken_apart(value: str) -> tuple[str, tuple[low.Piece, ...]]:
     """The value as it is sent, and no pieces; or "" and the pieces that make it for each request."""

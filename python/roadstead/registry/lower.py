@@ -37,7 +37,7 @@ from roadstead.mesh import (
 )
 from roadstead.mesh.route import NO_OPS
 from roadstead.protocol import Protocol
-from roadstead.registry.formats import taken_apart
+from roadstead.registry.formats import FORWARDED_HOST, taken_apart
 
 _CLUSTER_TYPES = {
     "EDS": low.EDS,
@@ -405,6 +405,8 @@ def _route(route: Route, policy: low.RoutePolicy) -> low.Route:
     request_ops, response_ops = _ops(route.headers)
     if route.headers_after is not NO_OPS:
         request_ops, response_ops = _followed(request_ops, response_ops, route.headers_after)
+    if route.forwards_host and route.host_rewrite:
+        request_ops += (FORWARDED_HOST,)
     retry = route.retry
     return _new(
         low.Route,

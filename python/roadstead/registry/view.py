@@ -128,6 +128,12 @@ class View:
         return str(self._shared.engine.NAME)
 
     @property
+    def unsaid(self) -> frozenset[str]:
+        """Headers that proxies add of themselves, and that this node's requests and responses go without (Istio:
+        MeshConfig.defaultConfig.proxyHeaders)."""
+        return self._node_engine.unsaid
+
+    @property
     def clock(self) -> Callable[[], int]:
         """Nanoseconds, monotonic: what the engine goes by."""
         return self._shared.clock or time.monotonic_ns
