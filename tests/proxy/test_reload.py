@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.clients.meshes import entry
 from tests.clients.servers import Answer, Servers
+from tests.proxy.http2_peers import Peer, http2_client, http2_server
 from tests.proxy.running import CLOSED, Running, running
 from tests.proxy.test_connections import connect, echoing, tcp_entry
 
@@ -84,6 +85,51 @@ async def test_two_hundred_changes_under_load(made: Servers, engine_name: str) -
     # It came and went meanwhile, and was refused as long as it was away.
     assert done["gone.test 200"]
     assert done["gone.test 502"]
+
+
+def policies(number: int) -> str:
+    """What the n-th change asks of connections of HTTP/2."""
+    return [
+        "{connectionPool: {http: {maxConcurrentStreams: 3}}}",
+        "{connectionPool: {http: {maxRequestsPerConnection: 5}}}",
+        "{connectionPool: {tcp: {maxConnections: 1}}}",
+        f"{{connectionPool: {{http: {{http2MaxRequests: {1000 + number}}}}}}}",
+        "{connectionPool: {tcp: {maxConnectionDuration: 0.05s}}}",
+    ][number % 5]
+
+
+async def test_changes_under_streams(engine_name: str) -> None:
+    """32 streams of HTTP/2 over two connections of clients, while limits of the endpoint's connections change."""
+    over = asyncio.Event()
+    failed: Counter[str] = Counter()
+    done: Counter[str] = Counter()
+
+    async def ask(peer: Peer) -> None:
+        while not over.is_set():
+            stream = peer.get("api.test", "/x", method="POST", end=False)
+            await stream.send(b"u" * 5000, end=True)
+            await stream.done()
+            kind = "ok" if (stream.headers.get(":status"), stream.body) == ("200", b"u" * 5000) else str(stream.headers)
+            (done if kind == "ok" else failed)[kind] += 1
+
+    async with http2_server() as server:
+        text = entry(server.port, http="retries: {attempts: 0}", protocol="HTTP2")
+        async with (
+            running(text, engine_name) as proxy,
+            http2_client(proxy.port) as first,
+            http2_client(proxy.port) as second,
+        ):
+            workers = [asyncio.create_task(ask(peer)) for peer in (first, second) for _ in range(16)]
+            for number in range(100):
+                before = sum(done.values())
+                put = entry(server.port, http="retries: {attempts: 0}", protocol="HTTP2", policy=policies(number))
+                await asyncio.to_thread(proxy.registry.apply, put=put)
+                while sum(done.values()) == before and not failed:
+                    await asyncio.sleep(0)
+            over.set()
+            await asyncio.gather(*workers)
+    assert failed == Counter()
+    assert len(server.peers) > 3
 
 
 _Ask = Callable[[Running, "Counter[str]"], Awaitable[str]]

@@ -114,11 +114,14 @@ class Http2Upstream(Connection[UpstreamStream]):
     ) -> None:
         super().__init__(limits, client=True)
         self.limits = limits
+        self.policy = policy
         self._policy = policy.http
         self._lost = lost
         self._freed = freed
         self._pinging: asyncio.TimerHandle | None = None
         self._ended = False
+        # The endpoint takes no more requests here, not even of those that have a place.
+        self._has_gone = False
         self._is_told = False
         self._places: set[UpstreamStream] = set()
         self.ready: asyncio.Future[None] = self._loop.create_future()
@@ -172,14 +175,14 @@ class Http2Upstream(Connection[UpstreamStream]):
 
     def begin(self, stream: UpstreamStream, lines: Lines, *, ends: bool) -> bool:
         """Send the head of a request; whether the connection could take it."""
-        if self.is_going or self.is_dead:
+        if self._has_gone or self.is_dead:
             return False
         try:
             number = self._link.get_next_available_stream_id()
             self._link.send_headers(number, lines, end_stream=ends)
         except h2.exceptions.NoAvailableStreamIDError:
             # All numbers are used up, after a thousand million requests.
-            self.is_going = True
+            self.is_going = self._has_gone = True
             return False
         except h2.exceptions.TooManyStreamsError:
             return False
@@ -189,7 +192,7 @@ class Http2Upstream(Connection[UpstreamStream]):
         return True
 
     def drain(self) -> None:
-        """No new requests; closed when the last one is over."""
+        """No new places; closed when the last request that has one is over."""
         self.is_going = True
         if not self._places and self.ready.done():
             self.close()
@@ -241,6 +244,7 @@ class Http2Upstream(Connection[UpstreamStream]):
 
     def went(self, last: int, code: int) -> None:
         """Of Connection: what it did not look at may be sent elsewhere."""
+        self._has_gone = True
         for stream in [one for one in self.streams.values() if one.number > last]:
             stream.broke(Cut(f"the endpoint went away ({_name(code)})", "remote_refused_stream_reset"))
             stream.closed()

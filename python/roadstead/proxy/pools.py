@@ -59,9 +59,14 @@ class _Pool:
                 return found
         return None
 
-    def share(self, key: _Key) -> Http2Upstream | None:
-        """One that takes one more request."""
-        return next((one for one in self.shared.get(key, ()) if one.has_room), None)
+    def share(self, key: _Key, policy: ConnectionPool) -> Http2Upstream | None:
+        """One that takes one more request. Those made under another policy take none any more, as with Envoy."""
+        for one in self.shared.get(key, ()):
+            if one.has_room:
+                if one.policy is policy or one.policy == policy:
+                    return one
+                one.drain()
+        return None
 
     def unused(self) -> Iterator[Upstream | Http2Upstream]:
         """All that nobody uses."""
@@ -141,7 +146,7 @@ class Pools:
         is_first = not pool.waiters
         while True:
             if is_first:
-                shared = pool.share(key) if http2 else None
+                shared = pool.share(key, policy) if http2 else None
                 if shared is not None:
                     made = await shared.place()
                     if shared.has_room:
@@ -300,6 +305,9 @@ class Pools:
             if made in self._known:
                 self._limit(made, target.pool)
             made.ready.set_result(None)
+            if made.is_going and made.is_idle:
+                # Nobody waited until it was there.
+                made.close()
 
 
 async def _dial(target: Target, made: Flow) -> None:
