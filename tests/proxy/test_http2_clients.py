@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import h2.errors
@@ -23,6 +24,7 @@ from hyperframe.frame import (
     SettingsFrame,
     WindowUpdateFrame,
 )
+from tests.clients.authority import Authority
 from tests.clients.meshes import entry
 from tests.clients.servers import Answer, Servers
 from tests.proxy.http2_peers import PREFACE, Peer, Stream, echo, http2_client, http2_server
@@ -98,6 +100,28 @@ async def test_inside_a_connect(made: Servers, engine_name: str) -> None:
             refused = await peer.get("other.test").done()
             assert (refused.headers[":status"], b"not in the registry" in refused.body) == ("502", True)
         assert len(server.requests) == 2
+
+
+async def test_what_nobody_declared_is_spoken_to_as_the_client_speaks(made: Servers, engine_name: str) -> None:
+    """Where the mesh lets it through (ALLOW_ANY): Istio's PassthroughCluster uses the client's protocol."""
+    older = made.http()
+    async with http2_server() as server, running(entry(1), engine_name) as proxy, http2_client(proxy.port) as peer:
+        assert (await peer.get(f"127.0.0.1:{server.port}").done()).body == b"ok"
+        assert (await proxy.get(f"http://127.0.0.1:{older.port}/")).body == b"ok"
+        [line, _] = await proxy.log(2)
+        assert (line["upstream_cluster"], line["protocol"]) == ("PassthroughCluster", "HTTP/2")
+
+
+async def test_https_is_spoken_for_the_client(made: Servers, engine_name: str, tmp_path: Path) -> None:
+    """`:scheme` https, as https:// in a URL: the proxy encrypts."""
+    authority = Authority(tmp_path)
+    server = made.http(authority.server(authority.sign("server", "api.test")))
+    text = entry(server.port, protocol="HTTPS").replace("number: 80", "number: 443")
+    async with running(text, engine_name, ca=str(authority.root)) as proxy, http2_client(proxy.port) as peer:
+        lines = [(name, "https" if name == ":scheme" else value) for name, value in HEAD]
+        stream = await peer.open(*lines).done()
+        assert (stream.headers[":status"], stream.body) == ("200", b"ok")
+        assert server.requests[0].header("x-forwarded-proto") == "https"
 
 
 async def test_the_body_is_waited_for_only_where_it_is_wanted(made: Servers, engine_name: str) -> None:
