@@ -265,6 +265,7 @@ async def test_floods_end_the_connection(made: Servers, engine_name: str, flood:
                     assert peer.gone[1] in (CODES.ENHANCE_YOUR_CALM, CODES.PROTOCOL_ERROR, CODES.FRAME_SIZE_ERROR)
                 await until(lambda: peer.is_closed)
             assert proxy.proxy.counts["downstream_cx_protocol_error"] == 1
+            assert proxy.proxy.counts["downstream_rq_too_many_premature_resets"] == (flood == "rapid reset")
             # Everybody else is served.
             assert (await good.get("api.test").done()).headers[":status"] == "200"
         await until(lambda: proxy.proxy.counts["downstream_rq_active"] == 0)
@@ -443,6 +444,29 @@ async def test_pings_are_no_requests(engine_name: str) -> None:
         await until(lambda: peer.is_closed)
         asking.cancel()
         assert peer.gone == (0, 0)
+
+
+async def test_clients_are_counted_by_what_they_speak(made: Servers, engine_name: str) -> None:
+    """In Envoy's words; what is spoken inside a CONNECT is no connection of its own."""
+
+    async def handle(stream: Stream) -> None:
+        if stream.headers[":path"] == "/":
+            await echo(stream)
+
+    async with http2_server(handle) as server, running(entry(server.port, protocol="HTTP2"), engine_name) as proxy:
+        assert (await proxy.get("http://api.test/")).status == 200
+        async with http2_client(proxy.port) as peer, http2_client(proxy.port, through="api.test:80") as inside:
+            for one in (peer, inside, inside):
+                assert (await one.get("api.test").done()).body == b"ok"
+            given_up = peer.get("api.test", "/never")
+            await until(lambda: len(server.requests) == 5)
+            given_up.cancel(CODES.CANCEL)
+            await until(lambda: proxy.proxy.counts["downstream_rq_rx_reset"])
+        counts = proxy.proxy.counts
+        assert (counts["downstream_cx_http1_total"], counts["downstream_cx_http2_total"]) == (2, 1)
+        # The CONNECT is a request, too.
+        assert (counts["downstream_rq_http1_total"], counts["downstream_rq_http2_total"]) == (2, 4)
+        assert counts["downstream_rq_total"] == 6
 
 
 async def test_what_only_begins_like_http2(made: Servers, engine_name: str) -> None:

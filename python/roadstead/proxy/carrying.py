@@ -74,6 +74,7 @@ class Carrier:
         """Carry it out; whether the connection can go on."""
         counts = self._shared.counts
         counts["downstream_rq_total"] += 1
+        counts["downstream_rq_http2_total" if request.version == "2" else "downstream_rq_http1_total"] += 1
         counts["downstream_rq_active"] += 1
         try:
             return await self._carried_out(request)

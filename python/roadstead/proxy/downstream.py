@@ -88,6 +88,8 @@ class Downstream(Flow):
                 self._may_be_http2(data)
                 return
             self._preface = None
+            if self.through is None:
+                self.shared.counts["downstream_cx_http1_total"] += 1
         try:
             raw = self._reader.feed(data)
         except Refusal as refusal:

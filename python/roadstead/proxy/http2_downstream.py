@@ -123,6 +123,8 @@ class Http2Downstream(Connection[ClientStream]):
     def began(self) -> None:
         """Of Connection. The limit of streams is said apart: it holds once the client knows it, and until then a stream
         too many is refused, not an error."""
+        if self.through is None:
+            self.shared.counts["downstream_cx_http2_total"] += 1
         self._link.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self._limits.streams})
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -155,11 +157,13 @@ class Http2Downstream(Connection[ClientStream]):
 
     def was_reset(self, stream: ClientStream, code: int) -> None:
         """Of Connection: the client left. Who opens streams only to give them up floods us (rapid reset)."""
+        self.shared.counts["downstream_rq_rx_reset"] += 1
         if not stream.has_begun and self.now() - stream.began < _PREMATURE:
             self._premature += 1
         stream.closed()
         self._give_up(stream)
         if self._premature >= self._limits.premature_resets and self._premature * 2 > self._opened:
+            self.shared.counts["downstream_rq_too_many_premature_resets"] += 1
             raise Flooded("streams that are given up at once")
 
     def went(self, last: int, code: int) -> None:
@@ -189,6 +193,11 @@ class Http2Downstream(Connection[ClientStream]):
         self._since = self.now()
         self._close_if_done()
         self._end_if_over()
+
+    def reset(self, stream: Stream, code: Codes) -> None:
+        """Of Connection."""
+        self.shared.counts["downstream_rq_tx_reset"] += 1
+        super().reset(stream, code)
 
     def forget(self, stream: Stream) -> None:
         """Of Connection."""

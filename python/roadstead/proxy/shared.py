@@ -108,9 +108,16 @@ class Shared:
 _HTTP1, _HTTP2 = ("http/1.1",), ("h2",)
 _COUNTS = (
     "downstream_cx_total",
+    "downstream_cx_http1_total",
+    "downstream_cx_http2_total",
     "downstream_cx_active",
     "downstream_cx_overflow",
     "downstream_rq_total",
+    "downstream_rq_http1_total",
+    "downstream_rq_http2_total",
+    "downstream_rq_rx_reset",
+    "downstream_rq_tx_reset",
+    "downstream_rq_too_many_premature_resets",
     "downstream_rq_active",
     "downstream_cx_drain_close",
     "downstream_rq_idle_timeout",
