@@ -31,11 +31,12 @@ ALLOWED = {
     "registry": GROUND | {"compile", "config", "mesh", "core", "_core", "_lowered"},
     "sources": GROUND | {"config"},
     "dns": GROUND | {"mesh"},
-    "health": GROUND | {"mesh"},
+    "proxy_protocol": GROUND | {"mesh"},
+    "health": GROUND | {"mesh", "proxy_protocol"},
     "live": GROUND | {"config", "dns", "health", "mesh", "registry", "sources"},
-    "clients": GROUND | {"health", "mesh", "registry", "steps"},
+    "clients": GROUND | {"health", "mesh", "proxy_protocol", "registry", "steps"},
     "metrics": GROUND | {"mesh", "registry", "xds"},
-    "proxy": GROUND | {"clients", "mesh", "metrics", "registry"},
+    "proxy": GROUND | {"clients", "mesh", "metrics", "proxy_protocol", "registry"},
     "xds": GROUND | {"registry", "mesh"},
 }
 # Libraries that one room has to itself.

@@ -45,8 +45,8 @@ class Heard:
             if self._context is not None:
                 talk.made = self._context.wrap_socket(made, server_side=True)
                 self._sockets.append(talk.made)
-            self._serve(talk)
-            talk.made.close()
+            with talk.made:
+                self._serve(talk)
 
     def close(self) -> None:
         with suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import httpx
@@ -235,6 +236,27 @@ def test_connections_are_counted(way: Way, made: Servers) -> None:
     stats = cluster.stats
     assert (stats["upstream_cx_total"], stats["upstream_cx_active"]) == (4, 0)
     assert cluster.endpoint_stats()[0]["cx_connect_fail"] == 3
+
+
+@pytest.mark.parametrize("blocking", [True, False], ids=["threads", "asyncio"])
+def test_at_most_ten_connections_for_forty_requests(made: Servers, engine_name: str, blocking: bool) -> None:
+    """As the server counts them; all are answered."""
+    server = made.http()
+    server.default = Answer(after=0.05)
+    policy = "{connectionPool: {tcp: {maxConnections: 10}}}"
+    registry = Registry.from_text(entry(server.port, policy=policy), backend=engine_name)
+
+    async def all_at_once() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=Transport(registry)) as client:
+            return list(await asyncio.gather(*[client.get(URL) for _ in range(40)]))
+
+    if blocking:
+        with httpx.Client(transport=Transport(registry)) as client, ThreadPoolExecutor(40) as threads:
+            answers = list(threads.map(lambda _: client.get(URL), range(40)))
+    else:
+        answers = asyncio.run(all_at_once())
+    assert [answer.status_code for answer in answers] == [200] * 40
+    assert (server.most_open, len(server.requests)) == (10, 40)
 
 
 @pytest.mark.parametrize(("attempts", "tries"), [(0, 1), (2, 3)])

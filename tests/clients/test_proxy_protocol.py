@@ -12,11 +12,14 @@ from tests.clients.authority import Authority
 from tests.clients.endpoints import Heard, Talk, heard
 from tests.clients.meshes import URL, entry
 from tests.clients.ways import CLIENTS, Way
+from tests.proxy.running import until
 
 import roadstead.clients.grpc
-from roadstead import Registry
-from roadstead.clients.proxy_protocol import Peers, opening
+from roadstead import Live, Registry
+from roadstead.clients.checks import opener
 from roadstead.clients.socket import create_connection, open_connection
+from roadstead.health.target import Opener
+from roadstead.proxy_protocol import Peers, opening
 
 FOUR = Peers(("10.1.2.3", 51000), ("192.0.2.7", 443))
 SIX = Peers(("2001:db8::1", 51000), ("2001:db8::2", 443))
@@ -130,6 +133,37 @@ def test_requests(client: str, version: str, engine_name: str) -> None:
         first = own(server, version)
         assert told.startswith(first + b"GET /v1/things?x=1 HTTP/1.1\r\n")
         assert (told.count(first), told.count(b"GET ")) == (1, 2)
+
+
+CHECKED = "healthCheck: {interval: 1s, timeout: 5s, path: /health}"
+
+
+@pytest.mark.parametrize("version", ["V1", "V2"])
+async def test_health_checks(version: str, engine_name: str) -> None:
+    """Or endpoints that wait for the header would be taken for dead."""
+    with heard(answering) as server:
+        mesh = entry(server.port, policy=f"{{proxyProtocol: {{version: {version}}}, {CHECKED}}}")
+        await checked(Registry.from_text(mesh, backend=engine_name), None)
+        assert server.connections[0].startswith(own(server, version) + b"GET /health HTTP/1.1\r\n")
+
+
+async def test_health_checks_under_tls(tmp_path: Path, engine_name: str) -> None:
+    authority = Authority(tmp_path)
+    context = authority.server(authority.sign("server", "db.example.com"))
+    tls = f"tls: {{mode: SIMPLE, caCertificates: {authority.root}, sni: db.example.com}}"
+    with heard(answering, context, before=b"\r\n") as server:
+        mesh = entry(server.port, policy=f"{{proxyProtocol: {{version: V1}}, {tls}, {CHECKED}}}")
+        registry = Registry.from_text(mesh, backend=engine_name)
+        await checked(registry, opener(registry))
+        assert server.connections[0].startswith(own(server, "V1") + b"GET /health HTTP/1.1\r\n")
+
+
+async def checked(registry: Registry, through: Opener | None) -> None:
+    """Until the endpoint is known to be well."""
+    cluster = registry.cluster("outbound|80||api.test")
+    assert cluster is not None
+    async with Live(registry, opener=through):
+        await until(lambda: cluster.endpoints[0].health == "healthy")
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "own TLS"])

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,61 @@ async def test_at_most_ten_connections_to_a_database(port: int, engine_name: str
     for one in made:
         one.close()
     assert active(registry) == 0
+
+
+class Counting:
+    """A server that counts who is there at one time, as the database does."""
+
+    def __init__(self) -> None:
+        self.open = self.most_open = self.seen = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        self.seen += 1
+        self.most_open = max(self.most_open, self.open)
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                writer.write(b"echo " + line)
+        self.open -= 1
+        writer.close()
+
+
+@pytest.mark.parametrize("blocking", [True, False], ids=["socket", "asyncio"])
+async def test_the_server_never_sees_more_than_ten(engine_name: str, blocking: bool) -> None:
+    """Sixty callers at once, each of which comes again until it was served."""
+    counting = Counting()
+    async with await asyncio.start_server(counting.serve, "127.0.0.1", 0) as server:
+        registry = Registry.from_text(mesh(server.sockets[0].getsockname()[1], policy=GUIDE), backend=engine_name)
+        refused: set[str] = set()
+
+        def once() -> bytes:
+            with create_connection(registry, HOST, 5432) as made:
+                return talk(made)
+
+        async def aonce() -> bytes:
+            reader, writer = await open_connection(registry, HOST, 5432)
+            writer.write(b"hello\n")
+            line = await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+            return line
+
+        async def served() -> None:
+            while True:
+                try:
+                    assert await (asyncio.to_thread(once) if blocking else aonce()) == b"echo hello\n"
+                except Overflow as overflow:
+                    refused.add(overflow.limit)
+                    await asyncio.sleep(0)
+                else:
+                    return
+
+        await asyncio.gather(*[served() for _ in range(60)])
+        assert counting.seen == 60
+        # Threads may as well come one after another.
+        assert refused == {"max_connections"} or blocking
+        assert counting.most_open <= 10
+        assert active(registry) == 0
 
 
 async def test_keepalive(port: int, engine_name: str) -> None:

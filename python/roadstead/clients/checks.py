@@ -7,9 +7,10 @@ import os
 import ssl
 from typing import TYPE_CHECKING, cast
 
+from roadstead.clients import dial
 from roadstead.clients.tls import Originator, server_name
 from roadstead.health.target import Opener, Streams, Target
-from roadstead.mesh import Cluster, TlsOrigination
+from roadstead.mesh import Cluster, ConnectionPool, TcpPool, TlsOrigination
 
 if TYPE_CHECKING:
     from roadstead.registry.view import View
@@ -49,6 +50,10 @@ def opener(
             elif live.tls is None and target.check.kind != "tcp":
                 context, sni = application(), target.authority
         name = None if context is None else sni
+        if target.proxied:
+            pool = ConnectionPool(TcpPool(proxy_protocol=target.proxied))
+            plain = await dial.adial(dial.Target(target.address, target.port, pool))
+            return await asyncio.open_connection(sock=plain, ssl=context, server_hostname=name)
         if not target.port:
             return await asyncio.open_unix_connection(target.address, ssl=context, server_hostname=name)
         return await asyncio.open_connection(target.address, target.port, ssl=context, server_hostname=name)

@@ -8,10 +8,10 @@ import ssl
 import time
 from typing import NamedTuple, TypeAlias
 
-from roadstead.clients.proxy_protocol import Peers, opening
 from roadstead.clients.sent import keepalive_options
 from roadstead.clients.tunnel import Answer, request_of
 from roadstead.mesh import ConnectionPool, Tunnel
+from roadstead.proxy_protocol import Peers, opening
 
 _Address: TypeAlias = "str | tuple[str | int, ...] | tuple[int, bytes]"
 

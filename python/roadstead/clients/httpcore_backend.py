@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from roadstead.clients.counted import Counted
-from roadstead.clients.proxy_protocol import opening
+from roadstead.proxy_protocol import opening
 
 if TYPE_CHECKING:
     import socket

@@ -21,11 +21,11 @@ from roadstead.clients.dial import Target, aconnect, dial
 from roadstead.clients.drive import ASYNCHRONOUS, BLOCKING, Waits, finished
 from roadstead.clients.held import ConnectionRecorder, Held, HeldProtocol, Place, give_back, holding, moved
 from roadstead.clients.lifetime import keep, keep_stream, refuse_unkept
-from roadstead.clients.proxy_protocol import Peers
 from roadstead.clients.tls import Originator, server_name
 from roadstead.clients.tunnel import Answer, request_of
 from roadstead.errors import ConnectionNotAllowed, EndpointsPending, NotSpoken, TlsRefused, Unavailable
 from roadstead.mesh import ConnectionPool, TcpPolicy, TlsOrigination, Tunnel
+from roadstead.proxy_protocol import Peers
 
 if TYPE_CHECKING:
     from roadstead._core import ConnectionLease, Decision

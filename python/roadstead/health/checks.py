@@ -13,6 +13,7 @@ from roadstead.due import Due
 from roadstead.health.session import Event, Health, Result, Session
 from roadstead.health.target import Target, delay_of, targets_of
 from roadstead.mesh import Endpoint, HealthCheck
+from roadstead.mesh.cluster import ProxyProtocol
 
 Place = tuple[str, str, int]
 """Cluster, address, port."""
@@ -80,15 +81,16 @@ class Checks:
         *,
         authority: str,
         secure: bool,
+        proxied: ProxyProtocol = "",
     ) -> None:
         """Check these endpoints of the cluster from now on, each by these checks and by its own probe. What is known of
         those that stay, stays; new ones count as failed until they passed; those that are names yet are left alone.
-        authority: the service's host."""
+        authority: the service's host. secure: it speaks TLS. proxied: its connections begin with the PROXY protocol."""
         before = self._targets.pop(cluster, {})
         wanted: dict[Place, list[Target]] = {}
         for endpoint in endpoints:
             if endpoint.kind != "hostname" and (
-                targets := targets_of(endpoint, checks, authority, cluster if secure else "")
+                targets := targets_of(endpoint, checks, authority, cluster if secure else "", proxied)
             ):
                 wanted[cluster, endpoint.address, endpoint.port] = targets
         if wanted:

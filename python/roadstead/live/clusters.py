@@ -122,7 +122,14 @@ class Clusters:
             need((*spec.health_checks, *probes))
         else:
             self._checked.discard(spec.name)
-        self.checks.watch(spec.name, spec.health_checks, endpoints, authority=spec.host, secure=_speaks_tls(spec))
+        self.checks.watch(
+            spec.name,
+            spec.health_checks,
+            endpoints,
+            authority=spec.host,
+            secure=_speaks_tls(spec),
+            proxied=spec.connection_pool.tcp.proxy_protocol,
+        )
 
     # Ejections
 

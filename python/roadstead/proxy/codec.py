@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from roadstead.clients.bodies import HeaderList
-    from roadstead.clients.proxy_protocol import Peers
     from roadstead.proxy.flow import Body
     from roadstead.proxy.messages import Lines
     from roadstead.proxy.shared import Shared
+    from roadstead.proxy_protocol import Peers
 
 # Framing is ours on each side.
 _FRAMING: Final = frozenset(["content-length", "transfer-encoding", "connection", "host"])

@@ -9,7 +9,6 @@ import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from roadstead.clients.proxy_protocol import Peers
 from roadstead.metrics.access_log import Entry
 from roadstead.proxy.downstream import keep_alive
 from roadstead.proxy.ends import End
@@ -18,6 +17,7 @@ from roadstead.proxy.hello import HelloReader, NoHello
 from roadstead.proxy.messages import Refusal
 from roadstead.proxy.shared import milliseconds, name_of, wall
 from roadstead.proxy.tunnel import address_of, opened, splice
+from roadstead.proxy_protocol import Peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

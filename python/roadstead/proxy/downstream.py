@@ -7,7 +7,6 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from roadstead.clients.proxy_protocol import Peers
 from roadstead.proxy.carrying import Carrier
 from roadstead.proxy.flow import Flow
 from roadstead.proxy.http1_answer import Answer
@@ -15,6 +14,7 @@ from roadstead.proxy.http2_downstream import PREFACE, Http2Downstream
 from roadstead.proxy.messages import Refusal, Request
 from roadstead.proxy.reader import RequestReader
 from roadstead.proxy.shared import name_of
+from roadstead.proxy_protocol import Peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from roadstead.clients.bodies import HeaderList
-    from roadstead.clients.proxy_protocol import Peers
     from roadstead.proxy.messages import Lines
     from roadstead.proxy.shared import Shared
+    from roadstead.proxy_protocol import Peers
 
 # What was put together of :scheme, :authority and :path; none of them reaches into the next.
 _URL = re.compile(rb"https?://[^/\x00-\x20\x7f]+/[^\x00-\x20\x7f]*")

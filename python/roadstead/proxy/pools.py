@@ -11,7 +11,6 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from roadstead.clients.carry import Call
 from roadstead.clients.counted import Counted, counted
 from roadstead.clients.dial import Target, aconnect
-from roadstead.clients.proxy_protocol import Peers
 from roadstead.clients.sent import idle_time
 from roadstead.mesh import ConnectionPool
 from roadstead.proxy.codec import Asking
@@ -19,6 +18,7 @@ from roadstead.proxy.flow import Flow
 from roadstead.proxy.http2_upstream import Http2Upstream
 from roadstead.proxy.limits import Limits
 from roadstead.proxy.upstream import Upstream
+from roadstead.proxy_protocol import Peers
 
 # Address, TLS, server name, whether HTTP/2 is spoken, and on whose behalf, where the endpoint is told.
 _Key: TypeAlias = tuple[str, int, ssl.SSLContext | None, str, bool, Peers | None]

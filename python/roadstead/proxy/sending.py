@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from roadstead.clients.carry import Answered, Broken, Call
-from roadstead.clients.proxy_protocol import Peers
 from roadstead.errors import TlsRefused
 from roadstead.proxy.codec import Asked, Asking, Cut, Head, unframed
 from roadstead.proxy.messages import Refusal, Request, end_to_end
 from roadstead.proxy.outgoing import Outgoing
 from roadstead.proxy.shared import milliseconds, name_of
+from roadstead.proxy_protocol import Peers
 from roadstead.steps import Try
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from roadstead.proxy.shared import name_of, reason
 if TYPE_CHECKING:
     from roadstead._core import Decision
     from roadstead.clients.held import Place
-    from roadstead.clients.proxy_protocol import Peers
     from roadstead.proxy.shared import Shared
+    from roadstead.proxy_protocol import Peers
 
 _SKILLS = Skills(nests=True, posts=True, ends=True)
 # Seconds without a byte after which Envoy ends a connection where the policy says nothing (tcp_proxy: idle_timeout).
