@@ -121,7 +121,7 @@ class Carrier:
         headers = end_to_end(request.headers)
         if request.version == "2" and TRAILERS in request.headers:
             headers.append(("te", "trailers"))
-        self._complete(headers, target)
+        expects = self._complete(headers, target)
         decision = self._decision = shared.view.route(
             target.authority,
             target.port,
@@ -139,8 +139,7 @@ class Carrier:
             is_streamed=request.is_streamed,
             most=shared.limits.kept_bytes if needs else 0,
         )
-        waits = request.version != "1.0" and request.value(b"expect") is not None
-        wanted = self._answering.proceed if waits else None
+        wanted = self._answering.proceed if expects and request.version != "1.0" else None
         sender = self._sender = Sender(shared, request, outgoing, client.peers, wanted)
         outcome = await self._driven(decision, headers, outgoing, sender)
         if isinstance(outcome, Local):
@@ -148,17 +147,21 @@ class Carrier:
             return self._answer(outcome)
         return await self._pass(request, outcome, sender)
 
-    def _complete(self, headers: HeaderList, target: Target) -> None:
-        """Set what Envoy sets on every request, and drop what is between the client and us."""
-        request_id = None
+    def _complete(self, headers: HeaderList, target: Target) -> bool:
+        """Set what Envoy sets on every request, and drop what is between the client and us. Whether it waits for a 100
+        before it sends its body."""
+        request_id, expects = None, False
         scheme = target.scheme
         for at in range(len(headers) - 1, -1, -1):
             name, value = headers[at]
             if len(name) not in _LENGTHS:
                 continue
             name = name.lower()
-            if name in ("host", "expect"):
+            if name == "host":
                 del headers[at]
+            elif name == "expect":
+                del headers[at]
+                expects = True
             elif name == "x-request-id":
                 request_id = value
             elif name == "x-forwarded-proto":
@@ -172,6 +175,7 @@ class Carrier:
             request_id = str(uuid.uuid4())
             headers.append(("x-request-id", request_id))
         self._request_id = request_id
+        return expects
 
     async def _driven(
         self, decision: Decision, headers: HeaderList, outgoing: Outgoing, sender: Sender
@@ -188,7 +192,6 @@ class Carrier:
         try:
             return await drive(work, ASYNCHRONOUS, sender.send, sender.copy)
         finally:
-            self._upstream_host = sender.upstream_host
             self._failure = sender.failure
 
     def _answer(self, local: Local) -> bool:
@@ -424,7 +427,7 @@ class Carrier:
                 None if request is None else request.text(b"user-agent"),
                 self._request_id,
                 None if target is None else target.authority,
-                self._upstream_host,
+                self._upstream_host or (None if self._sender is None else self._sender.upstream_host),
                 None if decision is None else decision.cluster_name or None,
                 self._upstream_local,
                 client.local,

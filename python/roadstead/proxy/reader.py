@@ -28,6 +28,7 @@ class RequestReader:
     def __init__(self, flow: Flow, limits: Limits, accept: Callable[[Request], None], now: Callable[[], float]) -> None:
         self._flow = flow
         self._limits = limits
+        self._most, self._most_bytes = limits.headers, limits.header_bytes
         self._accept = accept
         self._now = now
         self._parser = httptools.HttpRequestParser(self)
@@ -122,9 +123,10 @@ class RequestReader:
         if self._is_framed_anew:
             return
         self._count += 1
-        if self._count > self._limits.headers:
-            self._refuse(too_many_headers(self._limits))
-        self._grow(len(name) + len(value))
+        self._size += len(name) + len(value)
+        if self._count > self._most or self._size > self._most_bytes:
+            too_many = self._count > self._most
+            self._refuse((too_many_headers if too_many else head_too_large)(self._limits))
         if self._body is None:
             self._headers.append((name, value))
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 class Sender:
-    """upstream_host, failure, upstream_time, length: of the last try: where it went, why its connection failed,
-    milliseconds until the response, its Content-Length. peers: on whose behalf. wanted: called before the first block
+    """failure, upstream_time, length: of the last try: why its connection failed, milliseconds until the response, its
+    Content-Length. peers: on whose behalf. wanted: called before the first block
     of a body is waited for."""
 
     def __init__(
@@ -43,10 +43,16 @@ class Sender:
         self._upstream: Asking | None = None
         self._upload: asyncio.Task[None] | None = None
         self._copies: set[asyncio.Task[None]] = set()
-        self.upstream_host: str | None = None
+        self._call: Call | None = None
         self.failure: str | None = None
         self.upstream_time: int | None = None
         self.length: int | None = None
+
+    @property
+    def upstream_host(self) -> str | None:
+        """Of the last try, None where there was none."""
+        call = self._call
+        return None if call is None else name_of((call.host, call.port)) if call.port else call.host
 
     @property
     def is_sent(self) -> bool:
@@ -57,7 +63,7 @@ class Sender:
         """One try."""
         self.abort()
         self.failure = None
-        self.upstream_host = name_of((call.host, call.port)) if call.port else call.host
+        self._call = call
         found = await self._connected(call)
         if isinstance(found, Broken):
             return found
@@ -151,7 +157,14 @@ class Sender:
         began = self._loop.time()
         head = self._write(upstream, call)
         try:
-            answer = await self._head(head, call, deadline)
+            if self._upload is None:
+                answer: Head | None = None
+                left = None if deadline is None else self._shared.terms.seconds_until(deadline)
+                with suppress(TimeoutError):
+                    async with self._shared.deadlines.within(left):
+                        answer = await head
+            else:
+                answer = await self._head(head, self._upload, call, deadline)
         except Cut as cut:
             self.failure = str(cut)
             self.abort()
@@ -208,17 +221,13 @@ class Sender:
         upstream.end(outgoing.trailers)
         call.exchange.received()
 
-    async def _head(self, head: asyncio.Future[Head], call: Call, deadline: int | None) -> Head | None:
-        """None where the time is up. Raises Cut, and what the client's body breaks with."""
+    async def _head(
+        self, head: asyncio.Future[Head], upload: asyncio.Task[None], call: Call, deadline: int | None
+    ) -> Head | None:
+        """While the request is still on its way: None where the time is up. Raises Cut, and what the client's body
+        breaks with."""
         terms = self._shared.terms
-        if self._upload is None:
-            if deadline is None:
-                return await head
-            with suppress(TimeoutError):
-                async with self._shared.deadlines.within(terms.seconds_until(deadline)):
-                    return await head
-            return None
-        waits: set[asyncio.Future[Head] | asyncio.Task[None]] = {head, self._upload}
+        waits: set[asyncio.Future[Head] | asyncio.Task[None]] = {head, upload}
         while True:
             until = self._deadline(call, deadline)
             left = None if until is None else terms.seconds_until(until)
@@ -227,8 +236,8 @@ class Sender:
                 return head.result()
             if not done:
                 return None
-            waits.discard(self._upload)
-            error = self._upload.exception()
+            waits.discard(upload)
+            error = upload.exception()
             if error is not None and not isinstance(error, ConnectionError):
                 raise error
 
