@@ -11,6 +11,8 @@ import grpc.aio
 import pytest
 from tests.clients.authority import Authority
 from tests.clients.grpc_server import CODE, Server
+from tests.proxy.http2_peers import Stream, http2_server
+from tests.proxy.running import until
 
 from roadstead import Registry
 from roadstead.clients.grpc import aio_channel, channel
@@ -264,3 +266,47 @@ def test_a_future(servers: list[Server], engine_name: str) -> None:
         assert (call.result(), call.code()) == (b"echo hi", CODE.OK)
         response, told = opened.unary_unary("/test.Greeter/one").with_call(b"hi")
         assert (response, dict(told.initial_metadata())["x-by"]) == (b"echo hi", str(servers[0].port))
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_connections_are_asked_whether_they_live(engine_name: str, answers: bool) -> None:
+    """http2KeepAlive: by gRPC's own pings; a server that answers none is gone, with what was on its way there."""
+
+    async def silent(stream: Stream) -> None:
+        await asyncio.Event().wait()
+
+    policy = "{connectionPool: {http: {http2KeepAlive: {interval: 0.1s, timeout: 0.2s}}}}"
+    async with http2_server(silent) as server:
+        registry = Registry.from_text(mesh(server.port, http=NO_RETRIES, policy=policy), backend=engine_name)
+        async with aio_channel(registry, "greeter.test:50051") as opened:
+            asked = asyncio.ensure_future(opened.unary_unary("/test.Greeter/one")(b"hi"))
+            await until(lambda: server.requests)
+            if answers:
+                await until(lambda: server.peers[0].pings >= 3)
+                assert not asked.done()
+                asked.cancel()
+            else:
+                server.peers[0].writer.transport.pause_reading()
+                with pytest.raises(grpc.aio.AioRpcError) as raised:
+                    await asked
+                assert raised.value.code() is CODE.UNAVAILABLE
+
+
+async def test_idle_connections_are_closed(engine_name: str) -> None:
+    async with http2_server(ok) as server:
+        policy = "{connectionPool: {http: {idleTimeout: 1s}}}"
+        registry = Registry.from_text(mesh(server.port, policy=policy), backend=engine_name)
+        async with aio_channel(registry, "greeter.test:50051") as opened:
+            one = opened.unary_unary("/test.Greeter/one")
+            assert await one(b"hi") == b"hi"
+            await until(lambda: server.peers[0].is_closed)
+            assert await one(b"hi") == b"hi"
+            assert len(server.peers) == 2
+
+
+async def ok(stream: Stream) -> None:
+    """Say what came, as gRPC does."""
+    await stream.done()
+    stream.head([(":status", "200"), ("content-type", "application/grpc")])
+    await stream.send(stream.body)
+    stream.end(("grpc-status", "0"))

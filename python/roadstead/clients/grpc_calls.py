@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from roadstead.clients.carry import Answered, Broken, Call, Carrying, Local, Terms
 from roadstead.clients.grpc_tls import Relay, is_relayed
 from roadstead.clients.grpc_tls import credentials as own_tls
+from roadstead.clients.sent import idle_time
 from roadstead.errors import MissingExtra
 
 try:
@@ -20,6 +21,7 @@ except ImportError as error:
     raise MissingExtra("calls by gRPC", "grpc", "grpcio") from error
 
 if TYPE_CHECKING:
+    from roadstead.mesh import ConnectionPool
     from roadstead.registry.view import View
 
 Value: TypeAlias = "str | bytes"
@@ -34,6 +36,7 @@ CODES = {code.value[0]: code for code in grpc.StatusCode}
 # What the library itself says of a call, and the caller's metadata cannot.
 _OWN = frozenset(("host", "content-type", "te", "grpc-timeout", "user-agent", "content-length"))
 _MOST_MS = 99_999_999
+_MOST_TIME = 2**31 - 1
 # What the library says, under UNAVAILABLE, of connections: none, or one that ended. Else it is a server's.
 _NONE = ("failed to connect", "resolution failed", "handshake", "empty address list")
 _ENDED = (
@@ -143,7 +146,7 @@ class Calls:
             ("grpc.max_reconnect_backoff_ms", 1000),
         ]
         if call.pool is not None:
-            options.append(("grpc.min_reconnect_backoff_ms", max(100, round(call.pool.tcp.connect_timeout * 1000))))
+            options += _of_pool(call.pool)
         is_led = is_relayed(call)
         target = f"unix:{self._relay.at(key, call)}" if is_led else _target(call)
         credentials = None
@@ -220,6 +223,25 @@ class Kept(Generic[C]):
         found = list(self._kept.values())
         self._kept.clear()
         return found
+
+
+def _of_pool(pool: ConnectionPool) -> list[Option]:
+    """What of a cluster's policy is for gRPC's own connections to keep."""
+    made: list[Option] = [("grpc.min_reconnect_backoff_ms", max(100, round(pool.tcp.connect_timeout * 1000)))]
+    idle = idle_time(pool)
+    made.append(("grpc.client_idle_timeout_ms", _MOST_TIME if idle is None else max(1, round(idle * 1000))))
+    interval, timeout = pool.http.http2_keepalive or (None, None)
+    if interval:
+        made += [
+            ("grpc.keepalive_time_ms", max(1, round(interval * 1000))),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
+        ]
+        if timeout:
+            # One is for pings on connections that are quiet, the other for all.
+            patience = max(1, round(timeout * 1000))
+            made += [("grpc.keepalive_timeout_ms", patience), ("grpc.http2.ping_timeout_ms", patience)]
+    return made
 
 
 def metadata_of(call: Call, given: Metadata) -> list[tuple[str, Value]]:
