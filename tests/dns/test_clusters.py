@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roadstead import Registry
 from roadstead.dns import Answer
-from roadstead.dns.clusters import endpoints_of, is_pending, names_of
+from roadstead.dns.clusters import endpoints_of, names_of
 from roadstead.dns.names import NameState
 from roadstead.mesh import Cluster
 
@@ -61,12 +61,3 @@ def test_names_in_a_static_entry_stand_beside_addresses() -> None:
     made = cluster("STATIC", STATIC)
     assert names_of(made) == ("a.test",)
     assert [one[0] for one in told(made, known(a=("10.0.0.1",)))] == ["10.0.0.1", "10.9.9.9"]
-
-
-def test_pending_until_anybody_spoke() -> None:
-    made = cluster("DNS", SECOND)
-    names = known()
-    assert is_pending(made, names)
-    names["b.test"].failed("SERVFAIL", 0, 0)
-    assert not is_pending(made, names)
-    assert endpoints_of(made, names, 0) == []

@@ -12,8 +12,9 @@ from tests.dns.server import Record, Server
 from tests.health.server import HealthServer
 from tests.sources.collecting import entry
 
-from roadstead import EndpointsPending, Live, NoHealthyEndpoint, Registry
+from roadstead import EndpointsPending, Live, NoHealthyEndpoint, Registry, ResourceKey
 from roadstead.dns import Policy
+from roadstead.mesh import Cluster
 from roadstead.dns.system import SystemResolver
 from roadstead.sources.files import Files
 
@@ -126,6 +127,25 @@ async def test_names_nobody_uses_are_not_kept(engine_name: str) -> None:
         registry.route("a.test").lease().finish(status=200)
 
 
+async def test_endpoints_that_configuration_brings_and_takes(engine_name: str) -> None:
+    def entry(*addresses: str) -> str:
+        written = ", ".join(f"{{address: {one}}}" for one in addresses)
+        return (CHECKED.partition("---")[0] % 1).replace("{address: 127.0.0.1, ports: {http: 1}}", written)
+
+    registry = Registry.from_text(entry("10.0.0.1"), backend=engine_name)
+    async with Live(registry) as live:
+        for number, addresses in enumerate((("10.0.0.1", "10.0.0.2"), ("10.0.0.2",)), 1):
+            registry.apply(put=entry(*addresses))
+            await until(lambda number=number: len(live.history()) == number)
+        registry.apply(delete="ServiceEntry/default/c")
+        await until(lambda: len(live.history()) == 3)
+        assert [(event.endpoint, event.what, event.why) for event in live.history()] == [
+            ("10.0.0.2:80", "came", "configuration"),
+            ("10.0.0.1:80", "left", "configuration"),
+            ("10.0.0.2:80", "left", "configuration"),
+        ]
+
+
 async def test_a_check_takes_an_endpoint_out_and_back(engine_name: str) -> None:
     async with HealthServer() as server:
         registry = Registry.from_text(CHECKED % server.port, backend=engine_name)
@@ -216,6 +236,10 @@ def test_in_a_thread_of_its_own(engine_name: str, tmp_path: Path) -> None:
             pending.value.wait(30)
             assert decision.pick().address == "10.0.0.1"
             assert [source.name for source in live.status().sources] == [str(tmp_path)]
+            spec = decision.cluster.spec
+            assert isinstance(spec, Cluster)
+            assert live.source_of(spec.origin) == str(tmp_path)
+            assert live.source_of(ResourceKey("ServiceEntry", "default", "none")) is None
     finally:
         end.set()
         dns.join()

@@ -22,11 +22,6 @@ def names_of(cluster: Cluster) -> tuple[str, ...]:
     )
 
 
-def is_pending(cluster: Cluster, names: Names) -> bool:
-    """Nobody has said anything yet of any of its names (Envoy: the cluster is not initialised)."""
-    return not any(names[name].started for name in names_of(cluster))
-
-
 def endpoints_of(cluster: Cluster, names: Names, now: float) -> list[Endpoint]:
     """One endpoint for each address (STRICT_DNS; also names in STATIC entries) or the name's first address
     (LOGICAL_DNS: one logical host). Port, weight, locality, labels and health are those of the name's entry; `hostname`

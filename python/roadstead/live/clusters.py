@@ -27,7 +27,7 @@ _WHAT: dict[str, What] = {
     "degraded": "degraded",
     "no_longer_degraded": "recovered",
 }
-_OUTLIER = "outlier detection"
+_OUTLIER, _CONFIGURATION = "outlier detection", "configuration"
 
 
 class Word:
@@ -59,7 +59,8 @@ class Clusters:
         self._spawn = spawn
         self._used: dict[str, int] = {}
         self._checked: set[str] = set()
-        self._shown: dict[str, list[str]] = {}
+        # The endpoints of each cluster, as the history names them.
+        self._shown: dict[str, tuple[str, ...]] = {}
         self._doors: dict[str, ClusterEndpoints] = {}
         # Clusters with outlier detection, and the endpoints that are known to be ejected.
         self._ejecting: dict[str, set[str]] = {}
@@ -70,10 +71,10 @@ class Clusters:
 
     def start(self) -> None:
         """Take all clusters over."""
-        self.changed([known.name for known in self._view.clusters() if known is not None])
+        self.changed([known.name for known in self._view.clusters() if known is not None], told=False)
 
-    def changed(self, names: Iterable[str]) -> None:
-        """These clusters are new, different or gone."""
+    def changed(self, names: Iterable[str], *, told: bool = True) -> None:
+        """These clusters are new, different or gone. told: the history hears of it."""
         for name in names:
             self._doors.pop(name, None)
             spec = self._spec(name)
@@ -91,7 +92,16 @@ class Clusters:
                 else:
                     self._hold(name)
             else:
-                self._check(spec, [endpoint for group in spec.groups for endpoint in group.endpoints])
+                endpoints = [endpoint for group in spec.groups for endpoint in group.endpoints]
+                self._show(name, endpoints, _CONFIGURATION if told else "")
+                self._check(spec, endpoints)
+
+    def _show(self, name: str, endpoints: Iterable[Endpoint], why: str) -> None:
+        """The cluster has these endpoints now. why: what the history says of it, "" for nothing."""
+        shown = tuple([_name(endpoint.address, endpoint.port) for endpoint in endpoints])
+        if why:
+            self._history.compare(name, self._shown.get(name, ()), shown, why)
+        self._shown[name] = shown
 
     def _spec(self, name: str) -> Cluster | None:
         known = self._view.cluster(name)
@@ -108,7 +118,7 @@ class Clusters:
             self.upkeep.forget(name)
         if self.checks is not None:
             self.checks.forget(name)
-        self._history.compare(name, self._shown.pop(name, ()), (), "configuration")
+        self._history.compare(name, self._shown.pop(name, ()), (), _CONFIGURATION)
         self._used.pop(name, None)
         self._ejecting.pop(name, None)
 
@@ -178,9 +188,7 @@ class Clusters:
         if spec is None:
             return
         self._door(cluster).update(endpoints)
-        shown = [_name(endpoint.address, endpoint.port) for endpoint in endpoints]
-        self._history.compare(cluster, self._shown.get(cluster, ()), shown, "dns")
-        self._shown[cluster] = shown
+        self._show(cluster, endpoints, "dns")
         self._check(spec, endpoints)
 
     def park(self, cluster: str) -> None:

@@ -15,7 +15,8 @@ degraded, recovered: by an active check."""
 
 
 class Event(msgspec.Struct, frozen=True):
-    """when: seconds since 1970. endpoint: "address:port". why: "dns", "health check: timeout", "outlier detection" …"""
+    """when: seconds since 1970. endpoint: "address:port". why: "configuration", "dns", "health check: timeout",
+    "outlier detection" …"""
 
     when: float
     cluster: str
@@ -39,7 +40,7 @@ class History:
 
     def compare(self, cluster: str, before: Iterable[str], after: Iterable[str], why: str) -> None:
         """Note who came and who left."""
-        old, new = list(before), list(after)
+        old, new = dict.fromkeys(before), dict.fromkeys(after)
         for endpoint in old:
             if endpoint not in new:
                 self.note(cluster, endpoint, "left", why)

@@ -20,9 +20,10 @@ from roadstead.sources import Layers, Source, SourceStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from roadstead.config import ResourceKey
     from roadstead.health import Checks, CheckStatus, Result
     from roadstead.health.target import Opener, Target
-    from roadstead.mesh import Delta
+    from roadstead.mesh import Delta, Origin
     from roadstead.registry.registry import Registry
 
 
@@ -53,7 +54,7 @@ class Live:
     sets Envoy up, with MeshConfig's dnsRefreshRate. idle: seconds after which names that nobody takes leases of are not
     kept fresh any more; None: never.
     health: run the active checks of the configuration. opener: how a check connects; default without TLS
-    (`clients.checks.opener` speaks the cluster's).
+    (`clients.checks.opener` speaks the cluster's, and the PROXY protocol).
     history: how many events of endpoints are remembered."""
 
     def __init__(
@@ -155,6 +156,13 @@ class Live:
     def history(self, cluster: str | None = None) -> list[Event]:
         """Why endpoints came, went, were ejected and returned, oldest first."""
         return self._history.events(cluster)
+
+    def source_of(self, what: ResourceKey | Origin) -> str | None:
+        """The name of the source whose version of a resource is in force; of a route, a service or a cluster by its
+        origin. None: no source's."""
+        from roadstead.config import ResourceKey
+
+        return self._layers.source_of(ResourceKey(what.kind, what.namespace, what.name))
 
     def status(self) -> LiveStatus:
         """What the loops are at."""
