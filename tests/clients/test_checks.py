@@ -15,6 +15,7 @@ from roadstead.health import Result
 from roadstead.health.probes import probe
 from roadstead.health.target import targets_of
 from roadstead.mesh import Cluster
+from roadstead.protocol import Protocol
 
 MESH = """
 apiVersion: networking.istio.io/v1
@@ -49,7 +50,9 @@ async def checked(
     spec = cluster.spec
     assert isinstance(spec, Cluster)
     ((endpoint,),) = [group.endpoints for group in spec.groups]
-    (target,) = targets_of(endpoint, spec.health_checks, spec.host, spec.name)
+    secure = spec.name if spec.tls is not None or Protocol(spec.protocol).is_tls else ""
+    proxied = spec.connection_pool.tcp.proxy_protocol
+    (target,) = targets_of(endpoint, spec.health_checks, spec.host, secure, proxied)
     return await probe(target, opener(registry, verify=verify))
 
 

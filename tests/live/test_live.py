@@ -14,8 +14,8 @@ from tests.sources.collecting import entry
 
 from roadstead import EndpointsPending, Live, NoHealthyEndpoint, Registry, ResourceKey
 from roadstead.dns import Policy
-from roadstead.mesh import Cluster
 from roadstead.dns.system import SystemResolver
+from roadstead.mesh import Cluster
 from roadstead.sources.files import Files
 
 NAME = "outbound|80||a.test"

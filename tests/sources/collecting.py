@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from roadstead import Registry
@@ -44,7 +44,7 @@ class Sink:
     def resources(self) -> Mapping[ResourceKey, Resource[Spec]]:
         return self.registry.resources
 
-    def apply(self, put: Sequence[Decoded], delete: Sequence[ResourceKey]) -> object:
+    def apply(self, put: Iterable[Decoded], delete: Sequence[ResourceKey]) -> object:
         delta = self.registry.apply(put, delete)
         self.applied += 1
         asyncio.run_coroutine_threadsafe(self._tell(), self._loop)

@@ -170,11 +170,11 @@ class Registry(View):
                 if mesh is not None or networks is not None:
                     self._resettle(mesh, networks)
                     touch.everything = True
+                # Thousands of passing objects go one after the other, and not at once.
+                while read:
+                    breath.take()
+                    read.pop()
                 delta = self._change(changes, touch, findings)
-            # Thousands of passing objects go one after the other, and not at once.
-            while read:
-                breath.take()
-                read.pop()
         return Delta(delta.hosts, delta.clusters, (*findings, *delta.diagnostics))
 
     # Loading
@@ -238,9 +238,9 @@ class Registry(View):
         node is what comes back."""
         before = self._replaced(changes)
         published = dict(before)
-        self._set(changes, touch)
         # Only the store keeps what was taken in, so that a bulk load's memory can be used again.
-        changes.clear()
+        for key in Breath().between(list(changes)):
+            self._set_one(key, changes.pop(key), touch)
         views = list(self._shared.views)
         while True:
             staged = {view: view.stage(touch, lambda: self._holding(published)) for view in views}
@@ -270,18 +270,20 @@ class Registry(View):
         return replaced
 
     def _set(self, changes: Changes, touch: Touch) -> None:
+        for key, resource in Breath().between(changes.items()):
+            self._set_one(key, resource, touch)
+
+    def _set_one(self, key: ResourceKey, resource: Resource[Spec] | None, touch: Touch) -> None:
         from roadstead.compile.facts import key_of
 
         store, index = self._shared.store, self._shared.index
-        for key, resource in Breath().between(changes.items()):
-            if resource is None:
-                if key in store:
-                    store.pop(key)
-                    index.delete(key, touch)
-            else:
-                kept = key_of(resource)
-                store.put(resource, kept)
-                index.put(resource, touch, kept)
+        if resource is not None:
+            kept = key_of(resource)
+            store.put(resource, kept)
+            index.put(resource, touch, kept)
+        elif key in store:
+            store.pop(key)
+            index.delete(key, touch)
 
     @contextmanager
     def _holding(self, resources: Changes) -> Iterator[None]:

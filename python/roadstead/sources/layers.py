@@ -12,7 +12,7 @@ holds a document that cannot be read at all (half a file), what the piece had be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Protocol, TypeAlias
 
@@ -34,8 +34,9 @@ class Sink(Protocol):
     def resources(self) -> Mapping[ResourceKey, Resource[Spec]]:
         """What is in force."""
 
-    def apply(self, put: Sequence[Decoded], delete: Sequence[ResourceKey]) -> object:
-        """Put and delete, all at once. put: what was read, with what is to be said about it."""
+    def apply(self, put: Iterable[Decoded], delete: Sequence[ResourceKey]) -> object:
+        """Put and delete, all at once. put: what was read, with what is to be said about it; handed over one by one, to
+        be held by nobody else."""
 
 
 class Source(Protocol):
@@ -85,7 +86,10 @@ class Layer:
         """Replace these pieces; None takes one away. All of it becomes visible at once. order: names of all pieces, the
         later count above the earlier; without it that is the order of their names."""
         self._order = {name: number for number, name in enumerate(order)}
-        await self._layers.take(self, self._level, pieces)
+        taking = self._layers.take(self, self._level, pieces)
+        # Whoever only waits need not hold thousands of objects.
+        del pieces
+        await taking
 
     async def replace(self, pieces: Mapping[str, Piece]) -> None:
         """These are all pieces there are; the source was read completely."""
@@ -158,26 +162,34 @@ class Layers:
     async def take(self, layer: Layer, level: int, pieces: Mapping[str, Piece | None]) -> None:
         """Changes of one layer; see `Layer.update`."""
         async with self._lock:
-            put: dict[ResourceKey, dict[_Place, Resource[Spec]]] = {}
-            gone: dict[ResourceKey, list[_Place]] = {}
-            noted: list[tuple[str, frozenset[ResourceKey], tuple[Finding, ...]]] = []
-            for name, piece in pieces.items():
-                place, before = (level, name), layer.held(name)
-                fresh = {resource.key: resource for decoded in piece or () for resource in decoded.resources}
-                keeps = _keeps(piece, before)
-                for key, resource in fresh.items():
-                    put.setdefault(key, {})[place] = resource
-                for key in before - fresh.keys() - keeps:
-                    gone.setdefault(key, []).append(place)
-                said = tuple([said for decoded in piece or () for said in decoded.findings])
-                noted.append((name, frozenset(fresh) | keeps, said))
-            changed = {key: self._settle(key, put.get(key, {}), gone.get(key, ())) for key in {**put, **gone}}
-            for note in noted:
-                layer.keep(*note)
-            changes, deleted = _changes([one for piece in pieces.values() for one in piece or ()], changed)
+            changes, deleted = self._taken(layer, level, pieces)
+            del pieces
             if changes or deleted:
+                changes.reverse()
                 # Compiling takes its time; whoever else lives in this loop goes on.
-                await asyncio.to_thread(self._sink.apply, changes, deleted)
+                await asyncio.to_thread(self._sink.apply, _handed_over(changes), deleted)
+
+    def _taken(
+        self, layer: Layer, level: int, pieces: Mapping[str, Piece | None]
+    ) -> tuple[list[Decoded], list[ResourceKey]]:
+        """Note what the pieces change; what the sink is to be told."""
+        put: dict[ResourceKey, dict[_Place, Resource[Spec]]] = {}
+        gone: dict[ResourceKey, list[_Place]] = {}
+        noted: list[tuple[str, frozenset[ResourceKey], tuple[Finding, ...]]] = []
+        for name, piece in pieces.items():
+            place, before = (level, name), layer.held(name)
+            fresh = {resource.key: resource for decoded in piece or () for resource in decoded.resources}
+            keeps = _keeps(piece, before)
+            for key, resource in fresh.items():
+                put.setdefault(key, {})[place] = resource
+            for key in before - fresh.keys() - keeps:
+                gone.setdefault(key, []).append(place)
+            said = tuple([said for decoded in piece or () for said in decoded.findings])
+            noted.append((name, frozenset(fresh) | keeps, said))
+        changed = {key: self._settle(key, put.get(key, {}), gone.get(key, ())) for key in {**put, **gone}}
+        for note in noted:
+            layer.keep(*note)
+        return _changes([one for piece in pieces.values() for one in piece or ()], changed)
 
     def _settle(
         self, key: ResourceKey, put: Mapping[_Place, Resource[Spec]], gone: Iterable[_Place]
@@ -216,6 +228,12 @@ class _Nothing(Enum):
 
 
 _GONE, _SAME = _Nothing.GONE, _Nothing.SAME
+
+
+def _handed_over(changes: list[Decoded]) -> Iterator[Decoded]:
+    """The last first; what was handed over is not held here any more."""
+    while changes:
+        yield changes.pop()
 
 
 def _changes(

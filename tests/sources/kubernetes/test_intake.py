@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tests.sources.collecting import entry
 
@@ -27,8 +27,8 @@ class Taken:
     def __init__(self) -> None:
         self.put: list[int] = []
 
-    def apply(self, put: Sequence[Decoded], delete: Sequence[ResourceKey]) -> object:
-        self.put.append(len(put))
+    def apply(self, put: Iterable[Decoded], delete: Sequence[ResourceKey]) -> object:
+        self.put.append(len(list(put)))
         return None
 
 

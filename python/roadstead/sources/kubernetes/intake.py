@@ -64,12 +64,15 @@ class Intake:
             await self._news.wait()
             await asyncio.sleep(_TOGETHER)
             self._news.clear()
-            pending, self._pending = self._pending, {}
-            self._room.set()
-            if pending:
-                await self._layer.update(pending)
+            if self._pending:
+                await self._layer.update(self._handed_over())
             self._layer.loaded.set()
             self._tell()
+
+    def _handed_over(self) -> Mapping[str, Piece | None]:
+        pending, self._pending = self._pending, {}
+        self._room.set()
+        return pending
 
     def _changed(self) -> None:
         if not self._unlisted:
