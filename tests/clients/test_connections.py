@@ -12,6 +12,7 @@ from tests.clients.servers import Answer, Servers, servers
 from tests.clients.ways import CLIENTS, Way
 
 from roadstead import Registry
+from roadstead.clients import direct
 from roadstead.clients.httpx import Transport
 
 
@@ -61,14 +62,18 @@ def test_a_connection_that_the_server_closed_is_not_used(made: Servers) -> None:
     assert server.connections == 2
 
 
-def test_old_connections_are_closed(made: Servers) -> None:
-    """What came of age while others were used goes when one is put back."""
-    server = made.http()
-    mesh = entry(server.port, policy="{connectionPool: {http: {idleTimeout: 0.001s}}}")
-    with httpx.Client(transport=Transport(Registry.from_text(mesh))) as client:
+def test_connections_to_endpoints_that_vanished_are_closed(made: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go when requests are sent elsewhere."""
+    monkeypatch.setattr(direct, "_SWEEP", 0.0)
+    first, second = made.http(), made.http()
+    policy = "{connectionPool: {http: {idleTimeout: 0.001s}}}"
+    registry = Registry.from_text(entry(first.port, policy=policy))
+    with httpx.Client(transport=Transport(registry)) as client:
+        client.get(URL)
+        registry.apply(put=entry(second.port, policy=policy))
         for _ in range(5):
             assert client.get(URL).status_code == 200
-    assert len(server.requests) == 5
+        assert (first.connections, first.open) == (1, 0)
 
 
 def test_an_answer_that_nobody_reads_does_not_hold_its_connection(made: Servers) -> None:

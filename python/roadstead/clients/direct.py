@@ -4,7 +4,10 @@ and at all who wait for one, twice a request; here nobody waits, and the one tha
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from weakref import WeakSet
 
@@ -14,41 +17,52 @@ if TYPE_CHECKING:
 C = TypeVar("C", "httpcore.HTTPConnection", "httpcore.AsyncHTTPConnection")
 
 
+# Seconds between two looks at all that are idle: endpoints vanish, and nobody asks for their connections any more.
+_SWEEP = 1.0
+
+
 class _Idle(Generic[C]):
     """Connections to each place that nobody uses, and all that there are. Any thread may take one."""
 
     def __init__(self, made: Callable[[httpcore.Origin], C]) -> None:
         self._made: Callable[[httpcore.Origin], C] = made
         self._stacks: dict[tuple[bytes, bytes, int], list[C]] = {}
+        self._lock = threading.Lock()
+        self._swept = 0.0
         self.all: WeakSet[C] = WeakSet()
 
-    def taken(self, origin: httpcore.Origin) -> tuple[C, list[C], list[C]]:
-        """One to use, where it is to be put back, and those that are to be closed."""
-        key = (origin.scheme, origin.host, origin.port)
-        stack = self._stacks.get(key)
-        if stack is None:
-            stack = self._stacks.setdefault(key, [])
+    def taken(self, origin: httpcore.Origin) -> tuple[C, list[C]]:
+        """One to use, and those that are to be closed."""
         old: list[C] = []
-        while stack:
-            try:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._swept >= _SWEEP:
+                self._swept = now
+                self._sweep(old)
+            stack = self._stacks.get((origin.scheme, origin.host, origin.port))
+            while stack:
                 found = stack.pop()
-            except IndexError:
-                # Another thread was faster.
-                break
-            if found.is_idle() and not found.has_expired():
-                return found, stack, old
-            old.append(found)
+                if found.is_idle() and not found.has_expired():
+                    return found, old
+                old.append(found)
         made = self._made(origin)
         self.all.add(made)
-        return made, stack, old
+        return made, old
 
+    def put_back(self, connection: C, origin: httpcore.Origin) -> None:
+        """A response is over; what cannot be used again is closed already."""
+        if connection.is_idle():
+            with self._lock:
+                self._stacks.setdefault((origin.scheme, origin.host, origin.port), []).append(connection)
 
-def _put_back(connection: C, stack: list[C]) -> C | None:
-    """One that came of age meanwhile, to be closed."""
-    if not connection.is_idle():
-        return None
-    stack.append(connection)
-    return stack.pop(0) if len(stack) > 1 and stack[0].has_expired() else None
+    def _sweep(self, old: list[C]) -> None:
+        for key, stack in list(self._stacks.items()):
+            gone = [connection for connection in stack if connection.has_expired()]
+            if len(gone) == len(stack):
+                del self._stacks[key]
+            elif gone:
+                self._stacks[key] = [connection for connection in stack if connection not in gone]
+            old += gone
 
 
 class Direct:
@@ -59,11 +73,12 @@ class Direct:
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Of the pool."""
-        connection, stack, old = self._idle.taken(request.url.origin)
+        origin = request.url.origin
+        connection, old = self._idle.taken(origin)
         for one in old:
             one.close()
         response = connection.handle_request(request)
-        response.stream = _Stream(response.stream, connection, stack)
+        response.stream = _Stream(response.stream, partial(self._idle.put_back, connection, origin))
         return response
 
     def close(self) -> None:
@@ -80,11 +95,12 @@ class AsyncDirect:
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Of the pool."""
-        connection, stack, old = self._idle.taken(request.url.origin)
+        origin = request.url.origin
+        connection, old = self._idle.taken(origin)
         for one in old:
             await one.aclose()
         response = await connection.handle_async_request(request)
-        response.stream = _AsyncStream(response.stream, connection, stack)
+        response.stream = _AsyncStream(response.stream, partial(self._idle.put_back, connection, origin))
         return response
 
     async def aclose(self) -> None:
@@ -96,45 +112,39 @@ class AsyncDirect:
 class _Stream:
     """A body; at its end its connection is the next one's."""
 
-    __slots__ = ("_connection", "_stack", "_stream")
+    __slots__ = ("_over", "_stream")
 
-    def __init__(
-        self, stream: object, connection: httpcore.HTTPConnection, stack: list[httpcore.HTTPConnection]
-    ) -> None:
+    def __init__(self, stream: object, over: Callable[[], None]) -> None:
         self._stream = stream
-        self._connection = connection
-        self._stack: list[httpcore.HTTPConnection] | None = stack
+        self._over: Callable[[], None] | None = over
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(cast("Iterator[bytes]", self._stream))
 
     def close(self) -> None:
         cast("httpcore.Response", self._stream).close()
-        stack, self._stack = self._stack, None
-        if stack is not None and (old := _put_back(self._connection, stack)) is not None:
-            old.close()
+        over, self._over = self._over, None
+        if over is not None:
+            over()
 
 
 class _AsyncStream:
     """The same in asyncio."""
 
-    __slots__ = ("_connection", "_stack", "_stream")
+    __slots__ = ("_over", "_stream")
 
-    def __init__(
-        self, stream: object, connection: httpcore.AsyncHTTPConnection, stack: list[httpcore.AsyncHTTPConnection]
-    ) -> None:
+    def __init__(self, stream: object, over: Callable[[], None]) -> None:
         self._stream = stream
-        self._connection = connection
-        self._stack: list[httpcore.AsyncHTTPConnection] | None = stack
+        self._over: Callable[[], None] | None = over
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return cast("AsyncIterator[bytes]", self._stream).__aiter__()
 
     async def aclose(self) -> None:
         await cast("httpcore.Response", self._stream).aclose()
-        stack, self._stack = self._stack, None
-        if stack is not None and (old := _put_back(self._connection, stack)) is not None:
-            await old.aclose()
+        over, self._over = self._over, None
+        if over is not None:
+            over()
 
 
 __all__ = ["AsyncDirect", "Direct"]
