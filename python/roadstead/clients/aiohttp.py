@@ -114,15 +114,19 @@ class Response(aiohttp.ClientResponse):
 
     def close(self) -> None:
         """Of aiohttp."""
-        self._settle()
+        if self._outcome is not None:
+            self._settle()
         super().close()
-        self._give_back()
+        if self._free is not None:
+            self._give_back()
 
     def release(self) -> object:
         """Of aiohttp."""
-        self._settle()
+        if self._outcome is not None:
+            self._settle()
         made = super().release()
-        self._give_back()
+        if self._free is not None:
+            self._give_back()
         return made
 
     def _settle(self) -> None:
@@ -482,9 +486,9 @@ class _Connector(aiohttp.TCPConnector):
         way: _Way = getattr(req, _WAY)
         return way.connector.connect(req, traces, way.timeout or timeout)
 
-    def close(self, *, abort_ssl: bool = False) -> object:  # type: ignore[override]
+    def close(self, **how: bool) -> object:  # type: ignore[override]
         """Of aiohttp."""
-        own = super().close(abort_ssl=abort_ssl)
+        own = super().close(**how)
 
         async def both() -> None:
             await self._mesh.close()
