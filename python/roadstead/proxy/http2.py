@@ -25,6 +25,7 @@ try:
     import h2.events
     import h2.exceptions
     import h2.settings
+    import hpack
     import hyperframe.exceptions
     import hyperframe.frame
 except ImportError as error:
@@ -53,6 +54,28 @@ _WAITING_ANSWERS = 1000
 _AT_ONCE = 64 * 1024
 # Seconds in which a peer may read why the connection ends.
 _LINGER = 1.0
+
+
+# Of each message another value: in the table of those that come again they would only push out others.
+_FLEETING: Final = frozenset(
+    [
+        *(b"x-request-id", b"traceparent", b"x-b3-spanid", b"x-b3-traceid", b"grpc-timeout", b"content-length"),
+        *(b"date", b"x-envoy-upstream-service-time", b"x-envoy-expected-rq-timeout-ms"),
+    ]
+)
+
+
+class _Encoder(hpack.Encoder):
+    """Huffman's code costs more here, in Python, than the bytes that it saves."""
+
+    def encode(self, headers: Iterable[object], huffman: bool = False) -> bytes:
+        """Of hpack.Encoder."""
+        return super().encode(headers, huffman)  # type: ignore[arg-type]
+
+
+def indexed(lines: Lines) -> Lines:
+    """Header lines, those that differ from message to message marked as such."""
+    return [hpack.NeverIndexedHeaderTuple(*line) if line[0] in _FLEETING else line for line in lines]
 
 
 class Flooded(Exception):
@@ -234,6 +257,7 @@ class Connection(Flow, Generic[S]):
         }
         if not client:
             del values[_Setting.ENABLE_PUSH]
+        self._link.encoder = _Encoder()
         self._link.local_settings = h2.settings.Settings(client=client, initial_values=values)
         self._link.decoder.max_header_list_size = 2 * limits.header_bytes
         self._raw = bytearray()
@@ -510,4 +534,4 @@ class Connection(Flow, Generic[S]):
             self.write(data)
 
 
-__all__ = ["PREFACE", "Codes", "Connection", "Stream"]
+__all__ = ["PREFACE", "Codes", "Connection", "Flooded", "Stream", "indexed"]

@@ -15,7 +15,7 @@ import h2.exceptions
 import h2.settings
 
 from roadstead.proxy.carrying import Carrier
-from roadstead.proxy.http2 import PREFACE, Codes, Connection, Flooded, Stream
+from roadstead.proxy.http2 import PREFACE, Codes, Connection, Flooded, Stream, indexed
 from roadstead.proxy.messages import Refusal, Request, encoded, header_size
 from roadstead.proxy.reader import body_too_large, head_too_large, too_many_headers
 
@@ -181,7 +181,7 @@ class Http2Downstream(Connection[ClientStream]):
     def head(self, stream: ClientStream, lines: Lines, *, ends: bool) -> None:
         """Send a head."""
         if not stream.is_over and not self.is_dead:
-            self._link.send_headers(stream.number, lines, end_stream=ends)
+            self._link.send_headers(stream.number, indexed(lines), end_stream=ends)
             self.out()
 
     def served(self, stream: ClientStream) -> None:

@@ -11,7 +11,7 @@ import h2.events
 import h2.exceptions
 
 from roadstead.proxy.codec import Asked, Cut, Ending, Head
-from roadstead.proxy.http2 import Codes, Connection, Stream
+from roadstead.proxy.http2 import Codes, Connection, Stream, indexed
 from roadstead.proxy.messages import encoded, header_size
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Http2Upstream(Connection[UpstreamStream]):
             return False
         try:
             number = self._link.get_next_available_stream_id()
-            self._link.send_headers(number, lines, end_stream=ends)
+            self._link.send_headers(number, indexed(lines), end_stream=ends)
         except h2.exceptions.NoAvailableStreamIDError:
             # All numbers are used up, after a thousand million requests.
             self.is_going = self._has_gone = True
