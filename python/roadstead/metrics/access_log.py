@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TextIO, TypeAlias
 
@@ -162,7 +163,12 @@ class AccessLog:
 def _instant(seconds: float) -> str:
     """%START_TIME%: UTC, milliseconds."""
     whole, thousandths = divmod(int(seconds * 1000), 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{thousandths:03d}Z"
+    return f"{_second(whole)}.{thousandths:03d}Z"
+
+
+@lru_cache(16)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
 
 
 def _number(value: int | None) -> str:
