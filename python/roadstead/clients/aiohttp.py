@@ -483,7 +483,10 @@ class _Connector(aiohttp.TCPConnector):
 
     def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Awaitable[Connection]:  # type: ignore[override]
         """Of aiohttp."""
-        way: _Way = getattr(req, _WAY)
+        way: _Way | None = getattr(req, _WAY, None)
+        if way is None:
+            # Of a request that the caller keeps out of the mesh (`middlewares=()`).
+            return super().connect(req, traces, timeout)
         return way.connector.connect(req, traces, way.timeout or timeout)
 
     def close(self, **how: bool) -> object:  # type: ignore[override]
