@@ -277,22 +277,18 @@ impl<A: Attach> Builder<A> {
         }
     }
 
-    fn add_node(&mut self, key: NodeKey, claim: Claim<A>) {
+    fn add_node(&mut self, mut key: NodeKey, claim: Claim<A>) {
         self.make_way(&key.sni);
-        if let Some(address) = key.spot.address {
+        let Spot { address, port, network, .. } = *key.spot;
+        if let Some(address) = address {
             self.make_way(&NameKey::Network(Box::new(Network::host(address))));
         }
-        let (hash, mut fresh) = (key.hash(), false);
-        let is = |known: &Node<A>| known.key == key;
-        let node = self.next.nodes.get_or_put(hash, is, || {
-            fresh = true;
-            Node { key: key.clone(), claims: Claims::default() }
-        });
-        node.claims.add(claim);
-        if fresh {
-            let Spot { address, port, network, .. } = key.spot;
-            self.listener(address, port).add(network);
+        let hash = key.hash();
+        if self.next.nodes.get(hash, |known| known.key == key).is_none() {
+            key.spot = self.listener(address, port).add(network);
         }
+        let make = || Node { key: key.clone(), claims: Claims::default() };
+        self.next.nodes.get_or_put(hash, |known| known.key == key, make).claims.add(claim);
     }
 
     /// A listener, made where there is none.
@@ -324,7 +320,7 @@ impl<A: Attach> Builder<A> {
             return;
         }
         self.next.nodes.remove(hash, |known| known.key == *key);
-        let Spot { address, port, network, .. } = key.spot;
+        let Spot { address, port, network, .. } = *key.spot;
         self.leave_listener(address, port, network);
     }
 }

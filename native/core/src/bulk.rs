@@ -146,7 +146,7 @@ impl<A: Attach> Builder<A> {
         sketch.chains.iter().any(|chain| {
             let address = chain.address.and_then(|key| shelf.network(row, &sketch.keys[key])?.address());
             let sni = chain.sni.map_or_else(String::new, |key| shelf.text(row, &sketch.keys[key]));
-            let key = NodeKey { spot: Spot::new(address, chain.port, None), sni: NameKey::host(&sni) };
+            let key = NodeKey { spot: Arc::new(Spot::new(address, chain.port, None)), sni: NameKey::host(&sni) };
             self.next.nodes.get(key.hash(), |known| known.key == key).is_some()
         })
     }

@@ -375,16 +375,16 @@ pub struct Found<'a, A: Attach> {
 /// An address and port that chains listen on, with the networks of their nodes.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    pub address: Option<IpAddr>,
-    pub port: u16,
+    /// Of nodes without a network.
+    spot: Arc<Spot>,
     nodes: u32,
-    /// Each with the count of its nodes.
-    networks: Trie<(Network, u32)>,
+    /// The spot of each, with the count of its nodes.
+    networks: Trie<(Arc<Spot>, u32)>,
 }
 
 impl Listener {
     pub fn new(address: Option<IpAddr>, port: u16) -> Self {
-        Listener { address, port, nodes: 0, networks: Trie::default() }
+        Listener { spot: Arc::new(Spot::new(address, port, None)), nodes: 0, networks: Trie::default() }
     }
 
     pub fn hash(address: Option<IpAddr>, port: u16) -> u64 {
@@ -393,15 +393,22 @@ impl Listener {
     }
 
     pub fn is(&self, address: Option<IpAddr>, port: u16) -> bool {
-        self.port == port && self.address == address
+        self.spot.port == port && self.spot.address == address
     }
 
-    /// Count a node (None: one without a network).
-    pub fn add(&mut self, network: Option<Network>) {
+    /// Count a node (None: one without a network). The spot that it shares with the others there.
+    pub fn add(&mut self, network: Option<Network>) -> Arc<Spot> {
         self.nodes += 1;
+        let mut spot = Arc::clone(&self.spot);
         if let Some(network) = network {
-            self.networks.change(network, |known| known.get_or_insert((network, 0)).1 += 1);
+            self.networks.change(network, |known| {
+                let make = || (Arc::new(Spot::new(spot.address, spot.port, Some(network))), 0);
+                let (own, count) = known.get_or_insert_with(make);
+                *count += 1;
+                spot = Arc::clone(own);
+            });
         }
+        spot
     }
 
     pub fn remove(&mut self, network: Option<Network>) {
@@ -421,7 +428,13 @@ impl Listener {
     /// The longest network that holds the address.
     #[inline]
     pub fn network(&self, address: IpAddr) -> Option<Network> {
-        self.networks.find(address, |(network, _)| Some(*network))
+        self.networks.find(address, |(spot, _)| spot.network)
+    }
+
+    /// Of that network, or of nodes without one.
+    #[inline]
+    pub fn spot(&self, address: Option<IpAddr>) -> &Spot {
+        address.and_then(|address| self.networks.find(address, |(spot, _)| Some(spot))).unwrap_or(&self.spot)
     }
 }
 
@@ -456,14 +469,15 @@ impl Spot {
 
     /// With the hash of a server name.
     #[inline]
-    pub fn hash(self, sni: u64) -> u64 {
+    pub fn hash(&self, sni: u64) -> u64 {
         sni ^ self.own_hash
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeKey {
-    pub spot: Spot,
+    /// Its listener's, so that all nodes there share one.
+    pub spot: Arc<Spot>,
     /// A name or wildcard; "" is none.
     pub sni: NameKey,
 }
@@ -479,8 +493,8 @@ impl NodeKey {
     }
 
     #[inline]
-    pub fn is(&self, spot: Spot, sni: HostKey<'_>) -> bool {
-        self.sni.is(sni) && self.spot == spot
+    pub fn is(&self, spot: &Spot, sni: HostKey<'_>) -> bool {
+        self.sni.is(sni) && (std::ptr::eq(&*self.spot, spot) || *self.spot == *spot)
     }
 }
 
@@ -559,11 +573,13 @@ mod tests {
     fn a_listener_counts_its_networks() {
         let network = |text| Network::parse(text).unwrap();
         let mut listener = Listener::new(None, 443);
-        listener.add(None);
+        let general = listener.add(None);
         listener.add(Some(network("10.0.0.0/8")));
-        listener.add(Some(network("10.1.0.0/16")));
+        let own = listener.add(Some(network("10.1.0.0/16")));
         let address = "10.1.2.3".parse().unwrap();
         assert_eq!(listener.network(address), Some(network("10.1.0.0/16")));
+        assert!(std::ptr::eq(listener.spot(Some(address)), &*own));
+        assert!(std::ptr::eq(listener.spot(None), &*general));
         listener.remove(Some(network("10.1.0.0/16")));
         assert_eq!(listener.network(address), Some(network("10.0.0.0/8")));
         listener.remove(Some(network("10.0.0.0/8")));

@@ -429,13 +429,6 @@ pub enum ListenerRef<'s> {
 }
 
 impl ListenerRef<'_> {
-    pub fn address(&self) -> Option<IpAddr> {
-        match self {
-            ListenerRef::Own(listener) => listener.address,
-            ListenerRef::Row(address) => Some(*address),
-        }
-    }
-
     pub fn network(&self, address: IpAddr) -> Option<Network> {
         match self {
             ListenerRef::Own(listener) => listener.network(address),

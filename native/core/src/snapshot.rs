@@ -421,10 +421,10 @@ impl<A: Attach> Snapshot<A> {
         normal_path(path, self.paths)
     }
 
-    fn node(&self, spot: Spot, sni: HostKey<'_>) -> &[Claim<A>] {
+    fn node(&self, spot: &Spot, sni: HostKey<'_>) -> &[Claim<A>] {
         match self.nodes.get(spot.hash(sni.hash()), |node| node.key.is(spot, sni)) {
             Some(node) => node.claims.at(node.key.place()),
-            None => self.rows.node(spot, sni),
+            None => self.rows.node(*spot, sni),
         }
     }
 
@@ -442,19 +442,24 @@ impl<A: Attach> Snapshot<A> {
             Some(listener) => listener,
             None => self.listener(None, port)?,
         };
-        let network = address.and_then(|address| listener.network(address));
-        let spot = Spot::new(listener.address(), port, network);
+        let of_row;
+        let [spot, general] = match listener {
+            ListenerRef::Own(listener) => [listener.spot(address), listener.spot(None)],
+            ListenerRef::Row(address) => {
+                of_row = Spot::new(Some(address), port, None);
+                [&of_row; 2]
+            }
+        };
         let claims = self.by_sni(spot, sni);
         let chains = || claims.iter().filter_map(Claim::chain);
         let found =
             [transport, Transport::Any].into_iter().find_map(|wanted| chains().find(|chain| chain.transport == wanted));
         found.or_else(|| {
-            let spot = Spot::new(listener.address(), port, None);
-            self.node(spot, HostKey::of("")).iter().filter_map(Claim::chain).find(|chain| chain.is_match_all())
+            self.node(general, HostKey::of("")).iter().filter_map(Claim::chain).find(|chain| chain.is_match_all())
         })
     }
 
-    fn by_sni(&self, spot: Spot, sni: &str) -> &[Claim<A>] {
+    fn by_sni(&self, spot: &Spot, sni: &str) -> &[Claim<A>] {
         if !sni.is_empty() {
             let wildcards = dotted_suffixes(sni).chain([""]).map(HostKey::suffix);
             let mut keys = std::iter::once(HostKey::of(sni)).chain(wildcards);

@@ -120,7 +120,7 @@ impl<A: Attach> Compiled<A> {
                 for network in or_none(&chain.networks) {
                     for sni in or_none(&chain.snis) {
                         let key = NodeKey {
-                            spot: Spot::new(*address, chain.port, network.copied()),
+                            spot: Arc::new(Spot::new(*address, chain.port, network.copied())),
                             sni: NameKey::host(sni.map_or("", |sni| sni)),
                         };
                         let claim = Claim {
