@@ -43,11 +43,19 @@ pub fn normal_host(text: &str, keep_dot: bool) -> Cow<'_, str> {
 fn is_plain(text: &[u8]) -> bool {
     let other =
         |bytes: &[u8]| bytes.iter().fold(false, |other, byte| other | (*byte == b':') | byte.is_ascii_uppercase());
-    let (blocks, rest) = text.as_chunks::<16>();
-    let any = blocks.iter().fold(false, |any, block| any | other(block));
-    // The end again with what stands before it, as one block more.
-    let end = if blocks.is_empty() { other(rest) } else { text.last_chunk::<16>().is_some_and(|end| other(end)) };
-    !(any | end) && text.last() != Some(&b'.')
+    // What is not as long as a block is read again with what stands before it.
+    let any = match text.len() {
+        0..8 => other(text),
+        8..16 => [text.first_chunk::<8>(), text.last_chunk()]
+            .into_iter()
+            .flatten()
+            .fold(false, |any, half| any | other(half)),
+        _ => {
+            let end = text.last_chunk::<16>().is_some_and(|end| other(end));
+            text.as_chunks::<16>().0.iter().fold(end, |any, block| any | other(block))
+        }
+    };
+    !any && text.last() != Some(&b'.')
 }
 
 /// The address a text is, brackets of IPv6 allowed; None for names.
