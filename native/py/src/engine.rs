@@ -158,7 +158,8 @@ impl Engine {
 
     fn publish(&self, py: Python<'_>, builder: &Builder) -> PyResult<()> {
         let built = builder.take(py)?;
-        self.core.publish(built).map_err(|error| errors::from_core(py, &error))
+        // What it replaces may be large, and is freed here: readers go on meanwhile.
+        py.detach(|| self.core.publish(built)).map_err(|error| errors::from_core(py, &error))
     }
 
     #[pyo3(signature = (host, port, *, sni=None, source_ip=None, draw=None))]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -34,6 +35,15 @@ class Breath:
         for item in items:
             self.take()
             yield item
+
+    def let_go(self, *forget: Callable[[], object]) -> None:
+        """Empty containers by their `pop` or `popitem`: thousands of objects that nobody else holds go one after the
+        other, and not at once."""
+        for one in forget:
+            with suppress(IndexError, KeyError):
+                while True:
+                    self.take()
+                    one()
 
 
 __all__ = ["Breath"]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from roadstead.registry.refusal import Refused
     from roadstead.registry.settings import Settings
 
+# Resources of a change that leaves so many objects behind that the collector would be heard walking them.
+_LARGE = 1000
+
 StrPath = str | os.PathLike[str]
 Changes: TypeAlias = "dict[ResourceKey, Resource[Spec] | None]"
 
@@ -155,7 +158,7 @@ class Registry(View):
 
         breath, shared = Breath(), self._shared
         changes: Changes = dict.fromkeys(keys_of(delete))
-        with _uncollected():
+        with _uncollected() as collects:
             read = list(breath.between(taken_in(put, self._dialect)))
             findings = [finding for decoded in breath.between(read) for finding in decoded.findings]
             for decoded in breath.between(read):
@@ -170,11 +173,11 @@ class Registry(View):
                 if mesh is not None or networks is not None:
                     self._resettle(mesh, networks)
                     touch.everything = True
-                # Thousands of passing objects go one after the other, and not at once.
-                while read:
-                    breath.take()
-                    read.pop()
+                breath.let_go(read.pop)
+                large = len(changes) > _LARGE
                 delta = self._change(changes, touch, findings)
+            if collects and large:
+                _age()
         return Delta(delta.hosts, delta.clusters, (*findings, *delta.diagnostics))
 
     # Loading
@@ -251,6 +254,7 @@ class Registry(View):
                 break
             self._set(self._put_back(refused, before, findings), touch)
         deltas = {view: view.publish(one) for view, one in staged.items()}
+        Breath().let_go(before.popitem, published.popitem, *[one.replaced.pop for one in staged.values()])
         return deltas[self]
 
     def _replaced(self, changes: Changes) -> Changes:
@@ -260,8 +264,8 @@ class Registry(View):
 
         store = self._shared.store
         replaced: Changes = {}
-        for key, resource in Breath().between(list(changes.items())):
-            before = store.get(key)
+        for key in Breath().between(list(changes)):
+            resource, before = changes[key], store.get(key)
             if resource is not None and before is not None and means_the_same(before, resource):
                 store.move(key, resource)
                 del changes[key]
@@ -360,10 +364,15 @@ def _bulk(shared: Shared) -> Iterator[None]:
             yield
         finally:
             shared.rest()
-            if collects and not gc.get_freeze_count():
-                # To the oldest generation unseen; objects that somebody froze himself would be thawed with them.
-                gc.freeze()
-                gc.unfreeze()
+            if collects:
+                _age()
+
+
+def _age() -> None:
+    """To the oldest generation unseen; objects that somebody froze himself would be thawed with them."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
 
 
 @contextmanager
