@@ -201,14 +201,13 @@ class Relay:
             await aconnect(target, far)
 
     async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
-        others = self._tasks - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        for one in list(self._ends):
-            one.transport.abort()
-        # Transports are closed with the loop's next turns.
-        while self._ends:
+        own = {asyncio.current_task()}
+        # Who was let in meanwhile comes up with the loop's next turns.
+        while self._ends or self._tasks - own:
+            for task in self._tasks - own:
+                task.cancel()
+            for one in list(self._ends):
+                one.transport.abort()
             await asyncio.sleep(0)
         loop.stop()
 
