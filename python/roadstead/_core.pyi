@@ -49,7 +49,7 @@ Rules both engines keep
       end of a lease                            not split   split
       status c of an answer                     c           local success, then c
       neither status nor error                  200         local success, then, of a request, 200
-      "connect_failure"                         503         local failure
+      "connect_failure", "connect_timeout"      503         local failure
       "reset", "timeout" of a request           503, 504    local success, then local failure; while pending only that
       "timeout" of a ConnectionLease            504         local failure
       other errors, an Exception passing        503         local failure
@@ -255,7 +255,7 @@ class Cluster:
     def stats(self) -> dict[str, int]:
         """Envoy's names: upstream_cx_active, upstream_cx_total, upstream_rq_active, upstream_rq_total, upstream_rq_pending_active,
         upstream_rq_retry_active, upstream_rq_pending_overflow, upstream_cx_overflow, upstream_rq_active_overflow, upstream_rq_retry_overflow,
-        upstream_cx_none_healthy, lb_healthy_panic, membership_total, membership_healthy, membership_degraded, membership_excluded;
+        upstream_cx_none_healthy, upstream_cx_connect_timeout, upstream_rq_retry, upstream_rq_timeout, upstream_rq_per_try_timeout, lb_healthy_panic, membership_total, membership_healthy, membership_degraded, membership_excluded;
         circuit_breakers.default. cx_open, rq_pending_open, rq_open, rq_retry_open (1 at the limit), remaining_cx, remaining_pending,
         remaining_rq, remaining_retries (0 with a retry budget); with outlier detection outlier_detection. ejections_active,
         ejections_enforced_total, ejections_overflow, and ejections_detected_… and ejections_enforced_… of consecutive_5xx,
@@ -556,7 +556,7 @@ class _Lease:
     def finish(
         self, *, status: int | None = None, error: str | None = None, grpc_status: int | None = None, now: int | None = None
     ) -> None:
-        """End it; the first call counts. status: HTTP status; error: "connect_failure" (a connect timeout too) | "reset" | "timeout" |
+        """End it; the first call counts. status: HTTP status; error: "connect_failure" | "connect_timeout" | "reset" | "timeout" | "try_timeout" (its own limit) |
         other text (local origin); grpc_status: of a response's headers, in place of its HTTP status. An error outweighs both. now: ns
         of the engine's clock, for outlier detection, default its time."""
     def __enter__(self) -> Self: ...

@@ -158,6 +158,37 @@ def test_reset_flag(engine: ModuleType, reason: str, flag: str) -> None:
     assert step.headers == (*overloaded, ("content-type", "text/plain"))
 
 
+@pytest.mark.parametrize(
+    ("given", "reports", "counted"),
+    [
+        (route(timeout=0.5), [(500, "expired")], {"upstream_rq_timeout": 1}),
+        # In the back-off, of no try.
+        (route(SERVER_ERROR, 0.5), [(1, "response", 503), (500, "expired")], {"upstream_rq_retry": 1}),
+        (
+            route(SERVER_ERROR._replace(per_try_timeout=0.3)),
+            [(300, "expired"), (310, "expired")],
+            {"upstream_rq_per_try_timeout": 1, "upstream_rq_retry": 1},
+        ),
+        (route(low.Retry("5xx", 0, 0.3)), [(300, "expired")], {"upstream_rq_per_try_timeout": 1}),
+        (route(), [(5, "reset", "connection_timeout")], {"upstream_cx_connect_timeout": 1}),
+        (route(), [(5, "reset", "remote_connection_failure")], {}),
+    ],
+)
+def test_what_is_counted(engine: ModuleType, given: low.Route, reports: list[Any], counted: dict[str, int]) -> None:
+    """In Envoy's words. A retry counts once it is decided on."""
+    eng = engine_with(engine, given)
+    exchange = begun(eng)
+    for one in reports:
+        report(exchange, one)
+    exchange.cancel(0)
+    names = ("upstream_cx_connect_timeout", "upstream_rq_retry", "upstream_rq_timeout", "upstream_rq_per_try_timeout")
+    stats = eng.cluster(NAME).stats
+    found = {name: stats[name] for name in names if stats[name]}
+    assert found == counted
+    failed = sum(one["cx_connect_fail"] for one in eng.cluster(NAME).endpoint_stats())
+    assert failed == any(one[1] == "reset" for one in reports)
+
+
 def test_nothing_sent_yet(engine: ModuleType) -> None:
     """reset-before-request: nothing of the request was written, in this try or an earlier one."""
     eng = engine_with(engine, route(low.Retry("reset-before-request", 3)))

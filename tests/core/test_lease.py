@@ -138,14 +138,20 @@ def test_max_retries(engine: ModuleType) -> None:
     with request(eng), request(eng, retry=True):
         assert counters(eng)["upstream_rq_retry_active"] == 1
         assert refused(eng, retry=True) == "max_retries"
-    assert counters(eng) == {"upstream_rq_total": 2, "upstream_rq_retry_overflow": 1}
+    assert counters(eng) == {"upstream_rq_total": 2, "upstream_rq_retry": 1, "upstream_rq_retry_overflow": 1}
 
 
 def test_a_refused_request_gives_its_retry_back(engine: ModuleType) -> None:
     eng = limited(engine, max_requests=1, max_retries=5)
     with request(eng):
         assert refused(eng, retry=True) == "max_requests"
-        assert counters(eng) == {"upstream_rq_active": 1, "upstream_rq_total": 1, "upstream_rq_active_overflow": 1}
+        told = {
+            "upstream_rq_active": 1,
+            "upstream_rq_total": 1,
+            "upstream_rq_retry": 1,
+            "upstream_rq_active_overflow": 1,
+        }
+        assert counters(eng) == told
 
 
 def test_retry_budget(engine: ModuleType) -> None:
@@ -185,13 +191,19 @@ def test_pending_ends_where_requests_are_at_their_limit(engine: ModuleType) -> N
             waiting.ready()
         assert overflow.value.limit == "max_requests"
         waiting.finish()
-        assert counters(eng) == {"upstream_rq_active": 1, "upstream_rq_total": 1, "upstream_rq_active_overflow": 1}
+        told = {
+            "upstream_rq_active": 1,
+            "upstream_rq_total": 1,
+            "upstream_rq_retry": 1,
+            "upstream_rq_active_overflow": 1,
+        }
+        assert counters(eng) == told
 
 
 def test_pending_that_never_gets_ready(engine: ModuleType) -> None:
     eng = limited(engine)
     request(eng, pending=True).finish(error="timeout")
-    assert counters(eng) == {}
+    assert counters(eng) == {"upstream_rq_timeout": 1}
     [stats] = eng.cluster(NAME).endpoint_stats()
     assert (stats["rq_active"], stats["rq_total"], stats["rq_error"]) == (0, 0, 1)
 

@@ -196,8 +196,8 @@ impl Policy {
             Outcome::Dropped => return Hits::default(),
             Outcome::Status(_) | Outcome::Grpc(_) | Outcome::Success => true,
             Outcome::Reset => end.connection || !end.pending,
-            Outcome::Timeout => !end.connection && !end.pending,
-            Outcome::ConnectFailure | Outcome::Failure => false,
+            Outcome::Timeout | Outcome::TryTimeout => !end.connection && !end.pending,
+            Outcome::ConnectFailure | Outcome::ConnectTimeout | Outcome::Failure => false,
         };
         if worked && !end.told {
             self.connected(slot, end.connection && matches!(end.outcome, Outcome::Success | Outcome::Reset));
@@ -213,8 +213,10 @@ impl Policy {
             Outcome::Grpc(_) => self.code(slot, 200),
             Outcome::Status(status) if !self.codes.contains(&status) => self.code(slot, 200),
             Outcome::Status(status) => self.code(slot, if is_5xx(status) { status } else { 500 }),
-            Outcome::Timeout => self.failed(slot, 504),
-            Outcome::ConnectFailure | Outcome::Reset | Outcome::Failure => self.failed(slot, 503),
+            Outcome::Timeout | Outcome::TryTimeout => self.failed(slot, 504),
+            Outcome::ConnectFailure | Outcome::ConnectTimeout | Outcome::Reset | Outcome::Failure => {
+                self.failed(slot, 503)
+            }
         }
     }
 

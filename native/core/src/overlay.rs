@@ -118,6 +118,7 @@ pub struct Counters {
     pub cx_total: AtomicU64,
     pub cx_overflow: AtomicU64,
     pub cx_none_healthy: AtomicU64,
+    pub cx_connect_timeout: AtomicU64,
     pub rq_active: AtomicU64,
     pub rq_total: AtomicU64,
     pub rq_pending_active: AtomicU64,
@@ -125,6 +126,9 @@ pub struct Counters {
     pub rq_active_overflow: AtomicU64,
     pub rq_retry_active: AtomicU64,
     pub rq_retry_overflow: AtomicU64,
+    pub rq_retry: AtomicU64,
+    pub rq_timeout: AtomicU64,
+    pub rq_per_try_timeout: AtomicU64,
     pub healthy_panic: AtomicU64,
     /// Made by the first detection.
     tally: OnceLock<Box<Tally>>,
@@ -164,7 +168,7 @@ impl Counters {
         ]
     }
 
-    pub fn stats(&self) -> [(&'static str, u64); 12] {
+    pub fn stats(&self) -> [(&'static str, u64); 16] {
         [
             ("upstream_cx_active", self.cx_active.load(Relaxed)),
             ("upstream_cx_total", self.cx_total.load(Relaxed)),
@@ -177,6 +181,10 @@ impl Counters {
             ("upstream_rq_active_overflow", self.rq_active_overflow.load(Relaxed)),
             ("upstream_rq_retry_overflow", self.rq_retry_overflow.load(Relaxed)),
             ("upstream_cx_none_healthy", self.cx_none_healthy.load(Relaxed)),
+            ("upstream_cx_connect_timeout", self.cx_connect_timeout.load(Relaxed)),
+            ("upstream_rq_retry", self.rq_retry.load(Relaxed)),
+            ("upstream_rq_timeout", self.rq_timeout.load(Relaxed)),
+            ("upstream_rq_per_try_timeout", self.rq_per_try_timeout.load(Relaxed)),
             ("lb_healthy_panic", self.healthy_panic.load(Relaxed)),
         ]
     }
@@ -222,8 +230,12 @@ pub enum Outcome {
     /// It worked.
     Success,
     ConnectFailure,
+    /// One that took too long.
+    ConnectTimeout,
     Reset,
     Timeout,
+    /// Its own time limit, not that of its request.
+    TryTimeout,
     /// Other failures of local origin.
     Failure,
     /// The program never said (a collected lease): counts are released, nothing is learnt.
@@ -285,7 +297,9 @@ pub fn acquire_retry(counters: &Counters, limits: &Limits, now: &dyn Fn() -> i64
     take(&counters.rq_retry_active, max_retries(counters, limits, now)).map_err(|()| {
         counters.rq_retry_overflow.fetch_add(1, Relaxed);
         Overflow::MaxRetries
-    })
+    })?;
+    counters.rq_retry.fetch_add(1, Relaxed);
+    Ok(())
 }
 
 pub fn release_retry(counters: &Counters) {
@@ -346,14 +360,27 @@ pub fn release(counters: &Counters, slot: &Slot, kind: LeaseKind, outcome: Outco
             }
         }
     }
+    match (outcome, kind) {
+        (Outcome::ConnectTimeout, _) => &counters.cx_connect_timeout,
+        (Outcome::Timeout, LeaseKind::Request { .. }) => &counters.rq_timeout,
+        (Outcome::TryTimeout, _) => &counters.rq_per_try_timeout,
+        _ => return learn(slot, outcome),
+    }
+    .fetch_add(1, Relaxed);
+    learn(slot, outcome);
+}
+
+fn learn(slot: &Slot, outcome: Outcome) {
     match outcome {
         Outcome::Status(status) | Outcome::Grpc(status) if status >= 500 => slot.rq_error.fetch_add(1, Relaxed),
         Outcome::Status(_) | Outcome::Grpc(_) | Outcome::Success => slot.rq_success.fetch_add(1, Relaxed),
-        Outcome::ConnectFailure => {
+        Outcome::ConnectFailure | Outcome::ConnectTimeout => {
             slot.cx_connect_fail.fetch_add(1, Relaxed);
             slot.rq_error.fetch_add(1, Relaxed)
         }
-        Outcome::Reset | Outcome::Timeout | Outcome::Failure => slot.rq_error.fetch_add(1, Relaxed),
+        Outcome::Reset | Outcome::Timeout | Outcome::TryTimeout | Outcome::Failure => {
+            slot.rq_error.fetch_add(1, Relaxed)
+        }
         Outcome::Dropped => 0,
     };
 }

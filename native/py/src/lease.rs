@@ -90,6 +90,8 @@ impl Hold {
     ) {
         let outcome = match (error, grpc_status, status) {
             (Some("connect_failure"), ..) => Outcome::ConnectFailure,
+            (Some("connect_timeout"), ..) => Outcome::ConnectTimeout,
+            (Some("try_timeout"), ..) => Outcome::TryTimeout,
             (Some("reset"), ..) => Outcome::Reset,
             (Some("timeout"), ..) => Outcome::Timeout,
             (Some(_), ..) => Outcome::Failure,

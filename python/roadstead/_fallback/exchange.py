@@ -44,6 +44,10 @@ _U16 = 0xFFFF
 _MOST_GRPC_STATUS = 16
 
 
+# How a lease ends whose connection did not come about.
+_ERRORS = {**dict.fromkeys(CONNECTION_FAILURES, "connect_failure"), "connection_timeout": "connect_timeout"}
+
+
 class Terms(NamedTuple):
     """The arguments of `Decision.exchange`."""
 
@@ -259,7 +263,7 @@ class Exchange:
         if reason == "overflow":
             self._lease._ended()
         else:
-            self._lease.finish(error="connect_failure" if reason in CONNECTION_FAILURES else "reset", now=now)
+            self._lease.finish(error=_ERRORS.get(reason, "reset"), now=now)
         if verdict is not Verdict.NO:
             return self._repeat(verdict, self._now(now))
         return self._broken(reason, self._started, now)
@@ -280,7 +284,7 @@ class Exchange:
             verdict = self._after_reset("local_reset")
             if verdict is Verdict.NO:
                 return self._timed_out("upstream_per_try_timeout", now)
-            self._lease.finish(error="timeout", now=now)
+            self._lease.finish(error="try_timeout", now=now)
             return self._repeat(verdict, now)
         return self.step
 
@@ -438,7 +442,8 @@ class Exchange:
 
     def _timed_out(self, details: str, now: int) -> Step:
         if self._lease is not None:
-            self._lease.finish(error="timeout", now=now)
+            own = details == "upstream_per_try_timeout"
+            self._lease.finish(error="try_timeout" if own else "timeout", now=now)
         self._tell("UT")
         if self._started:
             status = self.step.status if isinstance(self.step, Forward) else 0

@@ -38,15 +38,15 @@ class _Lease:
         grpc_status: int | None = None,
         now: int | None = None,
     ) -> None:
-        """End it; the first call counts. status: HTTP status; error: "connect_failure" | "reset" | "timeout" | other
-        text (local origin); grpc_status: of a response's headers, in place of its HTTP status; none of them: it went
-        well. now: ns of the engine's clock."""
+        """End it; the first call counts. status: HTTP status; error: "connect_failure" | "connect_timeout" | "reset" |
+        "timeout" | "try_timeout" | other text (local origin); grpc_status: of a response's headers, in place of its
+        HTTP status; none of them: it went well. now: ns of the engine's clock."""
         if not self._ended():
             return
         if grpc_status is not None:
             status = http_status(grpc_status)
         live, slot = self.cluster._live, self.endpoint._slot
-        overlay.count_outcome(live, slot, status, error)
+        overlay.count_outcome(live, slot, status, error, request=isinstance(self, RequestLease))
         policy = self.cluster._outliers
         if policy is not None:
             with live.lock:

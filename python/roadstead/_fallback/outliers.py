@@ -31,6 +31,10 @@ def http_status(grpc_status: int) -> int:
     return _GRPC[grpc_status] if 0 <= grpc_status < len(_GRPC) else 500
 
 
+# What counts like another error.
+_AS = {"connect_timeout": "connect_failure", "try_timeout": "timeout"}
+
+
 class Record:
     """What is known of one endpoint. failures: in a row, by detector. until: when the ejection is over; of one that is
     back, when it came back or its multiplier last went down; ns."""
@@ -124,7 +128,7 @@ class Policy:
 
     def ended(self, slot: Slot, end: End) -> Hits:
         """What the end of a lease says."""
-        error = end.error
+        error = _AS.get(end.error or "", end.error)
         if end.connection and error == "reset":
             # It was there.
             error = None

@@ -37,6 +37,10 @@ _COUNTERS = (
     "upstream_rq_active_overflow",
     "upstream_rq_retry_overflow",
     "upstream_cx_none_healthy",
+    "upstream_cx_connect_timeout",
+    "upstream_rq_retry",
+    "upstream_rq_timeout",
+    "upstream_rq_per_try_timeout",
     "lb_healthy_panic",
 )
 
@@ -81,6 +85,10 @@ class Counters:
     upstream_rq_active_overflow: int
     upstream_rq_retry_overflow: int
     upstream_cx_none_healthy: int
+    upstream_cx_connect_timeout: int
+    upstream_rq_retry: int
+    upstream_rq_timeout: int
+    upstream_rq_per_try_timeout: int
     lb_healthy_panic: int
 
     def __init__(self) -> None:
@@ -186,6 +194,7 @@ def acquire_retry(live: Live, limits: low.Limits) -> str:
             counters.upstream_rq_retry_overflow += 1
             return "max_retries"
         counters.upstream_rq_retry_active += 1
+        counters.upstream_rq_retry += 1
     return ""
 
 
@@ -273,14 +282,20 @@ def release_connection(live: Live, slot: Slot) -> None:
             slot.cx_active -= 1
 
 
-def count_outcome(live: Live, slot: Slot, status: int | None, error: str | None) -> None:
+def count_outcome(live: Live, slot: Slot, status: int | None, error: str | None, *, request: bool) -> None:
     """Learn how a lease ended: an HTTP status, an error of local origin, or (neither) success."""
     with live.lock:
+        if error == "connect_timeout":
+            live.counters.upstream_cx_connect_timeout += 1
+        elif error == "try_timeout":
+            live.counters.upstream_rq_per_try_timeout += 1
+        elif error == "timeout" and request:
+            live.counters.upstream_rq_timeout += 1
         if error is None and (status is None or status < 500):
             slot.rq_success += 1
         else:
             slot.rq_error += 1
-            if error == "connect_failure":
+            if error in ("connect_failure", "connect_timeout"):
                 slot.cx_connect_fail += 1
 
 

@@ -200,7 +200,7 @@ def _connected(
         if failed is None:
             lease.ready()
             return lease
-        lease.finish(error="connect_failure")
+        lease.finish(error="connect_timeout" if isinstance(failed, TimeoutError) else "connect_failure")
         attempts -= 1
         if not attempts:
             raise failed

@@ -346,6 +346,7 @@ impl Exchange {
         let verdict = self.after_reset(reason, upstream);
         let outcome = match reason {
             Reset::Overflow => Outcome::Dropped,
+            Reset::ConnectionTimeout => Outcome::ConnectTimeout,
             _ if reason.is_connection_failure() => Outcome::ConnectFailure,
             _ => Outcome::Reset,
         };
@@ -375,7 +376,7 @@ impl Exchange {
                 match self.after_reset(Reset::LocalReset, upstream) {
                     Verdict::No => self.timed_out("upstream_per_try_timeout", now, upstream)?,
                     verdict => {
-                        upstream.finish(Outcome::Timeout, now)?;
+                        upstream.finish(Outcome::TryTimeout, now)?;
                         self.repeat(verdict, now, upstream)?;
                     }
                 }
@@ -541,7 +542,8 @@ impl Exchange {
 
     fn timed_out<U: Upstream>(&mut self, details: &'static str, now: i64, upstream: &mut U) -> Result<(), U::Error> {
         if self.leased {
-            upstream.finish(Outcome::Timeout, now)?;
+            let own = details == "upstream_per_try_timeout";
+            upstream.finish(if own { Outcome::TryTimeout } else { Outcome::Timeout }, now)?;
         }
         self.tell("UT");
         if self.started {
