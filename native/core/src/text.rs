@@ -42,18 +42,11 @@ pub fn normal_host(text: &str, keep_dot: bool) -> Cow<'_, str> {
 #[inline]
 fn is_plain(text: &[u8]) -> bool {
     let other =
-        |bytes: &[u8]| bytes.iter().fold(false, |other, byte| other | (*byte == b':') | byte.is_ascii_uppercase());
-    // What is not as long as a block is read again with what stands before it.
-    let any = match text.len() {
-        0..8 => other(text),
-        8..16 => [text.first_chunk::<8>(), text.last_chunk()]
-            .into_iter()
-            .flatten()
-            .fold(false, |any, half| any | other(half)),
-        _ => {
-            let end = text.last_chunk::<16>().is_some_and(|end| other(end));
-            text.as_chunks::<16>().0.iter().fold(end, |any, block| any | other(block))
-        }
+        |bytes: &[u8; 16]| bytes.iter().fold(false, |other, byte| other | (*byte == b':') | byte.is_ascii_uppercase());
+    let any = match text.last_chunk::<16>() {
+        // What is left behind whole blocks is read again with what stands before it.
+        Some(end) => text.as_chunks::<16>().0.iter().fold(other(end), |any, block| any | other(block)),
+        None => words(text).fold(0, |any, word| any | equal_bytes(word, b':') | upper_bytes(word)) != 0,
     };
     !any && text.last() != Some(&b'.')
 }
@@ -193,6 +186,15 @@ pub fn equal_bytes(word: u64, byte: u8) -> u64 {
     !(((other & low) + low) | other | low)
 }
 
+/// The high bit of each byte of the word that is an upper-case letter.
+#[inline]
+fn upper_bytes(word: u64) -> u64 {
+    let high = LOW << 7;
+    let low = word & !high;
+    let from = |letter: u8| low + LOW * u64::from(0x80 - letter);
+    from(b'A') & !from(b'Z' + 1) & !word & high
+}
+
 /// Eight bytes a word in the order of the text, the last filled up with zeros.
 #[inline]
 pub fn words(text: &[u8]) -> impl Iterator<Item = u64> {
@@ -277,7 +279,10 @@ mod tests {
             let plain = "a".repeat(length);
             assert!(is_plain(plain.as_bytes()));
             for at in 0..length {
-                for other in ["A", "Z", ":"] {
+                for other in ["@", "[", "-", "é"] {
+                    assert!(is_plain(format!("{}{other}{}", &plain[..at], &plain[at + 1..]).as_bytes()));
+                }
+                for other in ["A", "M", "Z", ":"] {
                     let text = format!("{}{other}{}", &plain[..at], &plain[at + 1..]);
                     assert!(!is_plain(text.as_bytes()), "{text}");
                 }
