@@ -300,6 +300,7 @@ class Registry(View):
             yield
         finally:
             self._set(now, Touch())
+            Breath().let_go(now.popitem)
 
     def _put_back(self, refused: Iterable[Refused], before: Changes, findings: list[Finding]) -> Changes:
         """The previous versions of what the engine refuses; what was refused before goes altogether."""
