@@ -1,7 +1,8 @@
 //! What is published: a snapshot, with holds on it for those who keep it.
 //!
 //! A decision keeps the view it was made from. Were all to count themselves in one place, threads that decide at the same
-//! time would take that cache line from each other; so there are several holds, and each thread has one of them.
+//! time would take that cache line from each other; so there are several holds, and each thread has one of them. Embedders do
+//! the same with what their objects keep (`Shares`).
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,6 +12,46 @@ use crate::model::Attach;
 use crate::snapshot::Snapshot;
 
 const HOLDS: usize = 8;
+
+/// A value that many keep: a count of holders for each of some threads, each on a cache line of its own.
+#[derive(Debug)]
+pub struct Shares<T>([Arc<Share<T>>; HOLDS]);
+
+/// A thread's share.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Share<T>(Arc<T>);
+
+impl<T> Shares<T> {
+    pub fn new(value: T) -> Self {
+        let value = Arc::new(value);
+        Shares(std::array::from_fn(|_| Arc::new(Share(Arc::clone(&value)))))
+    }
+
+    /// To be kept by something that the calling thread makes.
+    #[inline]
+    pub fn share(&self) -> Arc<Share<T>> {
+        Arc::clone(&self.0[OWN.with(|own| *own)])
+    }
+}
+
+impl<T> Deref for Shares<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0[0]
+    }
+}
+
+impl<T> Deref for Share<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
 
 /// A hold's count of its holders has a cache line of its own.
 #[derive(Debug)]

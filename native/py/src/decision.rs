@@ -1,5 +1,6 @@
 //! `Decision`: where one request goes. What it says is computed when it is read, from the core's decision and the request.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use pyo3::intern;
@@ -10,11 +11,12 @@ use roadstead_core::exchange;
 use roadstead_core::formats::Told;
 use roadstead_core::model::OpKind;
 use roadstead_core::rewrite::{self, Operation};
+use roadstead_core::view::Share;
 use roadstead_core::virtual_host::FaultHit;
 
 use crate::attach::PyAttach;
 use crate::cluster::{self, Cluster};
-use crate::engine::Engine;
+use crate::engine::Parts;
 use crate::errors;
 use crate::exchange::{Asked, Exchange};
 use crate::headers::{self, Headers, Lines};
@@ -70,8 +72,7 @@ pub struct Decision {
     pub core: decision::Decision<PyAttach>,
     pub given: Given,
     pub picks: AtomicU32,
-    /// For its clock.
-    pub engine: Py<Engine>,
+    pub engine: Arc<Share<Parts>>,
 }
 
 fn text<'a>(py: Python<'_>, text: Option<&'a Py<PyString>>, default: &'a str) -> PyResult<&'a str> {

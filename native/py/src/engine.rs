@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
@@ -17,7 +18,7 @@ use roadstead_core::outliers::Hits;
 use roadstead_core::overlay::Slot;
 use roadstead_core::snapshot::Snapshot;
 use roadstead_core::text::ip_of;
-use roadstead_core::view::View;
+use roadstead_core::view::{Shares, View};
 use roadstead_core::{engine, routing};
 
 use crate::attach::PyAttach;
@@ -36,11 +37,26 @@ static ENGINES: Mutex<Vec<Weak<engine::Engine<PyAttach>>>> = Mutex::new(Vec::new
 
 #[pyclass(frozen, weakref, module = "roadstead._core")]
 pub struct Engine {
+    /// In shares, as every decision and lease keeps it: threads that count themselves in one object wait for each other.
+    parts: Shares<Parts>,
+    interned: Mutex<Interned>,
+}
+
+/// What decisions and leases ask of their engine.
+pub struct Parts {
     pub core: Arc<engine::Engine<PyAttach>>,
     draws: Arc<Draws>,
-    interned: Mutex<Interned>,
     /// Clusters whose endpoints are not known yet: what asks for them.
     held: Mutex<HashMap<String, Py<PyAny>>>,
+}
+
+impl Deref for Engine {
+    type Target = Parts;
+
+    #[inline]
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl Engine {
@@ -52,6 +68,13 @@ impl Engine {
         }
     }
 
+    /// For who holds the engine without Python.
+    pub fn shared(&self) -> Shared<PyAttach> {
+        Shared::new(Arc::clone(&self.core), Arc::clone(&self.draws))
+    }
+}
+
+impl Parts {
     /// What asks for the endpoints of a cluster that is on hold.
     #[cold]
     pub fn want(&self, py: Python<'_>, cluster: &str) -> Option<Py<PyAny>> {
@@ -64,11 +87,6 @@ impl Engine {
         // The clock is the embedder's: it must not run while others wait.
         let now = now.unwrap_or_else(|| self.core.now());
         self.core.eject(cluster, slot, hits, now, &mut || self.draws.draw());
-    }
-
-    /// For who holds the engine without Python.
-    pub fn shared(&self) -> Shared<PyAttach> {
-        Shared::new(Arc::clone(&self.core), Arc::clone(&self.draws))
     }
 
     #[inline]
@@ -140,7 +158,8 @@ impl Engine {
         let starts = Arc::clone(&draws);
         let core = Arc::new(engine::Engine::new(clock, Arc::new(move || starts.start())));
         remember(&core);
-        Ok(Engine { core, draws, interned: Mutex::default(), held: Mutex::default() })
+        let parts = Shares::new(Parts { core, draws, held: Mutex::default() });
+        Ok(Engine { parts, interned: Mutex::default() })
     }
 
     #[getter]
@@ -190,7 +209,7 @@ impl Engine {
             .then(|| Box::new(Rare { source_ip: kept(source_ip), server_name: kept(sni), ..Rare::default() }));
         let given =
             Given { host: host.clone().unbind(), path: None, method: None, headers: None, rare, connection: true };
-        Ok(Decision { core, given, picks: AtomicU32::new(0), engine: slf.clone().unbind() })
+        Ok(Decision { core, given, picks: AtomicU32::new(0), engine: engine.parts.share() })
     }
 
     fn find_many(
@@ -391,7 +410,7 @@ impl Method for Route {
             rare,
             connection: false,
         };
-        let decision = Decision { core, given, picks: AtomicU32::new(0), engine: owner.clone().unbind() };
+        let decision = Decision { core, given, picks: AtomicU32::new(0), engine: owner.get().parts.share() };
         Ok(Py::new(py, decision)?.into_any())
     }
 }

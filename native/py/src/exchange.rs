@@ -1,7 +1,7 @@
 //! `Exchange`: the core's state machine with leases, endpoints and steps as Python objects.
 
 use std::sync::atomic::AtomicU32;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
@@ -68,8 +68,8 @@ impl Upstream for Acting<'_, '_> {
         let Some((endpoint, priority)) = found else { return Ok(Leased::NoneHealthy) };
         self.side.tried.push(endpoint.clone_ref(py));
         let object = cluster::object(py, cluster)?.clone_ref(py);
-        let engine = decision.engine.clone_ref(py);
-        match Hold::request(py, engine, object, std::sync::Arc::clone(cluster.live.wake()), endpoint, choice.pending)? {
+        let engine = Arc::clone(&decision.engine);
+        match Hold::request(py, engine, object, Arc::clone(cluster.live.wake()), endpoint, choice.pending)? {
             Ok(hold) => self.side.lease = Some(Py::new(py, RequestLease(hold))?),
             Err(_) => return Ok(Leased::Overflow),
         }
@@ -94,7 +94,7 @@ impl Upstream for Acting<'_, '_> {
 
     fn take_retry(&mut self) -> bool {
         let cluster = self.decision.core.cluster();
-        let now = || self.decision.engine.get().core.now();
+        let now = || self.decision.engine.core.now();
         cluster.is_some_and(|cluster| {
             let live = cluster.live.wake();
             acquire_retry(live.counters(), &live.limits, &now).is_ok()
@@ -111,7 +111,7 @@ impl Upstream for Acting<'_, '_> {
 impl Exchange {
     pub fn begin(py: Python<'_>, decision: Py<Decision>, asked: Asked, copy: bool) -> PyResult<Self> {
         let own = decision.get();
-        let now = own.now(py, asked.now);
+        let now = own.now(asked.now);
         let values = match &own.given.headers {
             Some(headers) => headers::joined(headers.bind(py), steering::read_names(asked.how.trusted))?,
             None => Vec::new(),
@@ -153,7 +153,7 @@ impl Exchange {
         if !core.is_over() {
             let decision = self.decision.get();
             let hash_key = self.hash_key.as_ref().map(|key| key.bind(py));
-            let now = decision.now(py, now);
+            let now = decision.now(now);
             *last = now;
             let mut acting = Acting { py, decision, hash_key, copy: self.copy, side };
             work(core, now, &mut acting).map_err(|wrong| match wrong {
@@ -295,7 +295,7 @@ impl Exchange {
             return Err(errors::engine(py, &format!("no cluster {} to mirror to", cluster.repr()?)));
         };
         let decision =
-            Decision { core, given: own.given.again(py), picks: AtomicU32::new(0), engine: own.engine.clone_ref(py) };
+            Decision { core, given: own.given.again(py), picks: AtomicU32::new(0), engine: Arc::clone(&own.engine) };
         let (received, pending) = {
             let inner = self.inner(py)?;
             (inner.core.is_complete(), inner.core.is_pending())

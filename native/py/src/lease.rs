@@ -9,15 +9,16 @@ use roadstead_core::balance::ClusterLive;
 use roadstead_core::lease;
 use roadstead_core::outliers::http_status;
 use roadstead_core::overlay::{LeaseKind, Outcome, Overflow};
+use roadstead_core::view::Share;
 
 use crate::attach::PyAttach;
 use crate::endpoint::Endpoint;
-use crate::engine::Engine;
+use crate::engine::Parts;
 use crate::errors;
 
 /// What both kinds of lease hold.
 pub struct Hold {
-    engine: Py<Engine>,
+    engine: Arc<Share<Parts>>,
     endpoint: Py<PyAny>,
     cluster: Py<PyAny>,
     held: lease::Lease<PyAttach>,
@@ -27,7 +28,7 @@ impl Hold {
     /// Count it. `cluster` and `endpoint` are the objects of `live` and of what was picked.
     pub fn take(
         py: Python<'_>,
-        engine: Py<Engine>,
+        engine: Arc<Share<Parts>>,
         cluster: Py<PyAny>,
         live: Arc<ClusterLive<PyAttach>>,
         endpoint: Py<PyAny>,
@@ -40,7 +41,7 @@ impl Hold {
     /// One try of an exchange, which counts its retries itself.
     pub fn request(
         py: Python<'_>,
-        engine: Py<Engine>,
+        engine: Arc<Share<Parts>>,
         cluster: Py<PyAny>,
         live: Arc<ClusterLive<PyAttach>>,
         endpoint: Py<PyAny>,
@@ -51,14 +52,14 @@ impl Hold {
 
     fn acquired(
         py: Python<'_>,
-        engine: Py<Engine>,
+        engine: Arc<Share<Parts>>,
         cluster: Py<PyAny>,
         live: Arc<ClusterLive<PyAttach>>,
         endpoint: Py<PyAny>,
         kind: LeaseKind,
     ) -> PyResult<Result<Self, Overflow>> {
         let slot = Arc::clone(endpoint.bind(py).cast::<Endpoint>()?.get().slot());
-        let taken = lease::Lease::take(live, slot, kind, &|| engine.get().core.now());
+        let taken = lease::Lease::take(live, slot, kind, &|| engine.core.now());
         Ok(taken.map(|held| Hold { engine, endpoint, cluster, held }))
     }
 
@@ -66,14 +67,14 @@ impl Hold {
     pub fn end(&self, py: Python<'_>, outcome: Outcome, now: Option<i64>) -> bool {
         let hits = self.held.end(outcome);
         if let Some(hits) = hits.filter(|hits| hits.any()) {
-            self.engine.get().detected(&self.cluster_name(py), self.held.slot(), hits, now);
+            self.engine.detected(&self.cluster_name(py), self.held.slot(), hits, now);
         }
         hits.is_some()
     }
 
     /// The connection is there; refused, nothing is held any more.
     pub fn bound(&self) -> Result<(), Overflow> {
-        self.held.ready(&|| self.engine.get().core.now())
+        self.held.ready(&|| self.engine.core.now())
     }
 
     fn ready(&self, py: Python<'_>) -> PyResult<()> {

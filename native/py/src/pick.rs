@@ -66,15 +66,15 @@ impl Decision {
             }
         }
         let state = live.state();
-        match live.pick(&state, self.input(py, live, hash, 0)) {
+        match live.pick(&state, self.input(live, hash, 0)) {
             Some(index) => Ok(endpoint::object(py, &state, index)?.clone_ref(py)),
             None => Err(self.none_healthy(py, cluster)),
         }
     }
 
     #[inline]
-    fn input(&self, py: Python<'_>, live: &ClusterLive<PyAttach>, hash: Option<u64>, attempt: u32) -> PickInput {
-        let now = if live.lb.slow_start_window > 0.0 { self.engine.bind(py).get().core.now() } else { 0 };
+    fn input(&self, live: &ClusterLive<PyAttach>, hash: Option<u64>, attempt: u32) -> PickInput {
+        let now = if live.lb.slow_start_window > 0.0 { self.engine.core.now() } else { 0 };
         PickInput { draw: self.core.draw, number: self.picks.fetch_add(1, Relaxed), hash, attempt, now }
     }
 
@@ -90,7 +90,7 @@ impl Decision {
         let state = live.state_full();
         let last = self.core.retry_host_attempts();
         for attempt in 0..=last {
-            let Some(index) = live.pick(&state, self.input(py, live, hash, attempt)) else { break };
+            let Some(index) = live.pick(&state, self.input(live, hash, attempt)) else { break };
             let found = endpoint::object(py, &state, index)?;
             let mut is_refused = false;
             for one in refused {
@@ -122,7 +122,7 @@ impl Decision {
         let state = live.state_full();
         let last = self.core.retry_host_attempts();
         for attempt in 0..=last {
-            let input = self.input(py, live, hash, attempt);
+            let input = self.input(live, hash, attempt);
             let Some(index) = live.pick_again(&state, input, priorities.as_deref_mut()) else { break };
             let found = endpoint::object(py, &state, index)?;
             let mut is_refused = false;
@@ -139,8 +139,8 @@ impl Decision {
     }
 
     /// Nanoseconds of the engine's clock.
-    pub fn now(&self, py: Python<'_>, now: Option<i64>) -> i64 {
-        now.unwrap_or_else(|| self.engine.bind(py).get().core.now())
+    pub fn now(&self, now: Option<i64>) -> i64 {
+        now.unwrap_or_else(|| self.engine.core.now())
     }
 
     /// Clusters without endpoints of their own.
@@ -179,7 +179,7 @@ impl Decision {
 
     #[cold]
     fn pending(&self, py: Python<'_>, cluster: &Cluster<PyAttach>) -> Option<PyErr> {
-        let want = self.engine.bind(py).get().want(py, &cluster.name)?;
+        let want = self.engine.want(py, &cluster.name)?;
         Some(errors::pending(py, format!("{}: its names are not resolved yet", cluster.name), want))
     }
 
@@ -214,7 +214,7 @@ impl Decision {
         };
         let object = cluster::object(py, cluster)?.clone_ref(py);
         let live = Arc::clone(cluster.live.wake());
-        let engine = self.engine.clone_ref(py);
+        let engine = Arc::clone(&self.engine);
         if connection {
             let hold = Hold::take(py, engine, object, live, endpoint, LeaseKind::Connection)?;
             Ok(Py::new(py, ConnectionLease(hold))?.into_any())
