@@ -7,6 +7,7 @@ take from each other; where other programs have the processors, neither tells mu
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import threading
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from roadstead._core import Engine
 
 OWED = 0.9
-_HOSTS, _OPERATIONS, _PAUSE = 1000, 50_000, 0.01
+_HOSTS, _OPERATIONS, _PAUSE = 1000, 200_000, 0.01
 Work = Callable[[int], None]
 
 
@@ -102,11 +103,19 @@ def _nothing(_: int) -> None:
 
 def _decides(engine: Engine) -> Work:
     def work(thread: int) -> None:
-        host = _host(thread)
+        # Bound once: to name the engine again and again is to count its holders, on a cache line that all threads have.
+        host, route = _host(thread), engine.route
         for _ in range(_OPERATIONS):
-            engine.route(host, 80).pick()
+            route(host, 80).pick()
 
     return work
+
+
+def _settle(number: int) -> None:
+    """Give the calling thread a processor: systems put two short threads on one. Not everywhere can that be said."""
+    if hasattr(os, "sched_setaffinity"):
+        mine = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {mine[number % len(mine)]})
 
 
 def _run(threads: int, work: Work, changed: Engine | None) -> Spent:
@@ -114,6 +123,7 @@ def _run(threads: int, work: Work, changed: Engine | None) -> Spent:
     spent: list[float] = []
 
     def worker(number: int) -> None:
+        _settle(number)
         start.wait()
         begun = time.thread_time()
         work(number)
