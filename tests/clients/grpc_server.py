@@ -13,6 +13,32 @@ import grpc
 CODE = grpc.StatusCode
 
 
+def greeter(*ports: int, http: str = "", route: str = "route: [{destination: {host: greeter.test}}]") -> str:
+    """greeter.test:50051 at these ports of ours, under one rule. http: more of the rule."""
+    endpoints = "\n".join(f"  - {{address: 127.0.0.1, ports: {{grpc: {port}}}}}" for port in ports)
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: greeter}}
+spec:
+  hosts: [greeter.test]
+  ports: [{{number: 50051, name: grpc, protocol: GRPC}}]
+  resolution: STATIC
+  endpoints:
+{endpoints}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: greeter}}
+spec:
+  hosts: [greeter.test]
+  http:
+  - {route}
+    {http}
+---
+"""
+
+
 class Server:
     """Answers `echo …` to each message; statuses from `script` first. calls: (method, metadata) of each."""
 

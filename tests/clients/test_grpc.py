@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 from tests.clients.authority import Authority
-from tests.clients.grpc_server import CODE, Server
+from tests.clients.grpc_server import CODE, Server, greeter
 from tests.proxy.http2_peers import Stream, http2_server
 from tests.proxy.running import until
 
@@ -93,27 +93,7 @@ def servers() -> Iterator[list[Server]]:
 
 
 def mesh(*ports: int, http: str = "", policy: str = "{}") -> str:
-    endpoints = "\n".join(f"  - {{address: 127.0.0.1, ports: {{grpc: {port}}}}}" for port in ports)
-    return f"""
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: greeter}}
-spec:
-  hosts: [greeter.test]
-  ports: [{{number: 50051, name: grpc, protocol: GRPC}}]
-  resolution: STATIC
-  endpoints:
-{endpoints}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: greeter}}
-spec:
-  hosts: [greeter.test]
-  http:
-  - route: [{{destination: {{host: greeter.test}}}}]
-    {http}
----
+    return f"""{greeter(*ports, http=http)}
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {{name: greeter}}

@@ -11,7 +11,18 @@ import h2.errors
 import pytest
 from tests.clients.meshes import entry
 from tests.oracle.envoy import Envoy
-from tests.proxy.http2_peers import Peer, Stream, echo, http2_client, http2_server
+from tests.proxy.http2_peers import (
+    Peer,
+    Stream,
+    closed,
+    echo,
+    garbage,
+    gone,
+    http2_client,
+    http2_server,
+    refused,
+    reset,
+)
 from tests.proxy.running import running
 
 from roadstead import Registry
@@ -33,29 +44,8 @@ class Outcome(NamedTuple):
     reset: int | None
 
 
-async def _refused(stream: Stream) -> None:
-    stream.cancel(CODES.REFUSED_STREAM)
-
-
-async def _reset(stream: Stream) -> None:
-    stream.cancel(CODES.INTERNAL_ERROR)
-
-
 async def _cancelled(stream: Stream) -> None:
     stream.cancel(CODES.CANCEL)
-
-
-async def _gone(stream: Stream) -> None:
-    stream.peer.link.close_connection(0, last_stream_id=stream.number - 2 if stream.number > 1 else 0)
-    stream.peer.out()
-
-
-async def _closed(stream: Stream) -> None:
-    stream.peer.writer.transport.abort()
-
-
-async def _garbage(stream: Stream) -> None:
-    stream.peer.writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
 async def _half(stream: Stream) -> None:
@@ -88,12 +78,12 @@ async def _never(stream: Stream) -> None:
 
 CASES: dict[str, Callable[[Stream], Awaitable[None]]] = {
     "an answer": echo,
-    "REFUSED_STREAM": _refused,
-    "INTERNAL_ERROR": _reset,
+    "REFUSED_STREAM": refused,
+    "INTERNAL_ERROR": reset,
     "CANCEL": _cancelled,
-    "GOAWAY": _gone,
-    "closed": _closed,
-    "no HTTP/2": _garbage,
+    "GOAWAY": gone,
+    "closed": closed,
+    "no HTTP/2": garbage,
     "half an answer": _half,
     "trailers": _trailers,
     "trailers only": _trailers_only,

@@ -11,11 +11,13 @@ from typing import Any
 
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
 
 Lines = list[tuple[str, str]]
+CODES = h2.errors.ErrorCodes
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -235,6 +237,31 @@ async def echo(stream: Stream) -> None:
     """Say what came, once it is here."""
     await stream.done()
     stream.answer(200, stream.body or b"ok", ("x-path", stream.headers[":path"]))
+
+
+# How an endpoint ends a stream before its time.
+
+
+async def refused(stream: Stream) -> None:
+    stream.cancel(CODES.REFUSED_STREAM)
+
+
+async def reset(stream: Stream) -> None:
+    stream.cancel(CODES.INTERNAL_ERROR)
+
+
+async def gone(stream: Stream) -> None:
+    """GOAWAY, with the stream beyond its last one."""
+    stream.peer.link.close_connection(0, last_stream_id=stream.number - 2 if stream.number > 1 else 0)
+    stream.peer.out()
+
+
+async def closed(stream: Stream) -> None:
+    stream.peer.writer.transport.abort()
+
+
+async def garbage(stream: Stream) -> None:
+    stream.peer.writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
 @asynccontextmanager

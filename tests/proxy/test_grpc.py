@@ -12,7 +12,7 @@ import grpc.aio
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.clients.authority import Authority
-from tests.clients.grpc_server import CODE, Server
+from tests.clients.grpc_server import CODE, Server, greeter
 from tests.proxy.running import CLOSED, Running, running, until
 
 from roadstead import Registry
@@ -28,33 +28,6 @@ def server() -> Iterator[Server]:
     made.stop()
 
 
-def mesh(
-    *ports: int, http: str = "", route: str = "route: [{destination: {host: greeter.test}}]", extra: str = ""
-) -> str:
-    endpoints = "\n".join(f"  - {{address: 127.0.0.1, ports: {{grpc: {port}}}}}" for port in ports)
-    return f"""
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: greeter}}
-spec:
-  hosts: [greeter.test]
-  ports: [{{number: 50051, name: grpc, protocol: GRPC}}]
-  resolution: STATIC
-  endpoints:
-{endpoints}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: greeter}}
-spec:
-  hosts: [greeter.test]
-  http:
-  - {route}
-    {http}
----
-{extra}"""
-
-
 @asynccontextmanager
 async def calling(proxy: Running, target: str = "greeter.test:50051") -> AsyncIterator[grpc.aio.Channel]:
     """A channel of a program that knows nothing but its proxy."""
@@ -64,7 +37,7 @@ async def calling(proxy: Running, target: str = "greeter.test:50051") -> AsyncIt
 
 
 async def test_calls_of_each_kind(server: Server, engine_name: str) -> None:
-    async with running(mesh(server.port), engine_name, config=CLOSED) as proxy, calling(proxy) as channel:
+    async with running(greeter(server.port), engine_name, config=CLOSED) as proxy, calling(proxy) as channel:
         assert await channel.unary_unary("/test.Greeter/one")(b"hi") == b"echo hi"
         call = channel.unary_stream("/test.Greeter/many")(b"hi")
         assert [one async for one in call] == [b"hi 0", b"hi 1", b"hi 2"]
@@ -89,7 +62,7 @@ async def test_calls_of_each_kind(server: Server, engine_name: str) -> None:
 async def test_a_program_that_honours_http_proxy(
     server: Server, engine_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with running(mesh(server.port), engine_name) as proxy:
+    async with running(greeter(server.port), engine_name) as proxy:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
@@ -100,7 +73,7 @@ async def test_a_program_that_honours_http_proxy(
 
 async def test_metadata_both_ways(server: Server, engine_name: str) -> None:
     rule = "headers: {request: {set: {x-version: '2'}, remove: [x-secret]}, response: {set: {x-seen: '1'}}}"
-    async with running(mesh(server.port, http=rule), engine_name) as proxy, calling(proxy) as channel:
+    async with running(greeter(server.port, http=rule), engine_name) as proxy, calling(proxy) as channel:
         metadata = (("x-secret", "s"), ("x-mine", "1"), ("x-raw-bin", b"\x00\xff"))
         call = channel.unary_unary("/test.Greeter/one")(b"hi", metadata=metadata)
         assert await call == b"echo hi"
@@ -114,7 +87,7 @@ async def test_metadata_both_ways(server: Server, engine_name: str) -> None:
 async def test_a_status_is_tried_again(server: Server, engine_name: str) -> None:
     """The server's answer is of trailers only; the retry sees its grpc-status."""
     server.script.extend([CODE.UNAVAILABLE, CODE.UNAVAILABLE])
-    async with running(mesh(server.port, http=UNAVAILABLE), engine_name) as proxy, calling(proxy) as channel:
+    async with running(greeter(server.port, http=UNAVAILABLE), engine_name) as proxy, calling(proxy) as channel:
         assert await channel.unary_unary("/test.Greeter/one")(b"hi") == b"echo hi"
         assert len(server.calls) == 3
         assert server.calls[-1][1]["x-envoy-attempt-count"] == "3"
@@ -123,7 +96,7 @@ async def test_a_status_is_tried_again(server: Server, engine_name: str) -> None
 @pytest.mark.parametrize(("code", "tries"), [(CODE.UNAVAILABLE, 3), (CODE.NOT_FOUND, 1)])
 async def test_what_is_left_of_tries(server: Server, engine_name: str, code: grpc.StatusCode, tries: int) -> None:
     server.script.extend([code] * 5)
-    async with running(mesh(server.port, http=UNAVAILABLE), engine_name) as proxy, calling(proxy) as channel:
+    async with running(greeter(server.port, http=UNAVAILABLE), engine_name) as proxy, calling(proxy) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await channel.unary_unary("/test.Greeter/one")(b"hi")
         assert (raised.value.code(), raised.value.details()) == (code, "as told")
@@ -132,7 +105,7 @@ async def test_what_is_left_of_tries(server: Server, engine_name: str, code: grp
 
 async def test_a_stream_that_fails_in_the_middle(server: Server, engine_name: str) -> None:
     """The status in the trailers reaches the client, and the metrics."""
-    registry = Registry.from_text(mesh(server.port), backend=engine_name)
+    registry = Registry.from_text(greeter(server.port), backend=engine_name)
     recorder = RequestRecorder(registry)
     async with running(registry, requests=recorder) as proxy, calling(proxy) as channel:
         call = channel.unary_stream("/test.Greeter/many")(b"fail")
@@ -152,7 +125,7 @@ async def test_a_stream_that_fails_in_the_middle(server: Server, engine_name: st
 async def test_deadlines(server: Server, engine_name: str, rule: str, rest: dict[str, float]) -> None:
     """The route's, or the call's own: the server hears of it."""
     server.script.append(30.0)
-    text = mesh(server.port, http=f"{rule}\n    retries: {{attempts: 0}}")
+    text = greeter(server.port, http=f"{rule}\n    retries: {{attempts: 0}}")
     async with running(text, engine_name) as proxy, calling(proxy) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await channel.unary_unary("/test.Greeter/one")(b"hi", **rest)
@@ -165,13 +138,13 @@ async def test_deadlines(server: Server, engine_name: str, rule: str, rest: dict
 async def test_what_the_proxy_answers_itself(server: Server, engine_name: str) -> None:
     """In gRPC's words: a fault, an endpoint that is not there, a host nobody declared."""
     rule = "fault: {abort: {percentage: {value: 100}, grpcStatus: PERMISSION_DENIED}}"
-    async with running(mesh(server.port, http=rule), engine_name) as proxy, calling(proxy) as channel:
+    async with running(greeter(server.port, http=rule), engine_name) as proxy, calling(proxy) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await channel.unary_unary("/test.Greeter/one")(b"hi")
         assert (raised.value.code(), server.calls) == (CODE.PERMISSION_DENIED, [])
     server.stop()
     async with (
-        running(mesh(server.port, http="retries: {attempts: 0}"), engine_name) as proxy,
+        running(greeter(server.port, http="retries: {attempts: 0}"), engine_name) as proxy,
         calling(proxy) as channel,
     ):
         with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -182,7 +155,7 @@ async def test_what_the_proxy_answers_itself(server: Server, engine_name: str) -
 
 async def test_a_client_that_cancels(server: Server, engine_name: str) -> None:
     server.script.append(30.0)
-    async with running(mesh(server.port), engine_name) as proxy, calling(proxy) as channel:
+    async with running(greeter(server.port), engine_name) as proxy, calling(proxy) as channel:
         call = channel.unary_unary("/test.Greeter/one")(b"hi")
         asked = asyncio.ensure_future(call)
         await until(lambda: server.calls)
@@ -213,7 +186,7 @@ spec:
   resolution: STATIC
   endpoints: [{{address: 127.0.0.1, ports: {{grpc: {other.port}}}}}]
 """
-        text = mesh(server.port, route=route, extra=extra)
+        text = greeter(server.port, route=route) + extra
         async with running(text, engine_name) as proxy, calling(proxy) as channel:
             one = channel.unary_unary("/test.Greeter/one")
             await asyncio.gather(*[one(b"x") for _ in range(60)])
@@ -225,7 +198,7 @@ spec:
 
 async def test_messages_of_some_megabytes(server: Server, engine_name: str) -> None:
     big = bytes(3 << 20)
-    async with running(mesh(server.port), engine_name) as proxy, calling(proxy) as channel:
+    async with running(greeter(server.port), engine_name) as proxy, calling(proxy) as channel:
         assert await channel.unary_unary("/test.Greeter/one")(big) == b"echo " + big
         chat = channel.stream_stream("/test.Greeter/chat")(iter([big, big]))
         assert [len(one) async for one in chat] == [len(big) + 5] * 2
@@ -239,7 +212,7 @@ async def test_its_own_tls_is_carried_as_it_is(
     authority = Authority(tmp_path)
     pair = authority.sign("server", "greeter.test")
     server = Server(grpc.ssl_server_credentials(((pair.key.read_bytes(), pair.certificate.read_bytes()),)))
-    text = mesh(server.port).replace("protocol: GRPC", f"protocol: {protocol}").split("---")[0]
+    text = greeter(server.port).replace("protocol: GRPC", f"protocol: {protocol}").split("---")[0]
     try:
         async with running(text, engine_name, config=CLOSED) as proxy:
             options = [("grpc.http_proxy", f"http://127.0.0.1:{proxy.port}"), ("grpc.use_local_subchannel_pool", 1)]

@@ -11,7 +11,18 @@ import h2.settings
 import pytest
 from tests.clients.authority import Authority
 from tests.clients.meshes import entry
-from tests.proxy.http2_peers import Http2Server, Stream, echo, http2_client, http2_server
+from tests.proxy.http2_peers import (
+    Http2Server,
+    Stream,
+    closed,
+    echo,
+    garbage,
+    gone,
+    http2_client,
+    http2_server,
+    refused,
+    reset,
+)
 from tests.proxy.running import Running, running, until
 
 CODES = h2.errors.ErrorCodes
@@ -198,35 +209,14 @@ async def test_who_reads_slowly_holds_up_nobody_else(engine_name: str) -> None:
 # How streams end
 
 
-async def _refused(stream: Stream) -> None:
-    stream.cancel(CODES.REFUSED_STREAM)
-
-
-async def _reset(stream: Stream) -> None:
-    stream.cancel(CODES.INTERNAL_ERROR)
-
-
-async def _gone(stream: Stream) -> None:
-    stream.peer.link.close_connection(0, last_stream_id=stream.number - 2 if stream.number > 1 else 0)
-    stream.peer.out()
-
-
-async def _closed(stream: Stream) -> None:
-    stream.peer.writer.transport.abort()
-
-
-async def _garbage(stream: Stream) -> None:
-    stream.peer.writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-
 @pytest.mark.parametrize(
     ("ends", "flags", "status", "said"),
     [
-        (_refused, "UR", 503, "remote refused stream reset"),
-        (_reset, "UR", 503, "remote reset"),
-        (_gone, "UR", 503, "remote refused stream reset"),
-        (_closed, "UC", 503, "connection termination"),
-        (_garbage, "UPE", 502, "protocol error"),
+        (refused, "UR", 503, "remote refused stream reset"),
+        (reset, "UR", 503, "remote reset"),
+        (gone, "UR", 503, "remote refused stream reset"),
+        (closed, "UC", 503, "connection termination"),
+        (garbage, "UPE", 502, "protocol error"),
     ],
 )
 async def test_streams_that_break(engine_name: str, ends: Any, flags: str, status: int, said: str) -> None:
@@ -240,13 +230,13 @@ async def test_streams_that_break(engine_name: str, ends: Any, flags: str, statu
 @pytest.mark.parametrize(
     ("on", "ends", "tries"),
     [
-        ("refused-stream", _refused, 2),
-        ("refused-stream", _gone, 2),
-        ("refused-stream", _reset, 1),
-        ("reset", _reset, 2),
-        ("reset", _closed, 2),
-        ("connect-failure", _reset, 1),
-        ("5xx", _refused, 2),
+        ("refused-stream", refused, 2),
+        ("refused-stream", gone, 2),
+        ("refused-stream", reset, 1),
+        ("reset", reset, 2),
+        ("reset", closed, 2),
+        ("connect-failure", reset, 1),
+        ("5xx", refused, 2),
     ],
 )
 async def test_they_are_tried_again(engine_name: str, on: str, ends: Any, tries: int) -> None:
