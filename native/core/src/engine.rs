@@ -81,7 +81,7 @@ impl<A: Attach> Engine<A> {
     pub fn publish(&self, builder: Builder<A>) -> Result<(), Error> {
         // The clock is the embedder's: it must not run while others wait.
         let now = self.now();
-        let _turn = self.turn();
+        let turn = self.turn();
         let before = self.snapshot();
         if !Arc::ptr_eq(&builder.base, &before) {
             return Err(Error::Stale);
@@ -93,6 +93,9 @@ impl<A: Attach> Engine<A> {
             }
         }
         self.view.store(Arc::new(View::new(Arc::new(builder.next))));
+        // What was published before may go here, and objects of the embedder with it, whose end may want a turn of its own.
+        drop(turn);
+        drop(before);
         Ok(())
     }
 
