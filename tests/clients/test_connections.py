@@ -23,7 +23,7 @@ def made() -> Iterator[Servers]:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_an_answer_that_is_tried_again_holds_no_connection(client: str, made: Servers) -> None:
+def test_an_answer_that_is_tried_again_holds_no_connection(client: str, made: Servers, engine_name: str) -> None:
     """With one connection at most the next try gets it."""
     server = made.http()
     server.script.extend([Answer(503, b"x" * 100), Answer(503)])
@@ -32,7 +32,7 @@ def test_an_answer_that_is_tried_again_holds_no_connection(client: str, made: Se
         http="timeout: 20s\n    retries: {attempts: 3, retryOn: 5xx}",
         policy="{connectionPool: {tcp: {maxConnections: 1}}}",
     )
-    answer = Way(client, "native").get(mesh, URL)
+    answer = Way(client, engine_name).get(mesh, URL)
     assert (answer.status_code, answer.content) == (200, b"ok")
     assert (len(server.requests), server.most_open) == (3, 1)
 
