@@ -37,6 +37,7 @@ class Sink:
     def __init__(self) -> None:
         self.registry = Registry()
         self.applied = 0
+        self._is_changing = False
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Condition()
 
@@ -45,8 +46,10 @@ class Sink:
         return self.registry.resources
 
     def apply(self, put: Iterable[Decoded], delete: Sequence[ResourceKey]) -> object:
+        self._is_changing = True
         delta = self.registry.apply(put, delete)
         self.applied += 1
+        self._is_changing = False
         asyncio.run_coroutine_threadsafe(self._tell(), self._loop)
         return delta
 
@@ -59,7 +62,8 @@ class Sink:
             await asyncio.wait_for(self._news.wait_for(lambda: self.hosts() == hosts), 30)
 
     async def has_resources(self, count: int) -> None:
-        await self.until(lambda: len(self.resources) == count)
+        """And decisions know them, which comes a little later."""
+        await self.until(lambda: len(self.resources) == count and not self._is_changing)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Of what is not told as news, too: looked at again and again."""
