@@ -63,8 +63,11 @@ def test_a_key_goes_where_envoy_sends_it(engine_name: str, tmp_path: Path, balan
             registry.apply(put=part)
             envoy.update(registry, NODE, CLUSTER, 4)
             after = _compare(registry, envoy)
-    assert set(before) == set(ports)
-    assert set(after) == set(ports[:4])
+    # On a ring of ten points, which the ports decide, one point's share may be too small for any of the keys.
+    most_unasked = 1 if balancer == "small ring" else 0
+    assert len(set(ports) - set(before)) <= most_unasked
+    assert len(set(ports[:4]) - set(after)) <= most_unasked
+    assert ports[4] not in after
 
 
 def _compare(registry: Registry, envoy: Envoy) -> list[int]:
