@@ -6,8 +6,7 @@ import asyncio
 import http.client
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Unpack, cast
 from weakref import WeakKeyDictionary
@@ -338,7 +337,7 @@ class _Tcp(aiohttp.TCPConnector):
     async def _create_connection(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> ResponseHandler:
-        with _counting(req) as known:
+        with counted(getattr(req, _CALL)) as known:
             return _watched(await super()._create_connection(req, traces, timeout), known)
 
 
@@ -348,32 +347,19 @@ class _Unix(aiohttp.UnixConnector):
     async def _create_connection(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> ResponseHandler:
-        with _counting(req) as known:
+        with counted(getattr(req, _CALL)) as known:
             return _watched(await super()._create_connection(req, traces, timeout), known)
 
 
-@contextmanager
-def _counting(req: ClientRequest) -> Iterator[Counted | None]:
-    """A connection that is being made for a request."""
-    known = counted(getattr(req, _CALL))
-    try:
-        yield known
-    except BaseException:
-        if known is not None:
-            known.end()
-        raise
-
-
-def _watched(made: ResponseHandler, known: Counted | None) -> ResponseHandler:
+def _watched(made: ResponseHandler, known: Counted) -> ResponseHandler:
     """It tells of its end."""
-    if known is not None:
-        lost = made.connection_lost
+    lost = made.connection_lost
 
-        def gone(exc: BaseException | None) -> None:
-            known.end()
-            lost(exc)
+    def gone(exc: BaseException | None) -> None:
+        known.end()
+        lost(exc)
 
-        made.connection_lost = gone  # type: ignore[method-assign]
+    made.connection_lost = gone  # type: ignore[method-assign]
     return made
 
 
@@ -408,7 +394,7 @@ class _Proxied(_Counting):
         context = self._get_ssl_context(req)
         host = req.url.raw_host or ""
         target = Target(host, req.port or 80, self._pool, context, req.server_hostname or host)
-        with _counting(req) as known:
+        with counted(getattr(req, _CALL)) as known:
             return _watched(await self._dialled(req, target, timeout), known)
 
     async def _dialled(self, req: ClientRequest, target: Target, timeout: ClientTimeout) -> ResponseHandler:

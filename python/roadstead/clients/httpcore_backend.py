@@ -3,7 +3,6 @@ its rule asks for it."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +11,7 @@ from roadstead.proxy_protocol import opening
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import httpcore
 
@@ -40,7 +39,7 @@ class Backend:
         socket_options: Options | None = None,
     ) -> httpcore.NetworkStream:
         """Of httpcore."""
-        with _counting(self._cluster, host, port) as known:
+        with _counted(self._cluster, host, port) as known:
             made = self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
             return self._told(_watched(made, known), timeout)
 
@@ -48,7 +47,7 @@ class Backend:
         self, path: str, timeout: float | None = None, socket_options: Options | None = None
     ) -> httpcore.NetworkStream:
         """Of httpcore."""
-        with _counting(self._cluster, path, 0) as known:
+        with _counted(self._cluster, path, 0) as known:
             made = self._inner.connect_unix_socket(path, timeout, socket_options)
             return self._told(_watched(made, known), timeout)
 
@@ -84,7 +83,7 @@ class AsyncBackend:
         socket_options: Options | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Of httpcore."""
-        with _counting(self._cluster, host, port) as known:
+        with _counted(self._cluster, host, port) as known:
             made = await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
             return await self._told(_awatched(made, known), timeout)
 
@@ -92,7 +91,7 @@ class AsyncBackend:
         self, path: str, timeout: float | None = None, socket_options: Options | None = None
     ) -> httpcore.AsyncNetworkStream:
         """Of httpcore."""
-        with _counting(self._cluster, path, 0) as known:
+        with _counted(self._cluster, path, 0) as known:
             made = await self._inner.connect_unix_socket(path, timeout, socket_options)
             return await self._told(_awatched(made, known), timeout)
 
@@ -111,16 +110,10 @@ class AsyncBackend:
         return made
 
 
-@contextmanager
-def _counting(cluster: Cluster, address: str, port: int) -> Iterator[Counted]:
-    """A connection that is being made to one of its endpoints."""
+def _counted(cluster: Cluster, address: str, port: int) -> Counted:
+    """For one of its endpoints."""
     found = (one for one in cluster.endpoints if one.port == port and one.address == address)
-    known = Counted(cluster, next(found, None))
-    try:
-        yield known
-    except BaseException:
-        known.end()
-        raise
+    return Counted(cluster, next(found, None))
 
 
 def _watched(made: httpcore.NetworkStream, known: Counted) -> httpcore.NetworkStream:

@@ -202,19 +202,14 @@ async def _drop(response: Passing) -> None:
 
 def _connection(call: Call, context: ssl.SSLContext | None, connect: float | None) -> _Connection:
     target = Target(call.host, call.port, call.pool or ConnectionPool(), context, call.sni)
-    known = counted(call)
-    try:
+    with counted(call) as known:
         return _Connection(target, connect, known)
-    except BaseException:
-        if known is not None:
-            known.end()
-        raise
 
 
 class _Connection(HTTPConnection):
     """A connection to an endpoint, dialled as its cluster wants it."""
 
-    def __init__(self, target: Target, connect: float | None, known: Counted | None) -> None:
+    def __init__(self, target: Target, connect: float | None, known: Counted) -> None:
         super().__init__(target.host, target.port or None)
         self._counted = known
         self.key: Hashable = (target.host, target.port)
@@ -225,8 +220,7 @@ class _Connection(HTTPConnection):
     def close(self) -> None:
         """Of http.client."""
         super().close()
-        if self._counted is not None:
-            self._counted.end()
+        self._counted.end()
 
     def is_usable(self) -> bool:
         """Nothing says that the other side has left."""
