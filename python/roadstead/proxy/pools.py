@@ -27,13 +27,13 @@ F = TypeVar("F", bound=Flow)
 
 class _Known(NamedTuple):
     """Of a connection: whose it is. idle: seconds it may be unused; None: for ever. requests: so many, None: any.
-    counted: by its cluster, once it is made."""
+    counted: by its cluster."""
 
     cluster: str
     key: _Key
     idle: float | None
     requests: int | None
-    counted: Counted | None = None
+    counted: Counted
 
 
 class _Pool:
@@ -142,7 +142,6 @@ class Pools:
         if told is not None:
             self._told.add(told)
         key = (call.host, call.port, self._context(call, http2), call.sni, http2, told)
-        known = _Known(call.cluster, key, idle_time(policy), policy.http.max_requests_per_connection)
         is_first = not pool.waiters
         while True:
             if is_first:
@@ -165,7 +164,8 @@ class Pools:
             await pool.room()
             is_first = True
         pool.open += 1
-        known = known._replace(counted=counted(call))
+        requests = policy.http.max_requests_per_connection
+        known = _Known(call.cluster, key, idle_time(policy), requests, counted(call))
         target = Target(call.host, call.port, policy, key[2], call.sni, told)
         if http2:
             return await self._shared(pool, known, target).place()
@@ -220,8 +220,7 @@ class Pools:
     def _left(self, pool: _Pool, known: _Known) -> None:
         """One less."""
         pool.open -= 1
-        if known.counted is not None:
-            known.counted.end()
+        known.counted.end()
         pool.wake()
 
     def _drop(self, one: Upstream | Http2Upstream) -> None:
