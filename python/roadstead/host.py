@@ -128,4 +128,20 @@ def normalise(host: str) -> str:
     return host.removesuffix(".").lower()
 
 
-__all__ = ["Host", "closest", "expand", "gateway_key", "is_ip", "matches", "normalise", "specificity", "subset_of"]
+def with_port(host: str, port: int) -> str:
+    """`a.test:80`, `[::1]:80`"""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+__all__ = [
+    "Host",
+    "closest",
+    "expand",
+    "gateway_key",
+    "is_ip",
+    "matches",
+    "normalise",
+    "specificity",
+    "subset_of",
+    "with_port",
+]

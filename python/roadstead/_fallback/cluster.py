@@ -19,6 +19,7 @@ from roadstead._fallback.overlay import (
     count_connection,
     release_connection,
 )
+from roadstead.host import with_port
 
 EndpointKind = Literal["ip", "hostname", "unix"]
 Health = Literal["unknown", "healthy", "unhealthy", "draining", "degraded"]
@@ -169,7 +170,7 @@ def _hash_key(endpoint: low.Endpoint) -> str:
         return endpoint.hash_key
     if endpoint.kind == low.UNIX:
         return endpoint.address
-    return f"[{endpoint.address}]:{endpoint.port}" if ":" in endpoint.address else f"{endpoint.address}:{endpoint.port}"
+    return with_port(endpoint.address, endpoint.port)
 
 
 _NO_POLICY = low.ClusterPolicy()

@@ -16,6 +16,7 @@ from roadstead.cli.explain import Step, concerned, steps
 from roadstead.cli.options import Client, Source, client_options, complain, load, source_options
 from roadstead.config import Finding
 from roadstead.errors import Unavailable
+from roadstead.host import with_port
 from roadstead.mesh import StringMatch, VirtualHost
 
 if TYPE_CHECKING:
@@ -224,9 +225,7 @@ def _count(
 
 
 def _endpoint(address: str, port: int) -> str:
-    if not port:
-        return address
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return with_port(address, port) if port else address
 
 
 def _report(

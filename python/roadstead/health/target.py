@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from roadstead.host import with_port
 from roadstead.mesh import Endpoint, HealthCheck, WorkloadProbe
 from roadstead.mesh.cluster import ProxyProtocol
 from roadstead.proxy_protocol import opening
@@ -44,7 +45,7 @@ def targets_of(
     if probe is not None and (port := probe.port or endpoint.port):
         # Who has a socket here is here.
         address = probe.address or ("127.0.0.1" if endpoint.kind == "unix" else endpoint.address)
-        authority = probe.authority or (f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
+        authority = probe.authority or with_port(address, port)
         made.append(Target(address, port, probe, authority))
     return made
 

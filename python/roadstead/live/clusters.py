@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from roadstead.dns import Upkeep
 from roadstead.dns.clusters import names_of
 from roadstead.health.probes import need
+from roadstead.host import with_port
 from roadstead.live.history import History, What
 from roadstead.mesh import Cluster, Endpoint
 from roadstead.protocol import Protocol
@@ -98,7 +99,7 @@ class Clusters:
 
     def _show(self, name: str, endpoints: Iterable[Endpoint], why: str) -> None:
         """The cluster has these endpoints now. why: what the history says of it, "" for nothing."""
-        shown = tuple([_name(endpoint.address, endpoint.port) for endpoint in endpoints])
+        shown = tuple([with_port(endpoint.address, endpoint.port) for endpoint in endpoints])
         if why:
             self._history.compare(name, self._shown.get(name, ()), shown, why)
         self._shown[name] = shown
@@ -152,7 +153,7 @@ class Clusters:
             if cluster is None or not (known or cluster.stats.get("outlier_detection.ejections_active")):
                 continue
             now = {
-                _name(endpoint.address, endpoint.port)
+                with_port(endpoint.address, endpoint.port)
                 for endpoint, stats in zip(cluster.endpoints, cluster.endpoint_stats(), strict=False)
                 if stats.get("ejected")
             }
@@ -224,7 +225,7 @@ class Clusters:
 
     def happened(self, cluster: str, address: str, port: int, event: CheckEvent, result: Result) -> None:
         """Of `health.Sink`."""
-        self._history.note(cluster, _name(address, port), _WHAT[event], f"health check: {result}")
+        self._history.note(cluster, with_port(address, port), _WHAT[event], f"health check: {result}")
 
     def _endpoints(self, cluster: str) -> Iterable[Endpoint]:
         known = self._view.cluster(cluster)
@@ -240,7 +241,3 @@ def _speaks_tls(spec: Cluster) -> bool:
 def _traffic(cluster: LiveCluster) -> int:
     stats = cluster.stats
     return stats["upstream_rq_total"] + stats["upstream_cx_total"]
-
-
-def _name(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from roadstead.host import with_port
 from roadstead.mesh.cluster import HashKey
 from roadstead.mesh.listener import ServerTls
 from roadstead.mesh.origin import Origin
@@ -224,8 +225,7 @@ class Tunnel(msgspec.Struct, frozen=True, gc=False):
     @property
     def authority(self) -> str:
         """The place, as it is written for HTTP."""
-        host = f"[{self.target_host}]" if ":" in self.target_host else self.target_host
-        return f"{host}:{self.target_port}"
+        return with_port(self.target_host, self.target_port)
 
 
 class TcpPolicy(msgspec.Struct, frozen=True, gc=False):

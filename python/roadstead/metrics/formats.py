@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from roadstead.errors import InputError
+from roadstead.host import with_port
 from roadstead.mesh import ConnectionPool
 from roadstead.metrics.envoy import STAT_PREFIX, ClusterStats, is_gauge
 
@@ -218,8 +219,7 @@ def _limits(cluster: Cluster) -> dict[str, int]:
 def _address(endpoint: Endpoint) -> str:
     if endpoint.kind == "unix":
         return endpoint.address
-    host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    return f"{host}:{endpoint.port}"
+    return with_port(endpoint.address, endpoint.port)
 
 
 def _locality(endpoint: Endpoint) -> tuple[str, str, str]:

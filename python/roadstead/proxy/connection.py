@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from roadstead.metrics.access_log import Entry
 from roadstead.proxy.downstream import keep_alive
 from roadstead.proxy.ends import End
-from roadstead.proxy.flow import Flow
+from roadstead.proxy.flow import Flow, name_of
 from roadstead.proxy.hello import HelloReader, NoHello
 from roadstead.proxy.messages import Refusal
-from roadstead.proxy.shared import milliseconds, name_of, wall
+from roadstead.proxy.shared import milliseconds, wall
 from roadstead.proxy.tunnel import address_of, opened, splice
 from roadstead.proxy_protocol import Peers
 

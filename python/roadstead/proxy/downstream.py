@@ -8,12 +8,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from roadstead.proxy.carrying import Carrier
-from roadstead.proxy.flow import Flow
+from roadstead.proxy.flow import Flow, name_of
 from roadstead.proxy.http1_answer import Answer
 from roadstead.proxy.http2_downstream import PREFACE, Http2Downstream
 from roadstead.proxy.messages import Refusal, Request
 from roadstead.proxy.reader import RequestReader
-from roadstead.proxy.shared import name_of
 from roadstead.proxy_protocol import Peers
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ import struct
 from collections import deque
 from typing import Protocol, cast
 
+from roadstead.host import with_port
+
 
 def cut(transport: asyncio.Transport) -> None:
     """End a connection with a reset: an end alone would say that all was sent."""
@@ -179,4 +181,12 @@ class Body:
             self._waiter.set_result(None)
 
 
-__all__ = ["Body", "Flow", "Source", "cut"]
+def name_of(address: object) -> str:
+    """A socket's address as Envoy writes it."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = cast("tuple[str, int]", address[:2])
+        return with_port(host, port)
+    return str(address or "")
+
+
+__all__ = ["Body", "Flow", "Source", "cut", "name_of"]

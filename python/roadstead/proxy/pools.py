@@ -14,7 +14,7 @@ from roadstead.clients.dial import Target, aconnect
 from roadstead.clients.sent import idle_time
 from roadstead.mesh import ConnectionPool
 from roadstead.proxy.codec import Asking
-from roadstead.proxy.flow import Flow
+from roadstead.proxy.flow import Flow, name_of
 from roadstead.proxy.http2_upstream import Http2Upstream
 from roadstead.proxy.limits import Limits
 from roadstead.proxy.upstream import Upstream
@@ -269,7 +269,7 @@ class Pools:
         except BaseException:
             self._left(pool, known)
             raise
-        made.local = _name(made.transport.get_extra_info("sockname"))
+        made.local = name_of(made.transport.get_extra_info("sockname"))
         self._known[made] = known
         if made.is_lost:
             self.forget(made)
@@ -300,7 +300,7 @@ class Pools:
             made.ready.cancel()
             raise
         else:
-            made.local = _name(made.transport.get_extra_info("sockname"))
+            made.local = name_of(made.transport.get_extra_info("sockname"))
             if made in self._known:
                 self._limit(made, target.pool)
             made.ready.set_result(None)
@@ -321,13 +321,6 @@ def _take_out(kept: dict[_Key, list[F]], key: _Key, one: F) -> None:
         found.remove(one)
         if not found:
             del kept[key]
-
-
-def _name(address: object) -> str:
-    if isinstance(address, tuple) and len(address) >= 2:
-        host, port = str(address[0]), address[1]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return str(address or "")
 
 
 __all__ = ["Pools"]

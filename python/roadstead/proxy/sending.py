@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from roadstead.clients.carry import Answered, Broken, Call
 from roadstead.errors import TlsRefused
 from roadstead.proxy.codec import Asked, Asking, Cut, Head, unframed
+from roadstead.proxy.flow import name_of
 from roadstead.proxy.messages import Refusal, Request, end_to_end
 from roadstead.proxy.outgoing import Outgoing
-from roadstead.proxy.shared import milliseconds, name_of
+from roadstead.proxy.shared import milliseconds
 from roadstead.proxy_protocol import Peers
 from roadstead.steps import Try
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from roadstead.clients.carry import Call, Terms
 from roadstead.clients.deadlines import Deadlines
@@ -155,12 +155,4 @@ def wall(elapsed: float) -> float:
     return time.time() - elapsed
 
 
-def name_of(address: object) -> str:
-    """A socket's address as Envoy writes it."""
-    if isinstance(address, tuple) and len(address) >= 2:
-        host, port = cast("tuple[str, int]", address[:2])
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return str(address or "")
-
-
-__all__ = ["Shared", "milliseconds", "name_of", "reason", "wall"]
+__all__ = ["Shared", "milliseconds", "reason", "wall"]

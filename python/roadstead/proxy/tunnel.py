@@ -10,8 +10,9 @@ from roadstead.clients.socket import Skills, dialling, tcp_policy, throw
 from roadstead.errors import ConnectionNotAllowed, EndpointsPending, NotSpoken, TlsRefused, Unavailable
 from roadstead.mesh import TcpPolicy
 from roadstead.proxy.ends import End, Led, Posted
+from roadstead.proxy.flow import name_of
 from roadstead.proxy.messages import Refusal
-from roadstead.proxy.shared import name_of, reason
+from roadstead.proxy.shared import reason
 
 if TYPE_CHECKING:
     from roadstead._core import Decision
